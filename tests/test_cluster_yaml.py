@@ -1,4 +1,4 @@
-"""cluster.yaml is accepted by Ray's own loader and says what the mesh needs."""
+"""Ray's own loader accepts cluster.yaml, and cluster.yaml has the settings that the mesh needs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Docstrings and comments that name code name what exists.
+"""Every name of code in docstrings and comments exists.
 
 Names stand between backticks. A dotted name whose beginning is a module of ours must be defined in that module, a file
 must be there, and any other name must be an identifier or a word of a string somewhere in the package, its tests or its
@@ -92,12 +92,12 @@ def modules() -> dict[str, Path]:
 
 @cache
 def defined(path: Path) -> frozenset[str]:
-    """What a module defines, imports, or spells at its top."""
+    """Return the words of a module: everything that it defines, imports or writes."""
     return frozenset(re.findall(r"[A-Za-z_]\w*", path.read_text()))
 
 
 def missing(named: str, path: Path) -> str | None:
-    """Why what stands between backticks names nothing, or None."""
+    """Return why a text between backticks names nothing, or None."""
     if FILE.fullmatch(named):
         places = (ROOT / named, ROOT / "venuemesh" / named, path.parent / named, ROOT / "docs" / named)
         if not any(place.exists() for place in places) and not list(ROOT.glob(f"*/**/{named}")):
@@ -119,7 +119,7 @@ def missing(named: str, path: Path) -> str | None:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The docstrings and comments of a module, each with the line it begins at."""
+    """Yield the docstrings and comments of a module, each with its first line's number."""
     text = path.read_text()
     if path.suffix in (".py", ".pyi"):
         for node in docstring_nodes(ast.parse(text)):

@@ -1,4 +1,4 @@
-"""The sync classes are what `scripts/generate-sync` makes of the async ones now."""
+"""The sync classes are up to date: `scripts/generate-sync` makes the same from the async classes."""
 
 import subprocess
 import sys

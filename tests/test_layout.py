@@ -120,7 +120,7 @@ def own_folders():
 
 
 def words_of(exchange):
-    """What names an exchange: itself, its hosts and paths, the headers it answers with, and its fields."""
+    """Return the words that name an exchange: its name, hosts, paths, answer headers and fields."""
     spec = import_module(f"venuemesh.connectors.{exchange}").CONNECTOR.spec
     hosts = {spec.rest, spec.ws, spec.ws_api or spec.ws}
     hosts |= {url for at in spec.environments.values() for url in (at.rest, at.ws, at.ws_api or at.ws)}
@@ -129,7 +129,7 @@ def words_of(exchange):
 
 
 def common_files():
-    """Every file of the package and beside it that is common to all exchanges."""
+    """Yield every file of the package and of the root that is common to all exchanges."""
     folders = [ROOT / folder for folder in FOLDERS] + [ROOT / "venuemesh"]
     paths = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     for path in sorted(path for path in paths if path.suffix in SUFFIXES and path.is_file()):

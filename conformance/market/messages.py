@@ -109,8 +109,7 @@ class Messages(Suite):
             _symbol_of(codec, junk)
 
     def test_a_delta_that_lacks_a_field_is_never_ignored(self) -> None:
-        """A delta without one of its fields raises DecodeError or reads the same; otherwise a book is silently
-        wrong."""
+        """A delta without one of its fields raises DecodeError or reads the same; else a book is silently wrong."""
         codec = self.bound()
         for frame in self.samples.deltas:
             whole = _key(decoded(codec, frame))

@@ -1,4 +1,4 @@
-"""What each connector asks of its exchange for candles: the pages of the manuals are named in the codecs."""
+"""Each connector's requests for candles; the codecs name the pages of the manuals."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def test_a_window_is_requested(exchange: str, interval: str, path: str, query: d
 
 @pytest.mark.parametrize("exchange", sorted(NAMES))
 def test_a_window_between_two_milliseconds_requests_no_candle_outside(exchange: str) -> None:
-    """Bounds are rounded up: a candle at the start is in, one at the end is not."""
+    """Bounds are rounded up: a candle at the start is included, a candle at the end is not."""
     _, exact = asked(exchange, "1m", START - 1, END - 1)
     _, rounded = asked(exchange, "1m", START, END)
     assert exact == rounded
 
 
 def test_old_candles_of_okx_come_from_the_history() -> None:
-    """The newer endpoint has the latest 1,440 of an interval; one of a second is in the history alone."""
+    """The newer endpoint has the latest 1,440 candles of an interval; only the history has candles of a second."""
     new, old = "/api/v5/market/candles", "/api/v5/market/history-candles"
     assert asked("okx", "1m", now_ns=START + 1440 * MINUTE_NS)[0] == new
     assert asked("okx", "1m", now_ns=START + 1440 * MINUTE_NS + 1)[0] == old

@@ -1,4 +1,4 @@
-"""Rows of candles are judged, put in order, and closed only when that is proven."""
+"""Rows of candles are checked, ordered, and closed only with proof."""
 
 from __future__ import annotations
 

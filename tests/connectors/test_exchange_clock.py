@@ -1,4 +1,4 @@
-"""The exchange's clock stays within its error bound, whatever the delays, drifts and jumps."""
+"""The exchange's clock stays within its error bound under any delays, drifts and jumps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EPOCH = 1_700_000_000 * S
 
 
 class World:
-    """A true offset that drifts and is set; what a client sees of it."""
+    """A true offset that drifts and is set, and a client's view of it."""
 
     def __init__(self, offset_ns: int = EPOCH, ppm: int = 0) -> None:
         self.offset_ns, self.ppm, self.mono_ns = offset_ns, ppm, 5 * S
@@ -81,7 +81,8 @@ def test_more_samples_never_make_it_worse_than_the_best_of_them():
 @settings(deadline=None)
 @given(wrong=st.integers(-3600 * S, 3600 * S), position=st.integers(2, 6))
 def test_one_wrong_answer_is_not_followed(wrong, position):
-    """One that contradicts no other answer shifts the offset within what the round trip leaves open, and not more."""
+    """A wrong answer that contradicts no other answer shifts the offset only within the uncertainty of the round
+    trip."""
     world = World()
     for at in range(8):
         world.ask(2 * MS, 3 * MS, wrong if at == position else 0)

@@ -1,4 +1,4 @@
-"""What answers say of limits: hits by status, code and header, numbers in plain digits only."""
+"""Limits in answers: hits by status, code and header; only numbers in plain digits count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The readers of JSON: each takes exactly its type, and whatever is unreadable is one DecodeError with an excerpt."""
+"""The readers of JSON: each takes exactly its type; anything unreadable is one DecodeError with an excerpt."""
 
 from __future__ import annotations
 

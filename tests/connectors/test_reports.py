@@ -1,4 +1,4 @@
-"""Values of a report are judged, not only typed."""
+"""Values of a report are checked, not only their types."""
 
 from __future__ import annotations
 

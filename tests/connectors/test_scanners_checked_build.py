@@ -1,10 +1,9 @@
-"""Run the tests of books and byte scanners once more, against builds that check what the fast build trusts.
+"""Run the tests of books and byte scanners again, with builds that check what the fast build assumes.
 
-Books, scanners and what the tests replay are copied into a temporary directory and built there: with Cython's bounds
-checks on (`VENUEMESH_BOUNDSCHECK=1`), and, where the compiler has them, with its address and undefined-behaviour
-sanitizers, which see the C arrays too. The copy comes first on the path of a pytest of its own;
-`test_the_build_under_test` makes sure that the copy is what runs. Checked code is slow, so random tests try less there
-(`VENUEMESH_TEST_EFFORT`).
+Books, scanners and the tests' recordings are copied into a temporary directory and built there: with Cython's bounds
+checks (`VENUEMESH_BOUNDSCHECK=1`), and, if the compiler has them, with its address and undefined-behaviour sanitizers,
+which check the C arrays, too. A separate pytest has the copy first on its path; `test_the_build_under_test` makes sure
+that the copy runs. Checked code is slow, so random tests try fewer examples (`VENUEMESH_TEST_EFFORT`).
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def copy_core(into: Path) -> None:
 
 
 def sanitizer() -> str | None:
-    """Path of the address sanitizer's library, None where the compiler has none."""
+    """Return the path of the address sanitizer's library; None if the compiler has none."""
     if not sys.platform.startswith("linux") or shutil.which("gcc") is None:
         return None
     found = subprocess.run(

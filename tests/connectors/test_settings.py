@@ -1,4 +1,4 @@
-"""A role reaches its exchange through one record: the connector's own options are checked and handed to its codecs."""
+"""A role reaches its exchange by one record: the connector's options are checked and passed to its codecs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Spec:
 
 
 class Connector:
-    """Keeps what its codecs are made with."""
+    """Records the arguments of its codecs."""
 
     name = "acme"
     spec = Spec()

@@ -1,4 +1,4 @@
-"""Ids of trades: those that fit stay what they are, others become a number that is the same everywhere."""
+"""Ids of trades: an id that fits stays unchanged, any other becomes a number that is the same everywhere."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What order codecs share: which orders are refused before anything is sent, and answers that say little."""
+"""The shared part of order codecs: refusals before anything is sent, and answers that state little."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exchange in the test's own loop, with the clock in the test's hand."""
+"""An exchange in the test's loop, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HandClock(Clock):
 
 
 class Exchange:
-    """A running server with what tests need to talk to it."""
+    """A running server and the tests' tools to talk to it."""
 
     def __init__(self, server: Server, clock: HandClock, session: aiohttp.ClientSession) -> None:
         self.server = server
@@ -52,7 +52,7 @@ class Exchange:
         self.base: str = server.urls["binance"]["rest"]
 
     def advance(self, ms: float, step_ms: float = 10.0) -> None:
-        """Let so much time pass, in beats."""
+        """Let this much time pass, in beats."""
         while ms > 0:
             step = min(ms, step_ms)
             self.clock.wall_ns += int(step * 1e6)
@@ -84,7 +84,7 @@ class Exchange:
 
     @staticmethod
     async def ask(socket: aiohttp.ClientWebSocketResponse, request: Any) -> Any:
-        """Send a request (text, or what JSON makes of it); return the first frame that is no stream's."""
+        """Send a request (text, or a value as JSON); return the first frame that is not of a stream."""
         await socket.send_str(request if isinstance(request, str) else json.dumps(request))
         while True:
             answer = await Exchange.next_json(socket)

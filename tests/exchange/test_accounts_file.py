@@ -1,4 +1,4 @@
-"""Accounts from a file, and what stands on a command line."""
+"""Accounts from a file, and the content of a command line."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ async def ready(exchange: Any, count: int = 1) -> None:
 
 
 async def spans(exchange: Any, ws: aiohttp.ClientWebSocketResponse, windows: int = 10) -> list[tuple[int, int]]:
-    """Let windows pass; return (U, u) of all diffs up to the present update id."""
+    """Let windows pass; return (U, u) of all diffs up to the current update id."""
     exchange.advance(windows * 100)
     end = (await exchange.admin.pause(wait_s=5))["update_ids"]["BTCUSDT"]
     exchange.venue.resume()

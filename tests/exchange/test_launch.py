@@ -1,4 +1,4 @@
-"""A server process serves within the block and is gone after it, however the block ends."""
+"""A server process serves within the block and has ended after it, after any end of the block."""
 
 from __future__ import annotations
 

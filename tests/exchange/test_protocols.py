@@ -1,4 +1,5 @@
-"""A protocol is one folder: the generic server knows none, finds each by name, and serves several over one market."""
+"""A protocol is one folder: the generic server knows no protocol, finds each by name, and serves several on one
+market."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ ROOT = Path(package.__path__[0]).resolve()
 
 
 class Order:
-    """One placement over HTTP. As at many exchanges, the status is always 200 and the body says what went wrong."""
+    """One placement over HTTP. As at many exchanges, the status is always 200 and the body states the error."""
 
     protocol = "plain"
     names = ("/order",)
@@ -207,7 +208,7 @@ async def both() -> AsyncIterator[Both]:
 
 
 async def test_several_protocols_serve_one_market(both: Both) -> None:
-    """What one protocol places, the other one's book, the ledger and both fan-outs have."""
+    """An order of one protocol is in the other protocol's book, in the ledger and in both fan-outs."""
     async with both.feed() as feed, both.socket("/ws/btcusdt@depth@100ms") as depth:
         assert await both.ask(feed, {"pair": "BTC/USDT"}) == {"ok": True}
         assert await both.ask(feed, {"account": "main"}) == {"ok": True}
@@ -248,7 +249,7 @@ async def test_every_protocol_has_a_port_of_its_own(both: Both) -> None:
 
 
 async def test_faults_act_on_one_protocol_and_on_refusals_inside_a_good_status(both: Both) -> None:
-    """`accept_then_*` act where the answer is good by the protocol's own word, whatever the HTTP status."""
+    """`accept_then_*` act on an answer that is a success by the protocol, with any HTTP status."""
     await both.admin.fault(kind="accept_then_status", protocol="plain", count=1)
     assert (await both.get("time"))[0] == 200
     assert await both.order("poor", size="100") == {"error": "INSUFFICIENT_BALANCE"}

@@ -1,7 +1,7 @@
 """One account's order manager and user stream in this process, against a real exchange process, without Ray.
 
-They run in `LocalCells`, beside limits that grant everything and a catalog that lists what the exchange does. So a
-whole account starts within milliseconds and may be killed at any point. The user stream may run in a process of its own
+They run in `LocalCells`, together with limits that grant everything and a catalog with the exchange's list. So an
+account starts within milliseconds and may be killed at any point. The user stream may run in a separate process
 (`Mesh(only=...)`): the manager's process answers it over a unix socket in the account's folder.
 """
 
@@ -47,7 +47,7 @@ STOP_S = 30.0  # a manager that cancels what is open as it stops waits for the e
 
 @dataclass
 class Place:
-    """Where an account's things are: plain values, so that it can be handed to another process."""
+    """The files and URLs of an account, as plain values, so that a test can pass them to another process."""
 
     rest: str
     ws_api: str
@@ -68,7 +68,7 @@ class Place:
         return Path(self.journal.removeprefix("sqlite:///")).parent
 
     def settings(self) -> AccountSettings:
-        """The settings of both roles; writes the key's files."""
+        """Return the settings of both roles; write the key's files."""
         paths = {"api_key_file": self.folder / "api.key", "secret_file": self.folder / "secret.key"}
         files = {name: self.folder / f"{name}.key" for name in self.fields}
         contents = (self.api_key, self.secret, *self.fields.values())
@@ -89,7 +89,7 @@ class Place:
 
 
 class _Grants:
-    """The limits role of an exchange that nothing is too much for."""
+    """A limits role that grants everything."""
 
     reads: ClassVar[frozenset[str]] = frozenset()
 
@@ -107,7 +107,7 @@ class _Grants:
 
 
 class _Listing(_Grants):
-    """The catalog role as far as an account asks it; the list is read once for all processes of a place."""
+    """The part of the catalog role that an account uses; the list is read once for all processes of a place."""
 
     reads = frozenset({"instruments", "ticker"})
 
@@ -160,7 +160,7 @@ class _Listing(_Grants):
 
 
 class _Elsewhere(_Grants):
-    """The order manager of another process, as this process sees it."""
+    """The order manager of another process, for this process."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -222,12 +222,12 @@ class Mesh:
 
     @property
     def manager(self) -> Any:
-        """The manager's role. Raises RetryLater: it is not there."""
+        """The manager's role. Raises RetryLater: it does not run."""
         return self.cells.role(self.orders)
 
     @property
     def stream(self) -> Any:
-        """The stream's role. Raises RetryLater: it is not there."""
+        """The stream's role. Raises RetryLater: it does not run."""
         return self.cells.role(self.stream_address)
 
     def _on_failed(self, address: str, error: BaseException) -> None:
@@ -249,7 +249,7 @@ class Mesh:
             await self.restart_stream()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one question of the other process."""
+        """Answer one message of the other process."""
         try:
             kind, body = pickle.loads(await reader.read())
             try:
@@ -266,7 +266,7 @@ class Mesh:
         await self.cells.start(self.orders, lambda context: OrderManagerRole(self.place.settings().orders, context))
 
     async def restart_stream(self) -> None:
-        """Start the stream's next incarnation; one that still runs is stopped first."""
+        """Start the stream's next incarnation; a running incarnation is stopped first."""
         await self.stop_stream()
         await self.cells.start(
             self.stream_address, lambda context: UserStreamRole(self.place.settings().stream, context)
@@ -292,7 +292,7 @@ class Mesh:
         return await self.ask(self.orders, kind, body, timeout_s)
 
     async def ready(self, deadline_s: float = 20.0) -> dict[str, Any]:
-        """Wait until the manager calls itself reconciled."""
+        """Wait until the manager is reconciled."""
         async with asyncio.timeout(deadline_s):
             while True:
                 assert not self.failures, self.failures
@@ -303,14 +303,14 @@ class Mesh:
                 await asyncio.sleep(0.01)
 
     async def streaming(self, deadline_s: float = 10.0) -> None:
-        """Wait until the manager hears the user stream."""
+        """Wait until the manager gets the user stream."""
         async with asyncio.timeout(deadline_s):
             while (await self("account"))["stream"] != "up":  # noqa: ASYNC110 - it is asked for, nobody tells
                 await asyncio.sleep(0.01)
 
 
 def order(client_order_id: str, side: str, amount: str | None, price: str | None = None, **more: Any) -> dict[str, Any]:
-    """A new order as plain values: LIMIT GTC with a price, MARKET without."""
+    """Return a new order as plain values: LIMIT GTC with a price, MARKET without a price."""
     return {
         "client_order_id": client_order_id,
         "pair": "BTC-USDT",

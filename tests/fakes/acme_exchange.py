@@ -19,7 +19,7 @@ EVERY_S = 0.02
 
 
 class Acme:
-    """One book of a few levels that changes at random, and everybody who subscribed to it."""
+    """One book of a few levels that changes at random, and its subscribers."""
 
     def __init__(self) -> None:
         self.chance = random.Random(1)
@@ -65,7 +65,8 @@ class Acme:
             self.subscribers.add(socket)
 
     async def trade(self) -> None:
-        """Change one to three levels every `EVERY_S`, and tell it; now and then a trade and something new."""
+        """Change one to three levels every `EVERY_S` and send the change; sometimes send a trade and an unknown
+        message."""
         while True:
             await asyncio.sleep(EVERY_S)
             before, ms = self.seq, time.time_ns() // 1_000_000

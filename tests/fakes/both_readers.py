@@ -1,4 +1,4 @@
-"""A byte scanner beside the JSON path of its codec, and frames for both: numbers as exchanges write them, damage."""
+"""A byte scanner and the JSON path of its codec, and frames for both: numbers in exchanges' forms, and damage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TRIES = settings(max_examples=max(5, int(100 * EFFORT)), deadline=None)
 
 
 class BothReaders:
-    """`fast` is what the scanner reads and `slow` what the JSON path reads: a tuple of plain values for a delta."""
+    """`fast` is the scanner's result and `slow` the JSON path's: a tuple of plain values for a delta."""
 
     def __init__(self, codec: Codec, instruments: Sequence[Instrument]) -> None:
         self.codec = codec
@@ -35,7 +35,7 @@ class BothReaders:
             assert scanner.bind(one.symbol, OrderBook(one.price_scale, one.size_scale)) == number
 
     def fast(self, frame: bytes) -> Any:
-        """Scan by the portable code and by the wide code, which must read the same."""
+        """Scan with the portable code and with the wide code, which must read the same."""
         use_wide(False)
         try:
             portable = self._scanned(frame)
@@ -66,7 +66,7 @@ class BothReaders:
         return one.symbol, *numbers, one.bids.tolist(), one.asks.tolist()
 
     def check(self, frame: bytes) -> bool:
-        """Assert that what the scanner reads is what the JSON path reads; return whether the scanner read it."""
+        """Assert that both paths read the same; return whether the scanner read the frame."""
         fast = self.fast(frame)
         assert fast is None or fast == self.slow(frame)
         return fast is not None

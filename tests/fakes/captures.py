@@ -1,4 +1,4 @@
-"""Where recorded traffic lies, or a skip with the reason."""
+"""The folder of recorded traffic, or a skip with the reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def captures(exchange: str) -> Path:
-    """The folder of an exchange's recordings; skips the test where there is none."""
+    """Return the folder of an exchange's recordings; skip the test if it does not exist."""
     configured = os.environ.get("VENUEMESH_CAPTURES")
     root = Path(configured) if configured else Path(__file__).resolve().parents[3] / "shared" / "captures"
     if not (root / exchange).is_dir():

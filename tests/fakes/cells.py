@@ -1,4 +1,4 @@
-"""Fakes of the supervisor's two ways out: the port to cells and the durable store."""
+"""Fakes of the supervisor's two ports: the cells and the durable store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FakeStore:
 
 
 class FakeCells:
-    """`Cells` in memory: `cells` is what each would say of itself. The GCS is away `away` times."""
+    """`Cells` in memory: `cells` has each cell's own answers. The GCS is away `away` times."""
 
     def __init__(self, cells: Mapping[str, Any] | None = None) -> None:
         self.cells: dict[str, Any] = dict(cells or {})

@@ -1,4 +1,4 @@
-"""Time as a test input: nothing moves until the test says so."""
+"""Time as a test input: only the test advances it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 
 
 class FakeClock:
-    """A `Clock` that moves by `advance` only. Records how long each sleeper asked for."""
+    """A `Clock` that only `advance` moves. Records the requested time of each sleeper."""
 
     def __init__(self, start_ns: int = 1_000_000_000_000, chance: float = 0.5) -> None:
         self.now_ns = start_ns
@@ -34,7 +34,7 @@ class FakeClock:
 
     @property
     def sleepers(self) -> list[float]:
-        """Seconds that each present sleeper still waits."""
+        """Return the remaining seconds of each sleeper."""
         return sorted((at - self.now_ns) / 1e9 for at, _, done in self._waiting if not done.done())
 
     def advance(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Connectors that are used under their names for the time of a test."""
+"""Connectors that this process finds under their names during a test."""
 
 from __future__ import annotations
 

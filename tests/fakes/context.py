@@ -1,4 +1,4 @@
-"""A role's context in the test's hands: what its cell would give it, without a cell."""
+"""A role's context without a cell, made by the test."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from venuemesh.actors.cell.role import Context
 
 
 async def ask_nobody(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-    """The `ask` of a role that must not ask."""
+    """The `ask` of a role that must not send requests."""
     raise AssertionError(f"{kind} was asked of {address}")
 
 
 async def grant(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-    """The `ask` of a role that asks its limits role alone, which has enough of everything."""
+    """The `ask` of a role that only sends requests to its limits role, which grants everything."""
     return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
 
 
@@ -26,7 +26,7 @@ def raise_failure(error: BaseException) -> None:
 def context_of(address: str, clock: Any = None, **changes: Any) -> Context:
     """Return a context of incarnation (1, 1) on node "n" of mesh "test", changed by `changes`.
 
-    `clock` has `monotonic_ns` and `time_ns`; without one the time is the machine's.
+    `clock` has `monotonic_ns` and `time_ns`; without a clock the time is the machine's.
     """
     if clock is not None:
         changes = {"monotonic_ns": clock.monotonic_ns, "time_ns": clock.time_ns, **changes}

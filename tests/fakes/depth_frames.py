@@ -1,4 +1,4 @@
-"""A slow reader of depth frames, independent of the codec, and frames to give it: well formed, random, damaged."""
+"""A slow reader of depth frames, independent of the codec, and well-formed, random and damaged frames for it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def integer(value: Any) -> int:
 
 
 def read_slowly(frame: bytes, scales_of: dict[str, tuple[int, int]]) -> Slow:
-    """Raise anything when the frame is not a depth event of a known symbol."""
+    """Read a frame; raise any exception if it is not a depth event of a known symbol."""
     message = orjson.loads(frame)
     if "data" in message:
         message = message["data"]
@@ -91,7 +91,7 @@ def an_event(rng: random.Random, symbol: str = "BTCUSDT", levels: int = 4) -> di
 
 
 def mutate(rng: random.Random, frame: bytes) -> bytes:
-    """Frame with one to three small damages of the kinds that wires and bugs make."""
+    """Return the frame with one to three small damages, as networks and bugs cause them."""
     out = bytearray(frame)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         at = rng.randrange(len(out)) if out else 0

@@ -1,4 +1,4 @@
-"""The local exchange in a process of its own, for tests: started on free ports, ended by its id."""
+"""The local exchange in a separate process, for tests: started on free ports, ended by its id."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NO_LIMITS = {"weight": 10**9, "raw_requests": 10**9, "connections": 10**6, "mess
 
 
 class ExchangeProcess:
-    """Starts the exchange and returns when it serves. `rest`, `ws`, `ws_api` and `admin` say where.
+    """Starts the exchange and returns when it serves. `rest`, `ws`, `ws_api` and `admin` are its URLs.
 
-    `without_limits` lifts the rate limits, for tests that ask for more than an exchange would let them.
+    `without_limits` removes the rate limits, for tests that send more than an exchange would allow.
     """
 
     def __init__(self, *arguments: str, without_limits: bool = False) -> None:
@@ -46,7 +46,7 @@ class ExchangeProcess:
         self.end()
 
     def end(self) -> None:
-        """End it politely, and by force when it does not go within ten seconds."""
+        """End the process in an orderly way, and by force after ten seconds."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:

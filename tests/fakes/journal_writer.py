@@ -32,7 +32,7 @@ def say(**what: object) -> None:
 
 
 def batches(account: str) -> list[Batch]:
-    """Two batches, of every kind of write; each leaves a mark, an order, a fill and two events of its name."""
+    """Return two batches with every kind of write; each leaves a mark, an order, a fill and two events of its name."""
     name, of = "b", {"account": account}
     return [
         Batch(
@@ -73,7 +73,7 @@ def once(url: str, account: str = "main") -> None:
 
 
 def fork(url: str, account: str, plan: str) -> int:
-    """Run `once` in a forked process with this failpoint; return its exit status as `os.waitpid` gives it."""
+    """Run `once` in a forked process with this failpoint; return its exit status as from `os.waitpid`."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:

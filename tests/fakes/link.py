@@ -1,4 +1,4 @@
-"""`market.Link` to a mesh that is not there: answers that a test gives, and a record of what was asked."""
+"""`market.Link` without a mesh: the test gives the answers, and the link records the requests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def future_of(answer):
 class FakeLink:
     """A mesh with one exchange, `acme`.
 
-    `answers[kind]` is a value, an error, or a list of them that are given one by one. What has an answer is in `asked`;
-    a message without one is in `handed`, with its future.
+    `answers[kind]` is a value, an error, or a list of both that are returned one by one. `asked` has the messages with
+    an answer; `handed` has the messages without an answer, each with its future.
     """
 
     mesh = "fake"

@@ -2,9 +2,9 @@
 
     python -m tests.fakes.manager_host FOLDER      reads jobs from stdin, one JSON a line, and forks a child for each
 
-A child runs one script (`SCRIPTS`) under a failpoint and leaves what it saw in the folder. The parent has everything
-imported and no thread and no loop of its own; it leaves there which process a job is and how that ended. `Hosts` is
-the test's side.
+A child runs one script (`SCRIPTS`) under a failpoint and writes its results into the folder. The parent has imported
+everything and has neither a thread nor a loop; it writes into the folder which process runs a job and how the process
+ended. `Hosts` is the test's side.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 async def trade(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Do one of everything; what is refused or unknown is taken as it comes."""
+    """Do one of everything; accept refusals and unknown outcomes."""
     ids, price = [f"{job['stem']}{number:04d}" for number in range(20)], job["price"]
     low, high = str(price * 9 // 10), str(price * 11 // 10)
     answers: list[Any] = []
@@ -78,7 +78,7 @@ async def trade(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def verify(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the manager is sure of everything, ask for every id, and say all that it knows."""
+    """Wait until no outcome is open, query every id, and return everything that the manager knows."""
     began = asyncio.get_running_loop().time()
     await mesh.ready(job.get("ready_s", 30.0))
     ready_s = asyncio.get_running_loop().time() - began
@@ -86,7 +86,7 @@ async def verify(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def cancel_all(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Ask for cancel_all at once, whatever the manager does yet, and say what it answered and when it was ready."""
+    """Send cancel_all at once, in any state of the manager; return its answer and when the manager was ready."""
     loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
     results = await mesh("cancel_all", {"timeout_s": 15.0}, 30.0)
     cancelled_s, cancelled_ns = loop.time() - began, time.time_ns()
@@ -95,7 +95,7 @@ async def cancel_all(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Place one order that rests, and go on until this manager ends."""
+    """Place one order that rests, and continue until this manager ends."""
     await mesh.ready()
     with contextlib.suppress(MeshError):
         await mesh("place", placing(order(f"{job['stem']}0000", "buy", "0.01", str(job["price"] * 9 // 10))))
@@ -104,7 +104,7 @@ async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def follow(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Go on until the file `stop-stream` is there and the stream is LIVE; only for a process without a manager."""
+    """Continue until the file `stop-stream` exists and the stream is LIVE; only for a process without a manager."""
     while not (mesh.place.folder / "stop-stream").exists():  # noqa: ASYNC110 - nobody else says it
         await asyncio.sleep(0.02)
     async with asyncio.timeout(20.0):
@@ -114,7 +114,7 @@ async def follow(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Place order after order under ids of our own until the file `stop-orders` is there."""
+    """Place orders under our own ids until the file `stop-orders` exists."""
     await mesh.ready()
     low, placed = str(job["price"] * 9 // 10), 0
     for number in itertools.count():
@@ -128,7 +128,7 @@ async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def at_rest(mesh: Mesh) -> dict[str, Any]:
-    """Wait until nothing is under way: no request, no doubt, no order that is to be cancelled; return the status."""
+    """Wait until nothing is under way: no request, no doubt, no order to cancel; return the status."""
     async with asyncio.timeout(20.0):
         while True:
             account: dict[str, Any] = await mesh("account")
@@ -140,9 +140,9 @@ async def at_rest(mesh: Mesh) -> dict[str, Any]:
 
 
 async def rounds(mesh: Mesh, last_ns: int | None, count: int = 2) -> None:
-    """Wait until so many rounds have ended after this one: the last of them has begun after it.
+    """Wait until this many rounds have ended after the current round: the last one began after the current one.
 
-    Where the stream does not state what orders lock, the balances at rest are those of such a round.
+    If the stream does not state locked amounts, only such a round has the balances at rest.
     """
     while count:
         said_ns = (await mesh("account"))["reconciled_ns"]
@@ -152,9 +152,9 @@ async def rounds(mesh: Mesh, last_ns: int | None, count: int = 2) -> None:
 
 
 async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) -> dict[str, Any]:
-    """All that the manager knows at rest; ids that it never saw get their fate by being asked for.
+    """Return everything that the manager knows at rest; a query gives an unseen id its outcome.
 
-    What still moved meanwhile (a cancel that is repeated until it is answered) makes it look again.
+    A change in the meantime (a cancel that is repeated until answered) makes it read again.
     """
     async with asyncio.timeout(deadline_s):
         while True:
@@ -168,7 +168,7 @@ async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) 
 
 
 async def snapshot(mesh: Mesh, ids: list[str]) -> dict[str, Any]:
-    """Fates of ids, and all orders, fills, events and balances."""
+    """Return the outcomes of ids, and all orders, fills, events and balances."""
     fates: dict[str, Any] = {}
     for client_order_id in ids:
         try:
@@ -201,7 +201,7 @@ SCRIPTS: dict[str, Script] = {
 
 
 def child(job: dict[str, Any]) -> None:
-    """Run a job in this process, and end it as abruptly as a machine that loses power: nothing is closed."""
+    """Run a job in this process, and end the process as abruptly as a power failure: nothing is closed."""
     failpoint.arm(job.get("failpoint") or None)
     try:
         outcome, status = asyncio.run(run(job)), 0
@@ -274,7 +274,7 @@ def main() -> None:
 
 
 def leave(path: Path, what: int) -> None:
-    """Write a file that appears whole."""
+    """Write a file that appears complete."""
     new = path.with_suffix(".new")
     new.write_text(str(what))
     new.rename(path)
@@ -284,7 +284,7 @@ def leave(path: Path, what: int) -> None:
 
 
 class Hosts:
-    """The parent process, for tests: `run` a job and get (exit status, what it left). Works from any event loop."""
+    """The parent process, for tests: `run` a job and get (exit status, results). Works from any event loop."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -308,7 +308,7 @@ class Hosts:
         return Running(self, int(pid), path)
 
     async def appears(self, path: Path, deadline_s: float) -> str:
-        """Wait for a file that appears whole, and return what is in it."""
+        """Wait for a file that appears complete, and return its content."""
         async with asyncio.timeout(deadline_s):
             while True:
                 if (found := content(path)) is not None:
@@ -329,7 +329,7 @@ def process_state(pid: int) -> str:
 
 
 class Running:
-    """One job under way."""
+    """One running job."""
 
     def __init__(self, hosts: Hosts, pid: int, path: Path) -> None:
         self.pid, self._hosts, self._path = pid, hosts, path

@@ -1,4 +1,4 @@
-"""A journal in memory that obeys the contract of writes, and minds what must never happen."""
+"""A journal in memory that keeps the contract of writes and refuses forbidden writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATE = {(OrderStatus.CANCELED, OrderStatus.FILLED), (OrderStatus.EXPIRED, OrderS
 
 
 class MemoryJournal:
-    """One account. `commit` is durable at once; it refuses what the rules forbid by AssertionError."""
+    """One account. `commit` is durable at once; a forbidden write raises AssertionError."""
 
     def __init__(self) -> None:
         self.epoch = 0

@@ -1,7 +1,7 @@
 """Run a configuration in one process, without Ray, until every book is LIVE.
 
 Run as a process: `mesh_without_ray.py CONFIG PATIENCE_S`. Prints one JSON object, address of a book -> its state.
-Ends with an error where a book is not LIVE within the patience.
+Ends with an error if a book is not LIVE within the patience.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A model exchange for the order machine: an honest ledger and a trading codec of plain words. No wire, no clock.
+"""A model exchange for the order machine: a correct ledger and a trading codec of plain words. No network, no clock.
 
-It is the truth that the machine's journal is compared with. Orders rest until the test fills them; MARKET and IOC
-orders take what `liquidity` of their pair holds. Every request is counted by its digest.
+Tests compare the machine's journal with its ledger. Orders rest until the test fills them; MARKET and IOC orders take
+from the `liquidity` of their pair. Every request is counted by its digest.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def pair(name: str, **rules: Any) -> Instrument:
 
 
 class FakeCodec:
-    """Drafts whose parameters are the words that `OrderExchange` reads. Answers are passed as `Reply` already."""
+    """Makes drafts whose parameters are the words that `OrderExchange` reads. Answers are `Reply` objects."""
 
     def __init__(self, offer: Offer = OFFER) -> None:
         self.offer = offer
@@ -131,7 +131,7 @@ class FakeCodec:
 
 
 def sign(draft: Draft, request_id: str, exchange_ns: int, validity_s: float = 5.0, nonce: int | None = None) -> Signed:
-    """A request of words instead of bytes; with a nonce, its validity ends by a later one alone."""
+    """Make a request of words instead of bytes; with a nonce only a later nonce ends its validity."""
     draft = replace(draft, nonce=nonce)
     text = f"{request_id} {draft.kind.value} {draft.pair} {draft.params}"
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -169,7 +169,7 @@ ODD = LeftOut(None, "cannot be read")
 
 
 class OrderExchange:
-    """See the module. `now_ns` is its clock; every change takes a nanosecond of it."""
+    """See the module. `now_ns` is its clock; every change takes one nanosecond."""
 
     def __init__(self, instruments: Sequence[Instrument], balances: dict[str, Decimal], now_ns: int = 0) -> None:
         self.instruments = {one.name: one for one in instruments}
@@ -196,7 +196,7 @@ class OrderExchange:
     # The two doors
 
     def execute(self, request: Signed) -> Reply | MeshError:
-        """A request that changes something arrives."""
+        """Execute an arriving request that changes something."""
         self.reached[request.digest] = self.reached.get(request.digest, 0) + 1
         if self.now_ns > request.not_after_ns + SECOND_NS:
             return Rejected("clock", "too late")
@@ -217,7 +217,7 @@ class OrderExchange:
         return self._place_list(words)
 
     def _batch(self, kind: Kind, words: dict[str, str], names: tuple[str, ...]) -> Reply:
-        """Each row has an outcome of its own."""
+        """Execute a batch; each row has a separate outcome."""
         orders: list[OrderReport] = []
         refused: list[tuple[str, str, str]] = []
         for number, name in enumerate(names):
@@ -234,12 +234,12 @@ class OrderExchange:
         return Reply(orders=tuple(orders), refused=tuple(refused), taken=taken)
 
     def takes(self, nonce: int) -> bool:
-        """Whether a nonce rises; if it does, lower ones are refused from now on."""
+        """Return whether a nonce rises; if so, refuse lower nonces from now on."""
         rises, self.nonce = nonce > self.nonce, max(nonce, self.nonce)
         return rises
 
     def read(self, draft: Draft) -> Reply | MeshError:
-        """A question, answered as things are now."""
+        """Answer a query from the current state."""
         words = dict(draft.params)
         if draft.kind is Kind.ORDER:
             known = self.orders.get(words["exchange_id"])
@@ -310,7 +310,7 @@ class OrderExchange:
         return rested
 
     def meet(self, one: Rested, other: Rested, amount: Decimal) -> None:
-        """Let two orders of this account trade with each other: a fill each, under one trade id."""
+        """Trade two orders of this account with each other: a fill each, under one trade id."""
         self.fill(one, amount)
         self._trades[one.pair] -= 1
         self.fill(other, amount)
@@ -357,7 +357,7 @@ class OrderExchange:
                     self.end(other, S.EXPIRED)
 
     def end(self, rested: Rested, status: OrderStatus) -> None:
-        """Cancel or expire what is left."""
+        """Cancel or expire the rest of an order."""
         if not rested.open:
             return
         self.now_ns += 1
@@ -381,7 +381,7 @@ class OrderExchange:
         return rested
 
     def catch_up(self) -> None:
-        """Carry out the cancels that were only acknowledged."""
+        """Execute the cancels that were only acknowledged."""
         while self._late:
             self.end(self._late.pop(), S.CANCELED)
 

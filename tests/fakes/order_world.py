@@ -1,8 +1,8 @@
 """A world around the order machine: a model exchange, a network, a user stream, a journal, and a shell that can die.
 
-Nothing happens by itself. Effects wait in a queue until `perform`; requests travel in steps (sent, arrived, answered),
-asks too; reports wait in the stream. A test moves each of them, loses it, or lets the manager die in between; `settle`
-ends all faults and lets time pass until nothing is left to happen.
+Nothing happens without the test. Effects wait in a queue until `perform`; requests and asks travel in steps (sent,
+arrived, answered); reports wait in the stream. A test advances or loses each of them, or lets the manager die in
+between; `settle` ends all faults and lets time pass until nothing is under way.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ BALANCES = {"BTC": Decimal(20), "ETH": Decimal(20), "USDT": Decimal(3000)}
 
 @dataclass
 class Travelling:
-    """A request or an ask on its way. `back`: who waits for the answer; None when that manager is gone."""
+    """A request or an ask on its way. `back`: the manager that waits for the answer; None if it is dead."""
 
     id: Any
     what: Signed | Draft
@@ -161,7 +161,7 @@ class World:
             self.do(self.machine.stream("up", self.now))
 
     def crash(self) -> None:
-        """The manager dies with what it has not performed; requests on the wire go on without it."""
+        """Kill the manager with its unperformed effects; requests on the wire continue."""
         self.queue.clear()
         for one in self.requests:
             one.manager = None
@@ -170,12 +170,12 @@ class World:
         self.start()
 
     def pause(self) -> None:
-        """The manager is stopped, and a successor takes over; it may go on later."""
+        """Pause the manager, and let a successor take over; the paused manager may continue later."""
         self.paused.append(Paused(self.epoch, deque(self.queue)))
         self.crash()
 
     def resume(self, paused: Paused) -> None:
-        """A stopped manager goes on until the journal tells it that it is fenced."""
+        """Let a paused manager continue until the journal fences it."""
         self.paused.remove(paused)
         for effect in paused.queue:
             if isinstance(effect, Commit):
@@ -187,11 +187,11 @@ class World:
                 self.requests.append(Travelling(effect.request.request_id, effect.request, None))
 
     def do(self, effects: Sequence[Effect]) -> None:
-        """Take effects over; performed at once are those that may overtake."""
+        """Queue effects; perform those at once that may overtake others."""
         self.queue.extend(effects)
 
     def perform(self, count: int = 1_000_000) -> None:
-        """Perform so many effects of the queue."""
+        """Perform this many effects of the queue."""
         while self.queue and count > 0 and self.halted is None:
             count -= 1
             self._perform(self.queue.popleft())
@@ -249,14 +249,14 @@ class World:
         self.do(self.machine.journal_back(self.now))
 
     def answer(self, token: str) -> Any:
-        """The one answer that a command got."""
+        """Return the single answer that a command got."""
         (found,) = self.answers[token]
         return found
 
     # The wire
 
     def arrive(self, one: Travelling) -> None:
-        """A request or an ask reaches the exchange."""
+        """Let a request or an ask reach the exchange."""
         if one.arrived:
             return
         one.arrived = True
@@ -269,7 +269,7 @@ class World:
             one.answer = self.exchange.read(one.what)
 
     def deliver(self, one: Travelling, error: MeshError | None = None) -> None:
-        """Its answer reaches the manager, or an error that stands for it."""
+        """Let the answer, or an error in its place, reach the manager."""
         if isinstance(one.what, Signed):
             result = error or one.answer
             assert result is not None
@@ -286,7 +286,7 @@ class World:
             self.do(self.machine.asked(one.id, result, self.now))
 
     def go(self, *, requests: bool = True, asks: bool = True) -> None:
-        """Let what is on its way arrive and be answered, in order, until nothing moves."""
+        """Deliver everything on its way and its answers, in order, until nothing moves."""
         for _ in range(1000):
             self.perform()
             moving = (self.requests if requests else []) + (self.asks if asks else [])
@@ -298,7 +298,7 @@ class World:
         raise AssertionError("it never comes to rest")
 
     def report(self, index: int = 0, *, keep: bool = False) -> None:
-        """One report of the stream reaches the manager; `keep`: and will again."""
+        """Let one report of the stream reach the manager; with `keep` it will come again."""
         if index < len(self.exchange.stream):
             report = self.exchange.stream[index] if keep else self.exchange.stream.pop(index)
             self.do(self.machine.report(report, self.now))
@@ -321,7 +321,7 @@ class World:
     # The end
 
     def settle(self) -> None:
-        """No more faults: let everything come to rest."""
+        """End all faults and let everything come to rest."""
         for paused in list(self.paused):
             self.resume(paused)
         self.exchange.lazy = False
@@ -340,7 +340,7 @@ class World:
                 break
 
     def check(self) -> None:
-        """The journal and the machine have the exchange's truth, order by order and fill by fill."""
+        """Check that the journal and the machine agree with the exchange, order by order and fill by fill."""
         assert self.halted is None, self.halted
         truth = {one.client_id: one for one in self.exchange.orders.values() if one.client_id.startswith("vm")}
         ours = {one.client_order_id: one for one in self.journal.orders.values() if not one.external}

@@ -1,8 +1,7 @@
-"""Keys that can be recognised wherever they turn up, and a search for them in text and files.
+"""Keys that can be recognised in any place, and a search for them in text and files.
 
-The values are made afresh in every run, so a find is of this run. What is searched for is the API key, the secret (of
-a PEM its longest line: enough to know it by) and passphrases, each as it is and as base64, hex and URL encoding give
-it.
+The values are new in every run, so a find is of this run. The search is for the API key, the secret (of a PEM its
+longest line, which identifies it) and passphrases, each in plain form and as base64, hex and URL encoding.
 """
 
 from __future__ import annotations
@@ -75,14 +74,14 @@ def under_passphrase(planted: Planted, pem_passphrase: str) -> str:
 
 
 def recognisable(secret: str) -> str:
-    """The part of a secret to look for: all of a text, the longest line of a PEM."""
+    """Return the part of a secret to search for: the whole text, or the longest line of a PEM."""
     if "-----BEGIN" not in secret:
         return secret
     return max((line for line in secret.splitlines() if not line.startswith("-----")), key=len)
 
 
 def forms(what: str, text: str) -> dict[str, bytes]:
-    """The text and how it looks encoded. Base64 has three forms, as what stands before shifts it."""
+    """Return the text and its encoded forms. Base64 has three forms, because preceding bytes shift it."""
     raw = text.encode()
     found = {
         what: raw,
@@ -102,13 +101,13 @@ def forms(what: str, text: str) -> dict[str, bytes]:
 
 
 def find_in_text(planted: Iterable[Planted], text: str | bytes) -> list[str]:
-    """Name what of these keys is in a text; empty when nothing is."""
+    """Return the names of the parts of these keys in a text."""
     raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     return [f"{key.kind} {what}" for key in planted for what, needle in key.needles.items() if needle in raw]
 
 
 def find_in_files(planted: Iterable[Planted], *places: Path) -> list[str]:
-    """Search these files, and every regular file below these folders; name what was found where.
+    """Search these files, and every regular file below these folders; return the finds with their places.
 
     Files are read in overlapping chunks, so a large log costs no memory and nothing is missed at a border.
     """
@@ -136,7 +135,7 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def write_0600(path: Path, text: str) -> Path:
-    """Write a secret file as the mesh wants it."""
+    """Write a secret file with the required mode."""
     path.touch(mode=0o600)
     path.chmod(0o600)
     path.write_text(text)

@@ -1,6 +1,7 @@
-"""The in-process twin of what the supervisor does to the world: cells are records, time is simulated.
+"""The supervisor's effects on a simulated cluster: cells are records, time is simulated.
 
-`World` drives a `Machine`: effects become events after a delay, in order of simulated time. Tests hurt it by name.
+`World` drives a `Machine`: effects become events after a delay, in order of simulated time. Tests break parts of it by
+name.
 """
 
 from __future__ import annotations
@@ -115,14 +116,14 @@ class World:
                 self.kill(fake.name, 5 * MS, certain=True)
 
     def kill(self, cell: str, seen_after_ns: int = 10 * MS, certain: bool = False) -> None:
-        """The process ends; the supervisor sees it a little later."""
+        """End the process; the supervisor notices it a little later."""
         fake = self.cells[cell]
         if fake.alive:
             fake.alive = False
             self.soon(m.Died(cell), seen_after_ns)
 
     def stop(self, cell: str) -> None:
-        """SIGSTOP, and the agent of its node reports it after a second."""
+        """Stop the process (SIGSTOP); the agent of its node reports it after a second."""
         self.cells[cell].stopped = True
         self.soon(m.Hung(cell), 1000 * MS)
 
@@ -133,12 +134,12 @@ class World:
         self.soon(m.NodeLost(node))
 
     def one_server(self, address: str) -> None:
-        """Invariant: of an address, at most one process that is alive and not stopped."""
+        """Check the invariant: at most one process of an address is alive and not stopped."""
         alive = [f for f in self.cells.values() if f.address == address and f.alive and not f.stopped]
         assert len(alive) <= 1, f"{address} is served by {[f.name for f in alive]}"
 
     def check(self) -> None:
-        """What holds after every event."""
+        """Check what must hold after every event."""
         machine = self.machine
         for address, child in machine.children.items():
             if child.cell is not None:
@@ -156,7 +157,7 @@ class World:
     # --- what tests ask -----------------------------------------------------------------------------------------------
 
     def serving(self, address: str) -> str | None:
-        """Name of the live cell that serves the address by the route table."""
+        """Return the name of the live cell that serves the address by the route table."""
         route = self.machine.routes.get(address)
         if route is None or not self.cells[route.cell].alive or self.cells[route.cell].stopped:
             return None

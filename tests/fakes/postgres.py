@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: a cluster of its own in a temporary directory, on a Unix socket, ended by its id."""
+"""A real PostgreSQL for tests: a separate cluster in a temporary directory, on a Unix socket, ended by its id."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAST = (
 
 
 def binaries() -> Path | None:
-    """Return the directory of `initdb` and `postgres`, None where they are not installed."""
+    """Return the directory of `initdb` and `postgres`; None if they are not installed."""
     there = shutil.which("initdb")
     found = [Path(there).resolve().parent] if there else []
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
@@ -38,7 +38,8 @@ def binaries() -> Path | None:
 
 
 def required_binaries() -> Path:
-    """The same; without them skip the test, or fail it in CI (CI=true), which has to install them."""
+    """Return the directory as `binaries`; without it skip the test, or fail in CI (CI=true), which must install
+    them."""
     found = binaries()
     if found is None:
         reason = "PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql"
@@ -49,7 +50,7 @@ def required_binaries() -> Path:
 
 
 def unprivileged() -> dict[str, Any]:
-    """Return the user to run as, as `subprocess` takes it: PostgreSQL refuses root."""
+    """Return the user to run as, for `subprocess`, because PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
     for name in ("postgres", "nobody"):
@@ -103,7 +104,7 @@ class Postgres:
         return self.url(name)
 
     def schema(self) -> str:
-        """Make an empty schema and return the URL of a database that has only this one: cheaper than `database`."""
+        """Make an empty schema and return the URL of a database with only this schema: cheaper than `database`."""
         self._made += 1
         name = f"schema_{self._made}"
         self.execute(f"CREATE SCHEMA {name}")
@@ -150,7 +151,7 @@ class Postgres:
             self._process = None
 
     def remove(self) -> None:
-        """End the server at once, its files need not be in order, and remove the cluster."""
+        """End the server at once, even with its files in disorder, and remove the cluster."""
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Orders, fills and events to write down, on the account acme/main."""
+"""Orders, fills and events to write into a journal, on the account acme/main."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A websocket and an HTTP server whose every byte the test decides."""
+"""A websocket and an HTTP server whose bytes the test controls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXT, BINARY, CONT, PING, PONG, CLOSE = (
 
 
 class Peer:
-    """One client as the server sees it. Sends what the test says, answers nothing by itself."""
+    """The server's side of one client. Sends only what the test requests, and never answers on its own."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -43,7 +43,7 @@ class Peer:
         self._writer.write(data)
 
     def reset(self) -> None:
-        """Cut the line with a TCP reset: 1006 at the client."""
+        """Cut the connection with a TCP reset: 1006 at the client."""
         sock = self._writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()

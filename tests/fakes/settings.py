@@ -1,4 +1,4 @@
-"""Settings for tests: whole ones from a name, and copies that differ in a few fields."""
+"""Settings for tests: complete settings from a name, and copies that differ in a few fields."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MANY_ORDERS = {"orders_10s": Limit(1_000_000, 10.0, "account"), "orders_1d": Lim
 
 
 def amend(record: T, **changes: Any) -> T:
-    """Return a copy with these fields changed wherever they stand in the record; each must stand somewhere."""
+    """Return a copy with these fields changed in every place of the record; each must exist in some place."""
     used: set[str] = set()
     changed: T = _amended(record, changes, used)
     assert used == changes.keys(), f"no field {', '.join(sorted(changes.keys() - used))} in {type(record).__name__}"
@@ -76,7 +76,7 @@ def account_settings(
 def exchange_settings(
     exchange: str, *, accounts: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any
 ) -> ExchangeSettings:
-    """One exchange; `accounts`: name -> what is not as by default."""
+    """Return the settings of one exchange; `accounts`: name -> settings that differ from the defaults."""
     connector = ConnectorSettings(exchange)
     made = ExchangeSettings(LimitsSettings(connector), CatalogSettings(connector), BookSettings(connector))
     own = {name: account_settings(connector, name, **given) for name, given in (accounts or {}).items()}
@@ -93,7 +93,7 @@ def mesh_settings(
     children: Iterable[ChildSpec] = (),
     **changes: Any,
 ) -> MeshSettings:
-    """A mesh of these exchanges, as a configuration file has them."""
+    """Return the settings of a mesh of these exchanges, as from a configuration file."""
     made = MeshSettings(mesh)
     if exchanges:
         file = {"mesh": {"name": mesh}, "exchanges": dict(exchanges), "journal": dict(journal or {})}

@@ -1,4 +1,4 @@
-"""A raw client of the WebSocket API that signs by the manual with nothing of the package: for tests of the exchange.
+"""A raw client of the WebSocket API that signs by the manual without the package's code: for tests of the exchange.
 
 Source: web-socket-api.md (SIGNED request example, for HMAC, RSA and Ed25519), read 2026-11-22.
 """
@@ -23,7 +23,7 @@ WAIT_S = 20.0
 
 
 class Key:
-    """An API key with its secret half: an HMAC secret, or a private key that is made here."""
+    """An API key with its secret half: an HMAC secret, or a new private key."""
 
     def __init__(self, name: str, secret: str | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey) -> None:
         self.name = name
@@ -60,7 +60,7 @@ class Key:
 
 
 class Api:
-    """One connection: `call` waits for its own answer and keeps events for `event`."""
+    """One connection: `call` waits for its answer and keeps events for `event`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, key: Key, now_ms: Callable[[], int]) -> None:
         self.socket = socket
@@ -98,7 +98,7 @@ class Api:
         return await self.answer(await self.send(method, self.signed(params)))
 
     async def event(self, kind: str) -> Any:
-        """The next event of a kind; events of other kinds before it are passed over."""
+        """Return the next event of a kind; skip events of other kinds before it."""
         while (found := await self.next_event())["event"]["e"] != kind:
             pass
         return found
@@ -110,7 +110,7 @@ class Api:
         return self.events.pop(0)
 
     async def _read(self) -> None:
-        """Take in one frame, or, when another task does so first, return once it has."""
+        """Read one frame, or return after another task has read it first."""
         before = self._taken
         async with self._reading:
             if self._taken != before:

@@ -1,6 +1,6 @@
-"""Connectors for exchanges of every style of book feed, and the stories of a model exchange that speaks each of them.
+"""Connectors for exchanges of every style of book feed, and samples of a model exchange for each style.
 
-The wire format is invented: JSON with `t` for the kind. What REST answers is Binance's, for only the feed differs here.
+The wire format is invented: JSON with `t` for the kind. REST answers are Binance's, because only the feed differs.
 
     book      {"t":"book","s":symbol,"b":[[price,size],...],"a":[...]} and "seq", "crc", "id" as the style has them
     delta     {"t":"delta",...} and, by the proof: "first" and "seq", "prev" and "seq", "seq", "crc", or nothing
@@ -78,7 +78,7 @@ class StyledCodec(BinanceCodec):
         return None
 
     def _stream_requests(self, method: str, instruments: Sequence[Any], request_id: int) -> list[Outgoing]:
-        """One message for all pairs, of which each is confirmed by itself, for its book and for its trades."""
+        """Return one message for all pairs; each pair is confirmed separately, for its book and for its trades."""
         op = method.lower()
         keys = [(f"{kind}:{one.symbol}", one.symbol) for one in instruments for kind in ("book", "trade")]
         frame = orjson.dumps({"op": op, "channels": [key for key, _ in keys]})
@@ -225,7 +225,7 @@ Row = tuple[str, str]
 
 
 class Model:
-    """The exchange's side of one book: what it holds, and the frames it sends, written apart from the codec."""
+    """The exchange's side of one book: its levels and its frames, written independently of the codec."""
 
     def __init__(self, style: str, bids: Sequence[Row], asks: Sequence[Row], sequence: int = 100) -> None:
         self.feed = FEEDS[style]
@@ -261,7 +261,7 @@ class Model:
         return self._frame("book", self.rows("b"), self.rows("a"), **more)
 
     def change(self, bids: Sequence[Row] = (), asks: Sequence[Row] = (), by: int = 1) -> bytes:
-        """Change levels and send it; the number moves on `by` so much, or back where it is negative."""
+        """Change levels and send the change; the number rises by `by`, or falls if `by` is negative."""
         before, self.sequence = self.sequence, self.sequence + by
         self._set("b", bids)
         self._set("a", asks)
@@ -287,7 +287,7 @@ def model(style: str) -> Model:
 
 
 def story(style: str) -> MarketDataSamples:
-    """The model's story of this style, in which numbers go back where the style allows it and levels fall out."""
+    """Return the model's samples of this style; numbers go back if the style allows it, and levels fall out."""
     steps = style == "step"
     venue = model(style)
     rest = style == "range"
@@ -332,5 +332,5 @@ def story(style: str) -> MarketDataSamples:
 
 
 def packed(frame: bytes) -> bytes:
-    """A frame as an exchange with gzip sends it."""
+    """Return a frame as an exchange with gzip sends it."""
     return gzip.compress(frame, mtime=0)

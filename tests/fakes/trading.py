@@ -1,4 +1,4 @@
-"""A trading codec and its key for tests of roles: JSON in our own plain form, nothing of it is an exchange's."""
+"""A trading codec and its key for tests of roles: JSON in our own plain form, not an exchange's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
 
 
 class PlainAuth:
-    """Signs by saying so."""
+    """Signs with a plain word."""
 
     key_hint = "plan..."
 
@@ -49,7 +49,8 @@ class PlainAuth:
 
 
 class PlainCodec:
-    """`stream` frames are `{"opened": id}`, or a list of plain reports; answers are JSON of what `Reply` takes."""
+    """`stream` frames are `{"opened": id}`, or a list of plain reports; answers are JSON of the arguments of
+    `Reply`."""
 
     spec = SPEC
 

@@ -10,7 +10,7 @@ from venuemesh.model.http import HttpRequest, HttpResponse
 
 
 class FakeLink:
-    """An open connection; keeps what was sent."""
+    """An open connection that records sent messages."""
 
     def __init__(self, now_ns: int) -> None:
         self.opened_ns = self.last_recv_ns = now_ns
@@ -23,7 +23,7 @@ class FakeLink:
 
 
 class FakeFeed:
-    """`connectors.transport.Feed` in the test's hands."""
+    """A fake `connectors.transport.Feed` that the test controls."""
 
     def __init__(self, url: Callable[[], str], handler: Any, **options: Any) -> None:
         self.url, self.handler, self.options = url, handler, options

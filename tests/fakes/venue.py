@@ -1,4 +1,4 @@
-"""A tiny exchange whose whole history is known: what a book that calls itself LIVE is held against.
+"""A small exchange with a known history, with which tests compare LIVE books.
 
 Prices stay on their sides (bids below 100, asks above), so its book never crosses.
 """
@@ -19,7 +19,7 @@ Change = tuple[int, int, int]  # side (0 bid, 1 ask), distance from the middle, 
 
 @dataclass(slots=True)
 class Venue:
-    """Changes come one by one; `frame` sends those since the last frame as one delta."""
+    """Changes come one by one; `frame` sends the changes since the last frame as one delta."""
 
     symbol: str = "AAABBB"
     sequence: int = 1000
@@ -74,7 +74,7 @@ def delta(symbol: str, first: int, last: int, bids: dict[int, int], asks: dict[i
 
 
 class Clock:
-    """Nanoseconds that the test moves."""
+    """A clock in nanoseconds that the test moves."""
 
     def __init__(self) -> None:
         self.now_ns = 1

@@ -1,7 +1,7 @@
-"""A segment writer in a process of its own, told what to do line by line, so that tests can stop and kill it.
+"""A segment writer in a separate process, controlled by lines, so that tests can stop and kill it.
 
-Run as a script it serves; imported it gives `WritingProcess`, the handle to such a process. Books are made from their
-sequence number alone (`book_of`), so a reader can tell a whole one from a torn one.
+Run as a script it serves; imported it gives `WritingProcess`, the handle to such a process. A book depends only on its
+sequence number (`book_of`), so a reader can distinguish a complete from a torn book.
 """
 
 import json
@@ -23,7 +23,7 @@ PRICE_SCALE, SIZE_SCALE = 2, 4
 
 
 def book_of(sequence: int) -> tuple[Levels, Levels]:
-    """Return (bids, asks): their number, every price and every size follow from `sequence`."""
+    """Return (bids, asks): `sequence` determines their number, every price and every size."""
     row = np.arange(1 + sequence % 40, dtype=np.int64)
     middle = 1_000_000 + sequence % 997 * 100
     size = sequence + 1 + row
@@ -36,7 +36,7 @@ def trade_of(number: int) -> PublicTrade:
 
 
 class WritingProcess:
-    """Starts the process and waits until its segment is there. Ends it, by id, on exit."""
+    """Starts the process and waits until its segment exists. Ends the process, by id, on exit."""
 
     def __init__(self, directory: Path, address: str, incarnation: tuple[int, int] = (1, 1), **options: Any) -> None:
         arguments = json.dumps([str(directory), address, list(incarnation), options])
@@ -65,7 +65,7 @@ class WritingProcess:
         return line.rstrip("\n")
 
     def tell(self, *words: str | int, answer: bool = True) -> str:
-        """Send one order; return the answer, which comes when it was carried out."""
+        """Send one command; return the answer, which comes after its execution."""
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()

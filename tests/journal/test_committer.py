@@ -11,7 +11,7 @@ from venuemesh.model.errors import Fenced, InboxFull, JournalUnavailable, Miscon
 
 
 class Gate:
-    """A journal whose commits wait until they are let through; it notes how they were grouped."""
+    """A journal whose commits wait for the test; it records their groups."""
 
     def __init__(self, journal):
         self.journal = journal

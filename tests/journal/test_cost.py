@@ -1,4 +1,4 @@
-"""What a call costs depends on what is open, not on history: counted in SQLite's own steps, so that no clock judges."""
+"""The cost of a call depends on the open records, not on the history: counted in SQLite's steps, without a clock."""
 
 import pytest
 
@@ -26,7 +26,7 @@ CALLS = {
 
 
 def grown(url, history):
-    """Make a journal of ten open orders and so many done ones."""
+    """Make a journal of ten open orders and `count` done orders."""
     journal = Journal.open(url)
     epoch = journal.take(*ACCOUNT, "holder", 1)
     writes = []
@@ -45,7 +45,7 @@ def grown(url, history):
 
 
 def steps(journal, work):
-    """Return how many instructions of SQLite's machine the work takes."""
+    """Return how many instructions of SQLite's virtual machine the work takes."""
     counted = 0
 
     def count():

@@ -1,4 +1,4 @@
-"""Real processes on one journal, fenced, stopped, killed: nothing is half written, no number missing or used twice."""
+"""Real processes on one journal, fenced, stopped, killed: no write is partial, no number is missing or used twice."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextlib.contextmanager
 def writer(*arguments, failpoint=""):
-    """Start a writing process; it is gone when the block ends."""
+    """Start a writing process; it has ended after the block."""
     process = subprocess.Popen(
         [sys.executable, journal_writer.__file__, *arguments],
         stdin=subprocess.PIPE,
@@ -49,7 +49,7 @@ def until_stopped(process):
 
 
 def check_whole(journal, account="main"):
-    """Assert that of the two batches the first so many are there whole, and of the rest nothing; return how many."""
+    """Assert that the first of the two batches are complete and the rest is absent; return how many are complete."""
     of = ("acme", account)
     loaded = journal.load(*of)
     count = len(loaded.orders)

@@ -1,4 +1,4 @@
-"""The tables are what the migrations make; opening is safe for many at once, and says what it cannot open."""
+"""The migrations make exactly the tables; several processes may open at once; errors name what cannot be opened."""
 
 import subprocess
 import sys

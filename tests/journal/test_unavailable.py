@@ -1,4 +1,5 @@
-"""What passes is JournalUnavailable, and the same object works again after it; what does not pass is Misconfigured."""
+"""A temporary problem is JournalUnavailable, and the same object works again later; a permanent one is
+Misconfigured."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Where a role finds its key: keystore or mounted files; what is refused names the file and nothing of its content."""
+"""The place of a role's key: keystore or mounted files; a refusal names the file and shows nothing of its content."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kept(tmp_path):
 
 @pytest.fixture(params=["hmac", "ed25519", "rsa"])
 def mounted(request, tmp_path):
-    """A configuration whose key is in mounted files, written as editors write: with a line end."""
+    """A configuration whose key is in mounted files, with a line end as editors write it."""
     planted = PLANTED[request.param]
     return mounted_at(
         write_0600(tmp_path / "key", planted.api_key + "\n"), write_0600(tmp_path / "secret", planted.secret + "\r\n")

@@ -1,4 +1,4 @@
-"""The keystore: what comes back, what is refused, and that nothing of a key is where it may not be."""
+"""The keystore: stored keys, refusals, and no part of a key in a forbidden place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real local Ray for the tests that kill real processes: one cluster per session, a mesh per test or module."""
+"""A real local Ray for tests that kill real processes: one cluster per session, a mesh per test or module."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def ray_cluster() -> Iterator[Path]:
 
 @pytest.fixture
 def grow(ray_cluster: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tree]]:
-    """Start meshes; each is shut down after the test, and nothing of it may be left."""
+    """Start meshes; each is shut down after the test and must leave nothing behind."""
     yield from _growing(ray_cluster, request.node.name)
 
 
 @pytest.fixture(scope="module")
 def grow_shared(ray_cluster: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tree]]:
-    """`grow` for meshes that the tests of a module share: each test leaves its mesh whole."""
+    """`grow` for meshes that the tests of a module share: each test leaves its mesh complete."""
     yield from _growing(ray_cluster, request.node.name)
 
 

@@ -1,4 +1,4 @@
-"""What the tests need to watch and hurt a mesh."""
+"""Tools to watch a mesh and to break parts of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Process = tuple[int, int]  # (pid, start time)
 
 
 def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
-    """Return what `probe` returns once it is true."""
+    """Return the result of `probe` once it is true."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = probe()
@@ -54,7 +54,7 @@ def leftovers(processes: Iterable[Process], timeout_s: float = 10.0) -> list[Pro
 
 
 def echo(address: str, settings: EchoSettings = ECHO) -> ChildSpec:
-    """A child spec of the trivial role."""
+    """Return a child spec of the echo role."""
     return ChildSpec(address, "mesh_roles:EchoRole", settings, group="echo")
 
 
@@ -70,7 +70,7 @@ class Tree:
         self.supervisor = create(mesh_settings(mesh, **self._settings))
 
     def replace_supervisor(self, **settings: Any) -> None:
-        """End the supervisor alone, for good, and create another one with a configuration that differs in this."""
+        """End only the supervisor, for good, and create another with this change in the configuration."""
         ray.kill(self.supervisor, no_restart=True)
         until("its name is free", self._is_free)
         self._settings |= settings
@@ -84,7 +84,7 @@ class Tree:
         return False
 
     def status(self) -> dict[str, Any]:
-        """The tree; patient while the supervisor is away."""
+        """Return the tree; wait while the supervisor is away."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -99,7 +99,7 @@ class Tree:
         return status
 
     def whole(self, children: int | None = None, spares: int = 2) -> dict[str, Any]:
-        """Wait until every child serves and the spares are there."""
+        """Wait until every child serves and the spares exist."""
 
         def probe() -> dict[str, Any] | None:
             status = self.status()
@@ -129,7 +129,7 @@ class Tree:
         return found[0] if serves else None
 
     def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0) -> Any:
-        """Ask a role directly, by the supervisor's route."""
+        """Send a message directly to a role, by the supervisor's route."""
         route = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))
         self.sequence += 1
         sender = f"test-{os.getpid()}"
@@ -150,7 +150,7 @@ class Tree:
 
 
 def wait_still(tree: Tree, pid: int, seconds: float) -> None:
-    """Return when a stopped process of the mesh has not beaten for so long, by its own pulse."""
+    """Return when a stopped process of the mesh has not beaten for this long, by its own pulse."""
     pulses = tree.node_directory() / PULSES
 
     def is_still() -> bool:

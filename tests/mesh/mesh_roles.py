@@ -1,4 +1,4 @@
-"""Roles of the tests, loaded by import path in the cells: this folder is on PYTHONPATH there."""
+"""Roles of the tests, loaded in the cells by import path: their PYTHONPATH has this folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from venuemesh.model.errors import Rejected
 
 @dataclass(frozen=True, slots=True)
 class EchoSettings:
-    """How the trivial role misbehaves as it starts."""
+    """How the echo role misbehaves at its start."""
 
     fail: bool = False
     linger: bool = False
 
 
 class EchoRole:
-    """Answers what it is asked, counts, and misbehaves on request."""
+    """Returns its messages, counts, and misbehaves on request."""
 
     reads = frozenset({"echo", "count", "who", "stumble"})
 

@@ -1,4 +1,4 @@
-"""A strategy in an actor of its own that trades without pause, and what the tests of orders need around it."""
+"""A strategy in a separate actor that trades without pause, and tools for the tests of orders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STEP_S = 0.03
 
 
 def account_config(folder: Path, key: Planted, **more: Any) -> dict[str, Any]:
-    """An account whose key lies in two private files."""
+    """Return the configuration of an account whose key is in two private files."""
     api_key, secret = folder / f"{key.kind}-api-key", folder / f"{key.kind}-secret"
     for path, text in ((api_key, key.api_key), (secret, key.secret)):
         write_0600(path, text)
@@ -66,7 +66,7 @@ class Strategy:
         self._working = asyncio.create_task(self._trade())
 
     async def seen(self) -> dict[str, Any]:
-        """What was done and told so far. Raises what ended the work."""
+        """Return the counts so far. Raises the error that ended the work."""
         for task in (self._working, self._following):
             if task is not None and task.done():
                 task.result()
@@ -79,7 +79,7 @@ class Strategy:
         }
 
     async def finish(self) -> tuple[list[str], list[str]]:
-        """Place nothing more; return the ids that the manager knows, and those that never reached it and never will."""
+        """Stop placing; return the ids that the manager knows, and the ids that will never reach it."""
         if self._working is not None:
             self._working.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -102,14 +102,14 @@ class Strategy:
                 return True
 
     async def rest(self, count: int, price: str, pair: str = PAIR, amount: str = "0.001") -> list[str]:
-        """Hand over so many orders to buy and return when they are open."""
+        """Hand over this many orders to buy and return when they are open."""
         ids = [self._market.buy(pair, amount, price=price) for _ in range(count)]
         for one in ids:
             await self._market.wait(one, "open")
         return ids
 
     async def sell_all(self, count: int, amount: str, price: str, pair: str) -> list[tuple[str, str]]:
-        """Place so many orders to sell at once; return a pair of (status or error, what it says) for each."""
+        """Place this many orders to sell at once; return (status or error, its text) for each."""
         answers = await asyncio.gather(
             *(self._market.place("sell", pair, amount, price=price) for _ in range(count)), return_exceptions=True
         )
@@ -119,7 +119,7 @@ class Strategy:
         ]
 
     async def handle_events(self, cursor: str, count: int) -> list[int]:
-        """Handle so many events under a cursor; the last one is begun and not finished."""
+        """Handle this many events under a cursor; the last event is begun and not finished."""
         numbers = []
         async for event in self._market.events(cursor=cursor):
             numbers.append(event.number)
@@ -199,7 +199,7 @@ class Scene:
         return found
 
     def more_orders(self, count: int) -> None:
-        """Return when every strategy has handed out so many more orders."""
+        """Return when every strategy has handed out this many more orders."""
         before = [one["handed_out"] for one in self.seen()]
         until(
             f"{count} more orders of each strategy",
@@ -208,7 +208,8 @@ class Scene:
 
     @contextlib.contextmanager
     def trading(self) -> Iterator[None]:
-        """Both strategies trade in the block; after it the account is brought to rest and must be the exchange's."""
+        """Let both strategies trade in the block; then bring the account to rest and compare it with the exchange's
+        ledger."""
         ray.get([one.begin.remote() for one in self.strategies])
         self.more_orders(12)
         yield
@@ -216,7 +217,7 @@ class Scene:
         self.agrees()
 
     def agrees(self) -> dict[str, Any]:
-        """Bring the account to rest and compare everything with the exchange's ledger; return what was compared."""
+        """Bring the account to rest and compare everything with the exchange's ledger; return the comparison."""
         finished = ray.get([strategy.finish.remote() for strategy in self.strategies])
         handed_out = [one for known, _ in finished for one in known]
         market = self.market().aio
@@ -241,7 +242,7 @@ class Scene:
         return found
 
     def patient(self, ask: Callable[[], Any]) -> Any:
-        """What `ask` returns once the manager is there to answer."""
+        """Return the result of `ask` once the manager answers."""
 
         def probe() -> tuple[Any]:
             return (ask(),)
@@ -253,7 +254,7 @@ class Scene:
         return until("an answer", tried)[0]
 
     def refused(self, **order: Any) -> MeshError:
-        """What placing an order raises."""
+        """Return the error of placing an order."""
         market = self.market()
         try:
             placed = market.place("buy", PAIR, "0.001", price="40000", **order)

@@ -1,4 +1,4 @@
-"""A whole mesh against the local exchange: any process of it is killed or stopped, and the books are LIVE again."""
+"""A mesh against the local exchange: after any of its processes is killed or stopped, the books are LIVE again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start(grow: Callable[..., Tree], exchange: ExchangeProcess) -> Start:
 
 @pytest.fixture(scope="module")
 def shared(grow_shared: Callable[..., Tree], exchange: ExchangeProcess) -> Tree:
-    """A mesh that each test hurts and leaves whole."""
+    """A mesh that each test breaks and leaves complete."""
     return starter(grow_shared, exchange)()
 
 

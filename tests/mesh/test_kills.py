@@ -89,7 +89,7 @@ def test_what_dies_with_the_supervisor_is_replaced_too(calm: Tree) -> None:
 
 
 def test_a_role_that_is_stopped_for_a_moment_lives_on(calm: Tree) -> None:
-    """It misses beats, fewer than the limit allows: nobody replaces it."""
+    """The role misses fewer beats than the limit: it is not replaced."""
     tree = calm
     tree.whole(children=3)
     a = tree.child("echo/a")
@@ -114,7 +114,7 @@ def test_a_stopped_role_is_killed_before_its_successor_serves(tense: Tree) -> No
 
 
 def test_a_stopped_role_that_resumes_late_ends_by_its_lease(tense: Tree) -> None:
-    """The supervisor and the agent are stopped too, so nobody kills it: it must find out by itself."""
+    """The supervisor and the agent are stopped, too, so no process kills the role: it must end itself."""
     tree = tense
     before = tree.whole(children=3)
     a = tree.child("echo/a")

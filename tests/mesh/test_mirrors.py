@@ -1,4 +1,4 @@
-"""Books of one node read on another: two raylets on this machine, each with a segment directory of its own."""
+"""Books of one node read on another: two raylets on this machine, each with its own segment directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def output() -> Iterator[str]:
-    """Yield the output of the scenarios, which share one cluster of two nodes in a process of its own."""
+    """Yield the output of the scenarios, which share one cluster of two nodes in a separate process."""
     environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
     environment.pop("VENUEMESH_SEGMENTS", None)
     with forking_python() as python:

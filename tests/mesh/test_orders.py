@@ -1,4 +1,4 @@
-"""An account is traded on through Ray while processes are killed or stopped; it ends as the exchange's ledger says."""
+"""Strategies trade over Ray while processes are killed or stopped; the account ends equal to the exchange's ledger."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def exchange() -> Iterator[ExchangeProcess]:
 def scene(
     grow_shared: Callable[..., Tree], exchange: ExchangeProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
-    """A mesh that each test hurts and leaves whole and at rest, with nothing open."""
+    """A mesh that each test breaks and leaves complete and at rest, with nothing open."""
     folder = tmp_path_factory.mktemp("account")
     key = plant()
     open_account(exchange, "main", key, **FUNDS)
@@ -121,7 +121,7 @@ def test_a_hung_manager_is_killed_before_its_successor_serves(scene: Scene) -> N
 
 
 def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
-    """Whoever would kill it is stopped as well: it must find out by itself."""
+    """The processes that would kill the manager are stopped, too: it must end itself."""
     with scene.trading():
         status, before, process = scene.tree.status(), scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
         agent = next(child for child in status["children"] if child["address"].startswith("agent/"))

@@ -1,4 +1,4 @@
-"""What a mesh is told lasts, through the death of its supervisor and the absence of the GCS. Real Ray."""
+"""Changes to a mesh last through the death of its supervisor and the absence of the GCS. Real Ray."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def books(tree: Tree) -> dict[str, str]:
 
 @pytest.fixture
 def joined() -> Iterator[Callable[[Tree], client.Mesh]]:
-    """Use a mesh from this process, and let go of it afterwards."""
+    """Use a mesh from this process, and leave it afterwards."""
     meshes: list[str] = []
 
     def join(tree: Tree) -> client.Mesh:

@@ -1,7 +1,7 @@
-"""The first scenario of `test_mirrors`: books on node A, a reader on node B, which has a segment directory of its own.
+"""The first scenario of `test_mirrors`: books on node A, a reader on node B with its own segment directory.
 
-Run as a program it plays all of them: one process can be connected to one Ray cluster only. Says which held on lines
-`NAME: all held`.
+Run as a program it runs all scenarios, because one process can be connected to one Ray cluster only. It prints a line
+`NAME: all held` for each that passed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HANG_S = 2.0  # a loaded machine must not kill healthy cells
 
 
 class Reader:
-    """A strategy on its node: reads one book and says which segment files its process has mapped."""
+    """A strategy on its node: reads one book and returns the segment files that its process has mapped."""
 
     def __init__(self, mesh: str, instrument: dict[str, Any]) -> None:
         self.node = ray.get_runtime_context().get_node_id()
@@ -60,13 +60,13 @@ class Reader:
 
 
 def add_node(cluster: Cluster, segments: Path, zone: str, folder: Path) -> Any:
-    """A raylet whose processes have their segments in a directory of their own."""
+    """Add a raylet whose processes have their own segment directory."""
     os.environ["VENUEMESH_SEGMENTS"] = str(segments)
     return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, temp_dir=str(folder))
 
 
 def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangeProcess) -> None:
-    """Raises AssertionError where something does not hold."""
+    """Run the scenario. Raises AssertionError: a check failed."""
     binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
     binance["nodes"] = {"zone": "a"}
     tree = Tree("two", roots["a"], exchanges={"binance": binance}, hang_limit_s=HANG_S)

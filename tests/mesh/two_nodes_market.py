@@ -72,7 +72,7 @@ class Strategy:
 
 
 def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangeProcess) -> None:
-    """Raises AssertionError where something does not hold."""
+    """Run the scenario. Raises AssertionError: a check failed."""
     binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": [PAIR]}
 
     def in_zone(zone: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
         return [c["node"] for c in tree.status()["children"] if c["address"].startswith("mirror/")]
 
     def serves_on(zone: str) -> bool:
-        """Say whether the book serves on the node of this zone; a new supervisor may not know the book yet."""
+        """Return whether the book serves on the node of this zone; a new supervisor may not know the book yet."""
         found = [c for c in tree.status()["children"] if c["address"] == BOOK]
         return bool(found and found[0]["node"] == nodes[zone] and found[0]["pid"])
 

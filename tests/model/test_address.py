@@ -1,4 +1,4 @@
-"""Addresses: written and read back, and text that is none refused."""
+"""Addresses are written and read back; other text is refused."""
 
 import pytest
 

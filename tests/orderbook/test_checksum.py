@@ -1,4 +1,4 @@
-"""The checksum computed in C is zlib's of the same text written in Python."""
+"""The checksum computed in C equals zlib's of the same text written in Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 
 def slowly(book: OrderBook, levels: int, price_decimals: int, size_decimals: int) -> bytes:
-    """The exchange's own text: numbers with their decimals, without dot and leading zeros."""
+    """Return the exchange's text: numbers with their decimals, without dot and leading zeros."""
     out = ""
     for side in (Side.SELL, Side.BUY):
         for price, size in book.levels(side, levels).tolist():
@@ -43,7 +43,7 @@ LEVEL = st.tuples(st.integers(1, 10**9), st.integers(1, 2**40))
     st.integers(0, 3),
 )
 def test_agrees_with_zlib_on_the_same_text(bids, asks, levels, coarser_price, coarser_size):
-    """Books held at finer scales than the exchange writes give the same."""
+    """Books at finer scales than the exchange's numbers have the same checksum."""
     book = OrderBook(5 + coarser_price, 4 + coarser_size)
     units = np.array([10**coarser_price, 10**coarser_size], np.int64)
     below = np.array(sorted(bids, reverse=True), np.int64).reshape(-1, 2) * units

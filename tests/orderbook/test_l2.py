@@ -1,4 +1,4 @@
-"""The book against a sorted dict of twenty lines, and every refusal leaving it as it was."""
+"""The book against a sorted dict of twenty lines; a refusal leaves the book unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Pairs = list[tuple[int, int]]
 
 @pytest.fixture(params=["wide", "portable"])
 def code(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both kinds of code, where the processor has both."""
+    """Both kinds of code, if the processor has both."""
     wide = book_module.use_wide(request.param == "wide")
     if request.param == "wide" and not wide:
         pytest.skip("this processor has no AVX2")
@@ -33,7 +33,7 @@ def code(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Model:
-    """What a book is: two dicts, and down to which price each side is proven (None: nothing is)."""
+    """A model of a book: two dicts, and the price down to which each side is proven (None: nothing is proven)."""
 
     def __init__(self) -> None:
         self.sides: list[dict[int, int]] = [{}, {}]

@@ -1,4 +1,4 @@
-"""Questions to a book, against a model in Decimal that is too simple to be wrong."""
+"""Queries of a book, against a very simple model in Decimal."""
 
 import copy
 import pickle

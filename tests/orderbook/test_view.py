@@ -1,4 +1,4 @@
-"""What a strategy holds: values, doubt, successors, iteration."""
+"""A strategy's view of a book: values, doubt, successors, iteration."""
 
 import asyncio
 import pickle

@@ -1,4 +1,4 @@
-"""A book that keeps the best levels a side: against a sorted dict that is cut after every change."""
+"""A book that keeps the best levels of each side, against a sorted dict that is cut after every change."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_window_is_the_sorted_dict_cut_after_every_delta(window, deltas, wide)
 
 
 def test_the_proven_depth_moves_with_the_market():
-    """Ten asks, of which the best five trade away while five come in behind: all ten are proven."""
+    """Of ten asks the best five are traded while five worse ones are added: all ten are proven."""
     held = [(100 + n, 5) for n in range(10)]
     book, fixed = OrderBook(0, 0, window=10), OrderBook(0, 0)
     for each in (book, fixed):

@@ -1,4 +1,4 @@
-"""A quiet local exchange, processes that host an account's manager, and accounts of their own for every case."""
+"""A quiet local exchange, processes that host an account's manager, and a separate account for every case."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Case:
         return {**common, "script": script, "failpoint": failpoint, **more}
 
     def problems(self, final: dict[str, Any]) -> list[str]:
-        """How what a manager said at rest differs from the exchange's ledger, and from what must hold anyway."""
+        """Return the differences between a manager's state at rest and the exchange's ledger, and broken invariants."""
         if "error" in final:
             return [final["error"]]
         name = self.place.account
@@ -106,7 +106,7 @@ class Bench:
         return Case(place, self.admin, self.price)
 
     def remember_instruments(self, case: Case) -> None:
-        """Let later cases begin without asking for the list."""
+        """Let later cases begin without a request for the list."""
         shutil.copy(case.place.folder / "instruments.json", self._folder / "instruments.json")
 
 

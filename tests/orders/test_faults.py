@@ -1,4 +1,4 @@
-"""What an exchange does wrong, and that it comes right: one manager in this process, a real exchange in another."""
+"""Faults of an exchange, and their repair: one manager in this process, a real exchange in another."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ class Traded:
         return (await self.mesh("place", placing(wanted)))[0]
 
     async def known(self, number: int, until: str = "done") -> str:
-        """Wait until the manager knows how it is with an order."""
+        """Wait until the manager knows an order's state."""
         body = {"id": self.case.ids[number], "until": until}
         found = await self.mesh.ask(self.mesh.orders, "poll:order", body, 15.0)
         return str(found["status"])
 
     async def right(self, deadline_s: float = 8.0) -> dict[str, Any]:
-        """Everything agrees with the exchange, at the latest when it was reconciled; returns what the manager knows."""
+        """Check that everything agrees with the exchange after reconciliation; return everything that the manager
+        knows."""
         ids = [row["client_order_id"] for row in self.case.ledger()["orders"]]
         problems: list[str] = ["not looked at"]
         async with asyncio.timeout(deadline_s):

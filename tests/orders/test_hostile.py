@@ -1,4 +1,4 @@
-"""Messages that are wrong, or come again: the manager refuses them in words, lives on, and does nothing twice."""
+"""Wrong and repeated messages: the manager refuses them with typed errors, keeps running, and does nothing twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def mesh(case: Case) -> AsyncIterator[Mesh]:
 
 
 async def refused(mesh: Mesh, kind: str, body: Any) -> None:
-    """Nothing but a typed answer comes of it."""
+    """Assert that the message only gets a typed refusal."""
     manager = mesh.manager
     assert manager is not None
     try:

@@ -1,7 +1,8 @@
 """SIGKILL at every journal write and every request boundary: nothing lost, nothing doubled, nothing left unknown.
 
-A first run under `trace` names every failpoint that the script reaches. Then, for each (name, n), a run is killed
-there, another process takes the account over, and what it knows at rest is compared with the exchange's own ledger.
+A first run under `trace` names every failpoint that the script reaches. Then, for each (name, n), a run is killed at
+that failpoint, another process takes the account over, and its state at rest is compared with the exchange's own
+ledger.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ KILLED = -9
 
 
 async def trace(bench: Bench, hosts: Hosts, folder: Path) -> Counter[str]:
-    """Run the script once, undisturbed, and return how often it reached which failpoint."""
+    """Run the script once without faults, and return how often it reached each failpoint."""
     case = bench.case()
     path = folder / "trace"
     status, result = await hosts.run(case.job("trade", f"trace:{path}"))
@@ -35,7 +36,7 @@ async def trace(bench: Bench, hosts: Hosts, folder: Path) -> Counter[str]:
 
 
 async def kill_at(bench: Bench, hosts: Hosts, failpoint: str) -> tuple[str, bool, list[str]]:
-    """Return the failpoint, whether it was reached, and what is wrong after another manager took over."""
+    """Return the failpoint, whether it was reached, and the problems after another manager took over."""
     case = bench.case()
     status, first = await hosts.run(case.job("trade", failpoint))
     if status != KILLED:
@@ -59,7 +60,7 @@ async def kill_everywhere(bench: Bench, hosts: Hosts, failpoints: list[str]) -> 
 
 
 def spread(counts: Counter[str], each: int) -> list[str]:
-    """Up to `each` occurrences of every name, evenly over all of them, first and last among them."""
+    """Return up to `each` occurrences of every name, spread evenly, including the first and the last."""
     chosen = []
     for name, count in sorted(counts.items()):
         picks = {round(1 + step * (count - 1) / max(1, each - 1)) for step in range(each)} if count > 1 else {1}

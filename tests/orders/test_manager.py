@@ -1,4 +1,4 @@
-"""The order manager's commands and polls, as the facade asks them, against a real exchange and a real journal."""
+"""The order manager's commands and polls, as the facade sends them, against a real exchange and a real journal."""
 
 from __future__ import annotations
 

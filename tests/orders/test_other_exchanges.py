@@ -1,8 +1,8 @@
-"""Managers of Kraken and OKX accounts, killed and stopped: acknowledgements, lookups and nonces differ there.
+"""Managers of Kraken and OKX accounts, killed and stopped: these exchanges differ in acknowledgements and lookups.
 
 `test_kills` and `test_paused` do the same at Binance, at every failpoint. Here one process serves both exchanges, and a
-manager is killed where the exchanges differ: at the boundaries of requests and of their intents. That is what takes its
-time: each kill is two processes. Kraken's stopped managers are in tests/connectors/kraken/test_two_processes.py.
+manager is killed where the exchanges differ: at the boundaries of requests and of their intents. The test takes long
+because each kill needs two processes. Kraken's stopped managers are in tests/connectors/kraken/test_two_processes.py.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Case:
         return {**common, "script": script, "failpoint": failpoint, "rounds": rounds, **more}
 
     def problems(self, found: dict[str, Any]) -> list[str]:
-        """How what a manager knows at rest differs from the exchange's ledger, and from what must hold anyway."""
+        """Return the differences between a manager's state at rest and the exchange's ledger, and broken invariants."""
         if "error" in found:
             return [found["error"]]
         orders = [Order.from_dict(plain) for plain in found["orders"]]
@@ -117,7 +117,7 @@ def urls() -> Iterator[dict[str, Any]]:
 
 
 async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
-    """Return what is wrong after another manager took over."""
+    """Return the problems after another manager took over."""
     status, found = await hosts.run(case.job("trade", failpoint))
     if status != KILLED:
         return [f"it was not killed: {found.get('error', status)}"]

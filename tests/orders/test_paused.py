@@ -1,8 +1,8 @@
-"""A manager stopped between its journal and its socket, its successor, and two managers on purpose.
+"""A manager that is stopped between journal and socket, its successor, and two managers at the same time.
 
-The order is the first manager's intent: journaled, signed, and written late or never. Whatever happens, the exchange
-sees it once at most, the successor is not sure before the request has run out, and an order that did get in is found
-and cancelled by the cancel_all that was asked meanwhile.
+The order is the first manager's intent: journaled, signed, and written late or never. In every case the exchange gets
+the order at most once, the successor decides nothing before the request has expired, and a cancel_all in the meantime
+finds and cancels an order that reached the exchange.
 """
 
 from __future__ import annotations

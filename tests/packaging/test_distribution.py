@@ -29,7 +29,7 @@ def run(*command, cwd, env=None, timeout=900):
 
 @pytest.fixture(scope="module")
 def distribution(tmp_path_factory):
-    """Build from what git has of this tree, in a folder whose name is not the project's."""
+    """Build from the tree in git, in a folder with another name than the project's."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: nothing to clone")
     folder = tmp_path_factory.mktemp("elsewhere")
@@ -60,7 +60,7 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
 
 
 def requirements(wheel):
-    """Return the names of all distributions that the wheel requires, directly or not, each in a version that suits."""
+    """Return the names of all direct and indirect requirements of the wheel, each in a suitable version."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         required = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
@@ -80,7 +80,7 @@ def requirements(wheel):
 
 
 def environment(home, names):
-    """Make a virtual environment with pip and these distributions alone, linked to those of this environment."""
+    """Make a virtual environment with only pip and these distributions, linked from this environment."""
     venv.create(home, with_pip=True)
     (packages,) = (home / "lib").glob("python*/site-packages")
     for name in names:

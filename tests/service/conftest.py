@@ -1,4 +1,4 @@
-"""A running service as a user has it: the local exchange and `venuemesh up`, in a state directory of their own."""
+"""A running service as for a user: the local exchange and `venuemesh up`, in a separate state directory."""
 
 import json
 import os
@@ -36,7 +36,7 @@ FUNDS = {"BTC": "5", "USDT": "100000"}
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory):
-    """Environment of every command: the run files lie in a temporary folder."""
+    """The environment of every command: the run files are in a temporary folder."""
     folder = tmp_path_factory.mktemp("state")
     return {**os.environ, "XDG_STATE_HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
@@ -91,7 +91,7 @@ def admin(exchange):
 
 @pytest.fixture(scope="session")
 def keys(cli, admin, tmp_path_factory):
-    """The service's key: an account at the exchange, an entry of a keystore, and the files on the way there."""
+    """The service's key: an account at the exchange, an entry of a keystore, and the files to make them."""
     folder = tmp_path_factory.mktemp("keys")
     planted = plant("hmac", [passphrase()])
     admin.add_account("main", planted.api_key, secret=planted.secret, balances=FUNDS)

@@ -1,7 +1,7 @@
-"""Run by `test_secrets` in a process of its own: use the account of mesh "service" in every way that may show its key.
+"""Run by `test_secrets` in a separate process: use the account of mesh "service" in every way that may show its key.
 
-Usage: secrets_provoked.py FILE ADMIN KEYSTORE. Standard input: API key, secret and passphrase, a line each. Writes what
-a client can see to FILE, and the folder of Ray's session beside it.
+Usage: secrets_provoked.py FILE ADMIN KEYSTORE. Standard input: API key, secret and passphrase, a line each. Writes
+everything that a client can see to FILE, and the folder of Ray's session next to FILE.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Strategy:
 
 
 def errors_of(work: Any) -> str:
-    """The error's text, repr, pickle and traceback with the locals of every frame."""
+    """Return the error's text, repr, pickle and traceback with the locals of every frame."""
     try:
         ray.get(work)
     except ray.exceptions.RayTaskError as error:
@@ -65,7 +65,7 @@ def manager(mesh: venuemesh.Mesh) -> dict[str, Any]:
 
 
 def kill_manager(mesh: venuemesh.Mesh, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """SIGKILL it; return its successor's row in the tree once that is as asked."""
+    """SIGKILL the manager; return its successor's row in the tree once the condition holds."""
     before = manager(mesh)
     os.kill(before["pid"], signal.SIGKILL)
     deadline = time.monotonic() + LIMIT_S

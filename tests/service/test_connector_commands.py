@@ -9,7 +9,7 @@ from venuemesh.cli.app import main
 
 @pytest.fixture
 def here(exchange):
-    """Where the local exchange is, as options."""
+    """Return the local exchange's URLs as options."""
     return "--rest", exchange["binance"]["rest"], "--ws", exchange["binance"]["ws"]
 
 

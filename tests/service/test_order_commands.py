@@ -1,6 +1,6 @@
 """The commands that trade, as a user runs them on a running service: place, list, follow, cancel, pause, export.
 
-The tests are a story: each goes on with the account as the one before left it.
+The tests depend on their order: each continues with the account as the previous test left it.
 """
 
 import csv
@@ -18,7 +18,7 @@ MESH = "--mesh", "service"
 
 @pytest.fixture(scope="module")
 def run(service, cli):
-    """Run a command on the service; its output is shown where a test fails."""
+    """Run a command on the service; a failing test shows its output."""
 
     def run(command, *arguments, **options):
         done = cli(command, *arguments, *MESH, **options)
@@ -36,7 +36,7 @@ def shown(run):
 
 @pytest.fixture(scope="module")
 def story():
-    """What one test leaves to the next."""
+    """The values that one test passes to the next."""
     return SimpleNamespace()
 
 

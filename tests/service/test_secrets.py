@@ -1,6 +1,6 @@
-"""Planted keys are used for all that a mesh does with keys, also what fails; then they are looked for everywhere.
+"""Planted keys are used for every action of a mesh with keys, also for failing ones; then everything is searched.
 
-After the commands of the other files: whatever those left behind is searched, too. Values are new in every run.
+This file runs after the commands of the other files, so their leftovers are searched, too. Values are new in every run.
 """
 
 import os
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def used(service, keys, admin, state, tmp_path_factory):
-    """Text of everything that a client of the mesh can see, after a process of its own has provoked it."""
+    """Return the text of everything that a client of the mesh can see, after a separate process has provoked it."""
     folder = tmp_path_factory.mktemp("used")
     done = subprocess.run(
         [sys.executable, HERE / "secrets_provoked.py", folder / "sight", admin.base, keys.keystore],
@@ -35,7 +35,7 @@ def used(service, keys, admin, state, tmp_path_factory):
 
 
 def test_it_was_provoked(used, keys):
-    """Else nothing would be searched."""
+    """Otherwise nothing would be searched."""
     sight = (used / "sight").read_text(errors="replace")
     for what in ("InsufficientBalance", "-1022", "-2015", "orders/binance/main", "incarnation", "Traceback"):
         assert what in sight, what
@@ -61,7 +61,7 @@ def test_no_log_of_ray_and_no_file_of_the_mesh_holds_a_key(used, keys, service, 
 
 
 def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, service):
-    """The roles that sign, the others, Ray's own processes: everything that descends from the host."""
+    """The signing roles, all other roles, Ray's processes: everything that descends from the host."""
     pids = [service.host, *descendants(service.host)]
     assert len(pids) > 8
     shown = {pid: _read(pid, "cmdline") + _read(pid, "environ") for pid in pids}
@@ -74,7 +74,7 @@ def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, serv
     [("hmac", ("connect", "binance")), ("ed25519", ("api", "binance", "GET", "/api/v3/account"))],
 )
 def test_a_key_that_is_refused_is_not_repeated(kind, command, exchange, cli, tmp_path):
-    """Commands that are given a key which the exchange does not know."""
+    """Run commands with a key that the exchange does not know."""
     planted = plant(kind)
     files = write_0600(tmp_path / "key", planted.api_key), write_0600(tmp_path / "secret", planted.secret)
     options = "--rest", exchange["binance"]["rest"], "--api-key-file", files[0], "--secret-file", files[1]

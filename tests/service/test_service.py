@@ -88,7 +88,7 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, tmp_
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example(service, state, name):
-    """Each example runs against this service: its mesh is found by the environment, as the documents say."""
+    """Each example runs against this service: the environment names its mesh, as the documents describe."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / name)],
         env={**state, "VENUEMESH_MESH": "service"},
@@ -103,7 +103,7 @@ def test_example(service, state, name):
 
 
 def test_readme_snippet_runs(service, state, tmp_path):
-    """The README's example, as it stands there, plus a line that ends it."""
+    """The README's example runs unchanged, with another line that ends it."""
     text = (ROOT / "README.md").read_text()
     snippet = text.split("```python\n", 1)[1].split("```", 1)[0]
     ending = "\n\nprint(next(book.changes()).best_bid)\n"
@@ -117,7 +117,7 @@ def test_readme_snippet_runs(service, state, tmp_path):
 
 
 def test_down_leaves_nothing(service, cli):
-    """Last in this file: ends the service and looks for what is left."""
+    """The last test of this file ends the service and searches for leftovers."""
     before = _descendants(service.host)
     assert before, "the host has no children: nothing to see"
     cli("down", "--mesh", "service")

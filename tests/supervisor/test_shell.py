@@ -1,4 +1,4 @@
-"""The supervisor's shell without Ray: its boot and its wishes while the GCS is away."""
+"""The supervisor's shell without Ray: its boot, and changes of the desired state while the GCS is away."""
 
 from __future__ import annotations
 

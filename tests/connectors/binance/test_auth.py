@@ -1,4 +1,4 @@
-"""Signatures: byte for byte those of the manual and of another client, and valid over exactly what is sent."""
+"""Signatures: byte for byte those of the manual and of another client, and over exactly the bytes sent."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def draft(params, method="POST", path="/api/v3/order", call="order.place", signe
 
 
 def verifies(kind: str, payload: str, signature: str) -> bool:
-    """Check with the public half, or the shared secret: what the exchange does."""
+    """Check a signature as the exchange does, with the public half or the shared secret."""
     if kind == "hmac":
         return hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest() == signature
     given_ = b64decode(signature, validate=True)
@@ -120,7 +120,7 @@ def test_ed25519_by_the_standards_own_vector():
 
 
 def test_the_same_bytes_as_another_client():
-    """ccxt with the same key, clock and parameters: every request equal, body and URL."""
+    """ccxt with the same key, clock and parameters makes the same requests, body and URL."""
     recorded = json.loads((captures("binance") / "signing.json").read_text())
     key = CONNECTOR.auth("hmac", recorded["keys"]["apiKey"], recorded["keys"]["secret"])
     assert len(recorded["requests"]) == 4

@@ -1,7 +1,7 @@
 """The connector against the local exchange, which was written from the same manual and shares no code with it.
 
-Every kind of request over REST and over the websocket API, with keys of all three kinds, and the user stream beside
-it: what they say agrees with the exchange's own ledger.
+Every kind of request over REST and over the websocket API, with keys of all three kinds, and the user stream: all
+results agree with the exchange's own ledger.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def until(condition: object) -> None:
 
 
 def price(part: str) -> str:
-    """A price at this part of the market's when the tests began: "0.9" rests as a buy."""
+    """Return a price as a share of the market's price at the start: "0.9" rests as a buy."""
     return str((MARKET["top"] * D(part)).quantize(D("0.01")))
 
 
@@ -109,7 +109,7 @@ class Desk:
         return self.codec.reply(signed, await self.rest.send(signed.request, self.rest_timeout_s))
 
     async def heard(self, cid: str, status: OrderStatus) -> OrderReport:
-        """The first report of the stream that says so."""
+        """Return the stream's first report that meets the condition."""
         found: list[OrderReport] = []
 
         def is_reported() -> bool:
@@ -147,7 +147,7 @@ async def desk(request, exchange: ExchangeProcess) -> AsyncIterator[Desk]:
 
 @pytest.fixture(params=["hmac-rest", "ed25519-calls"])
 async def two(request, exchange: ExchangeProcess) -> AsyncIterator[Desk]:
-    """One way over each transport, for what no key changes."""
+    """One account for each transport, for tests that do not depend on the kind of key."""
     kind, _, way = request.param.partition("-")
     desk = Desk(exchange, kind, way == "calls")
     await desk.start()
@@ -362,7 +362,7 @@ async def test_accepted_and_then_no_word_of_it(two: Desk, exchange: ExchangeProc
     [("disconnect", False), ("status", False), ("accept_then_cut", True), ("accept_then_hang", True), ("late", True)],
 )
 async def test_no_word_is_never_a_no(two: Desk, exchange: ExchangeProcess, kind: str, there: bool) -> None:
-    """Whatever is lost on the way, the outcome is unknown; the exchange, asked by our id, knows it."""
+    """After any loss on the way the outcome is unknown; a query by our id finds it."""
     order = new()
     draft = two.codec.place(order, two.pair)
     two.rest_timeout_s = two.calls_timeout_s = 0.3 if kind in ("accept_then_hang", "late") else 10.0

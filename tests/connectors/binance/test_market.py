@@ -190,7 +190,7 @@ def test_memoryviews_are_read_like_bytes(codec):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Of an event."""
+    """The numbers of an event."""
 
     first: int
     last: int
@@ -461,7 +461,7 @@ def test_every_listed_pair_has_one_name_and_one_symbol(codec):
 
 
 def test_documented_market_data_is_understood(codec):
-    """Ids in these samples are the documentation's placeholders; what counts is the kind."""
+    """Ids in these samples are the documentation's placeholders; the test compares only kinds."""
     documented = json.loads((captures("binance") / "documented.json").read_text())
     kinds = {}
     for sample in documented["ws"]:

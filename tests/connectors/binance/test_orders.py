@@ -440,7 +440,7 @@ def test_a_cancel_reports_the_order_under_its_own_id():
 
 
 def test_a_query_reports_the_order_under_the_requested_id():
-    """A cancel of all has given it another one."""
+    """A cancel of all has given the order another id."""
     row = ROW | {"clientOrderId": "of-the-cancel", "status": "CANCELED", "updateTime": 5}
     (report,) = reply(codec().query("a", PAIR, "28"), row).orders
     assert report.client_order_id == "a"

@@ -1,4 +1,5 @@
-"""What each refusal means: by status, code and text. Source: errors.md, rest-api.md HTTP Return Codes, 2026-11-22."""
+"""The meaning of each refusal by status, code and text. Source: errors.md, rest-api.md HTTP Return Codes,
+2026-11-22."""
 
 from __future__ import annotations
 
@@ -133,7 +134,7 @@ DIFFERENT = {
 
 
 def test_how_another_client_sorts_spot_codes():
-    """Codes -10xx, -11xx and -20xx are spot's; the others are of products that this connector does not trade."""
+    """Codes -10xx, -11xx and -20xx are spot's; all others are of products that this connector does not trade."""
     recorded = json.loads((captures("binance") / "errors.json").read_text())["exact_code_or_text"]
     different = set()
     compared = 0

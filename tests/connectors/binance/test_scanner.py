@@ -44,7 +44,7 @@ CAPTURES = Path(os.environ.get("VENUEMESH_CAPTURES", Path(__file__).resolve().pa
 
 @pytest.fixture(params=["wide", "portable"], autouse=True)
 def code(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both kinds of code, where the processor has both."""
+    """Both kinds of code, if the processor has both."""
     wide = request.param == "wide"
     if use_wide(wide) != wide:
         pytest.skip("this processor has no AVX2")
@@ -64,7 +64,8 @@ class Rig:
             assert self.scanner.bind(symbol, book) == SYMBOLS.index(symbol)
 
     def give(self, frame: bytes) -> bool:
-        """Scan one frame; check it against the slow reader, and the books against their twins. True when taken."""
+        """Scan one frame; check it against the slow reader, and the books against their twins. Return whether it was
+        taken."""
         slot = self.scanner.scan(frame)
         assert slot == self.scanner.slot
         if slot == NOT_RECOGNISED:

@@ -1,7 +1,7 @@
-"""The byte scanner and the JSON path read the same from every frame, real, generated or damaged.
+"""The byte scanner and the JSON path read the same from every real, generated or damaged frame.
 
-Both directions: whatever the scanner accepts, the JSON path reads alike; and every frame as the exchange writes them is
-accepted by the scanner (else the first direction would hold of a scanner that accepts nothing).
+Both directions: the JSON path reads every accepted frame as the scanner does, and the scanner accepts every frame in
+the exchange's own form (otherwise a scanner that accepts nothing would pass).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CODEC, SCANNER = readers()
 
 
 def read_both(frame: bytes) -> tuple[object, object]:
-    """What each path says: a tuple of plain values, or why it says nothing."""
+    """Return the result of each path: a tuple of plain values, or why it has none."""
     slot = SCANNER.scan(frame)
     fast: object = None
     if slot != NOT_RECOGNISED:
@@ -86,7 +86,7 @@ def test_real_frames_are_read_alike_and_the_scanner_takes_every_delta():
 
 @st.composite
 def canonical(draw: st.DrawFn) -> bytes:
-    """A frame as the exchange writes them: compact, the manual's order of keys, raw or combined."""
+    """Return a frame in the exchange's form: compact, with the manual's order of keys, raw or combined."""
     pair = draw(st.sampled_from(PAIRS))
     first = draw(st.integers(0, 2**60))
     message = {

@@ -16,7 +16,7 @@ from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 @pytest.fixture(params=["wide", "portable"], autouse=True)
 def code(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Both kinds of code, where the processor has both."""
+    """Both kinds of code, if the processor has both."""
     wide = request.param == "wide"
     if use_wide(wide) != wide:
         pytest.skip("this processor has no AVX2")

@@ -112,7 +112,7 @@ def test_a_fill():
 
 
 def test_a_fill_by_an_allocation():
-    """Somebody else's order, routed over several books. Source: faqs/sor_faq.md, read 2026-11-22."""
+    """An order of another program, routed over several books. Source: faqs/sor_faq.md, read 2026-11-22."""
     (fill,) = order(**TRADE | {"t": -1, "a": 1234, "b": "ONE_PARTY_TRADE_REPORT", "uS": True, "k": "SOR"}).fills
     assert fill.trade_id == "allocation-1234"
 
@@ -359,7 +359,7 @@ def documented(kind: str) -> list:
 
 
 def test_documented_frames():
-    """Every frame that a subscription by signature is followed by decodes to its report."""
+    """Every frame after a subscription by signature decodes to its report."""
     kinds = {
         "Spot/Account/AccountPosition": BalanceReport,
         "Spot/Account/Balance": BalanceChange,

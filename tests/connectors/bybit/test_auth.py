@@ -1,4 +1,4 @@
-"""Bybit signatures: those of the manual and of a public client, when they end, and what a key does not show."""
+"""Bybit signatures: those of the manual and of a public client, the end of their validity, and secrecy of keys."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The connector against the local exchange, which was written from the same manual and shares no code with it.
 
-Books are LIVE in a mesh without Ray; a lost frame, a book in the middle and a restart of the service are noticed, and
-afterwards the books are the exchange's own.
+Books are LIVE in a mesh without Ray; the mesh notices a lost frame, a book in the middle and a restart of the service,
+and afterwards the books equal the exchange's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def agrees(exchange: LocalExchange, mesh: LocalMesh, depth: int = DEPTH) -> None:
-    """At rest the book is the best levels of the exchange's own."""
+    """Return whether the book at rest has the best levels of the exchange's book."""
     exchange.admin.pause(wait_s=5.0)
     own = exchange.admin.book("BTCUSDT")
     view = mesh.market("bybit", owner="test").order_book("BTC-USDT")

@@ -1,4 +1,4 @@
-"""What the conformance suite cannot know of Bybit's market data: options, pages, restarts, batches, refusals."""
+"""Bybit's market data beyond the conformance suite: options, pages, restarts, batches, refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def book(kind: str = "delta", update: int = 7, topic: str = "orderbook.50.BTCUSD
 
 
 def replayed(lose: int | None = None, restart_at: int | None = None) -> tuple[Replay, dict]:
-    """Replay the recording: 500 levels, which the manual of today has no topic for, at the next larger depth.
+    """Replay the recording of 500 levels at the next larger depth, because today's manual has no topic of 500.
 
     `lose` leaves a frame out. At the frame `restart_at` the first frame, a snapshot, comes again with `u` = 1.
     """
@@ -76,7 +76,7 @@ def test_a_lost_frame_of_the_recording_is_noticed():
 
 
 def test_a_restart_in_the_recording_replaces_the_book():
-    """The deltas of before do not follow the book after the restart."""
+    """The deltas before the restart do not follow the book after it."""
     run, _ = replayed(restart_at=25 - 1)
     (pair,) = run.ingest.pairs.values()
     assert pair.machine.counters.snapshots == 2
@@ -201,7 +201,7 @@ def test_a_list_of_several_pages_is_not_taken_for_the_whole():
 
 
 def test_documented_messages_are_read():
-    """Those that another project keeps of the manual."""
+    """The messages are another project's samples from the manual."""
     found = json.loads((captures("bybit") / "documented.json").read_text())
     bodies = {row["path"]: row["response_text"].encode() for row in found["rest"]}
     (btc,) = [one for one in codec().instruments(bodies["/v5/market/instruments-info"]) if one.name == "BTC-USDT"]
@@ -278,6 +278,6 @@ def test_every_code_that_another_client_knows_is_sorted():
 
 
 def test_no_code_that_is_not_in_the_manual_is_harmless():
-    """What is not in the table may mean anything: never "not served", "not there" or an explicit no."""
+    """An unlisted code may mean anything: it never means "not served", "not there" or an explicit refusal."""
     assert FAILURES.refusal("999999") is R.UNKNOWN
     assert {FAILURES.refusal(code) for code in CODES} == set(R) - {R.NONCE}  # its requests have no nonces

@@ -1,4 +1,4 @@
-"""Bybit's orders: drafts as the manual has them, and answers in its shapes."""
+"""Bybit's orders: drafts and answers in the manual's forms."""
 
 from __future__ import annotations
 
@@ -162,13 +162,13 @@ def test_each_order_of_a_batch_has_an_outcome() -> None:
     ],
 )
 def test_codes_in_status_200(code: int, error: type[Exception]) -> None:
-    """error.mdx; a code that the manual does not list leaves the outcome open."""
+    """error.mdx; a code that the manual does not list leaves the outcome unknown."""
     with pytest.raises(error):
         read(CODEC.place(LIMIT, BTC), {}, code, "words")
 
 
 def test_recorded_codes_are_classified() -> None:
-    """What another client knows of: all have a sort, and only what the manual lists is an explicit no."""
+    """Another client's codes all have a sort, and only codes that the manual lists are an explicit refusal."""
     recorded = json.loads((captures("bybit") / "errors.json").read_text())["exact_code_or_text"]
     sorts = {code: CODEC.refusal(code) for code in recorded}
     assert sorts["10004"] is Refusal.KEY
@@ -234,7 +234,8 @@ def test_what_is_locked_is_in_the_wallets_total() -> None:
 
 
 def test_what_answers_say_of_limits() -> None:
-    """rate-limit.mdx: headers say what is left; 10006 in 200 is an account's limit, 403 a ban of ten minutes."""
+    """rate-limit.mdx: headers state the rest of a limit; 10006 in 200 is an account's limit, 403 a ban of ten
+    minutes."""
     cost = CODEC.place(LIMIT, BTC).cost
     assert dict(cost) == {"requests": 1, "place": 1}
     headers = {"x-bapi-limit": "20", "x-bapi-limit-status": "19", "x-bapi-limit-reset-timestamp": str(NOW_MS)}

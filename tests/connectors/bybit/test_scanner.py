@@ -1,4 +1,4 @@
-"""Bybit's byte scanner and the JSON path read the same from every frame, recorded, generated or damaged."""
+"""Bybit's byte scanner and the JSON path read the same from every recorded, generated or damaged frame."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def rows() -> st.SearchStrategy[list[tuple[str, str]]]:
 
 @st.composite
 def canonical(draw: st.DrawFn) -> bytes:
-    """A delta as the exchange writes it; the manual has `type` before `ts` and after it."""
+    """Return a delta in the exchange's form; the manual has `type` before and after `ts`."""
     symbol = draw(st.sampled_from(PAIRS[1:])).symbol
     data = {"s": symbol, "b": draw(rows()), "a": draw(rows()), "u": draw(st.integers(2, 2**60)), "seq": 5}
     message: dict[str, Any] = {"topic": f"orderbook.{draw(st.sampled_from([50, 200, 1000]))}.{symbol}"}

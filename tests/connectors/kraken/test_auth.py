@@ -1,4 +1,4 @@
-"""Signing for Kraken: the manual's vector, those of ccxt, what ends the validity of a request, and client order ids."""
+"""Signing for Kraken: the manual's vector, ccxt's vectors, the end of a request's validity, and client order ids."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
 
 
 def seen(mesh: LocalMesh, pair: str = PAIR) -> dict[str, Any]:
-    """What the role of a book says of it."""
+    """Return a book's status from its role."""
     return mesh.role_status(f"book/kraken/{pair}")["pairs"][pair]
 
 
@@ -112,7 +112,7 @@ COUNT = 3  # one lost message alone may be made good by the next
 def test_a_message_that_is_lost_or_wrong_is_noticed_and_healed(
     exchange: LocalExchange, mesh: LocalMesh, fault: str
 ) -> None:
-    """A lost message is seen by the checksum of a later one; the other pair notices nothing."""
+    """The checksum of a later message shows the loss; the other pair is not affected."""
     before, other = seen(mesh), seen(mesh, OTHER)
     done = exchange.admin.faults()["done"].get(fault, 0)
     exchange.admin.fault(kind=fault, count=COUNT, stream=f"book-{DEPTH}:BTC/USDT")

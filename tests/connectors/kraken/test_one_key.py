@@ -1,4 +1,4 @@
-"""Roles that sign for one account send rising nonces, whatever is killed: the local exchange refuses any other."""
+"""Roles that sign for one account send rising nonces after any kill: the local exchange refuses all other nonces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def config(exchange: LocalExchange, **account: Any) -> dict[str, Any]:
 
 
 def refused(exchange: LocalExchange) -> int:
-    """How many requests the exchange has refused, whatever for."""
+    """Return how many requests the exchange has refused for any reason."""
     return int(exchange.admin.stats()["statuses"].get("400", 0))
 
 

@@ -314,7 +314,7 @@ def test_a_batch_of_orders_is_json_and_costs_half() -> None:
 
 @pytest.mark.parametrize(("count", "taken", "absent"), [(2, (ID, "vm2"), False), (1, (), False), (0, (), True)])
 def test_a_batch_of_cancels_is_only_counted(count: int, taken: tuple[str, ...], absent: bool) -> None:
-    """cancel-order-batch: of a part, queries say which."""
+    """cancel-order-batch: if only a part was cancelled, queries find which."""
     made = codec()
     other = replace(known(None), client_order_id="vm2")
     draft = made.batch([made.cancel(known(), BTC), made.cancel(other, BTC)])
@@ -332,7 +332,7 @@ def test_a_batch_of_cancels_is_only_counted(count: int, taken: tuple[str, ...], 
     ("age_s", "cancel", "amend"), [(0, 8, 4), (5.5, 8, 4), (6.5, 6, 3), (14, 5, 2), (17, 4, 1), (80, 2, 1), (302, 0, 1)]
 )
 def test_an_order_that_has_rested_costs_less(age_s: float, cancel: int, amend: int) -> None:
-    """Our time of an order is a little before the exchange's: a second is left for that."""
+    """Our time of an order is a little earlier than the exchange's: the cost allows a second for it."""
     made, order = codec(), known()
     now_ns = order.created_ns + int(age_s * 10**9)
     assert made.cancel(order, BTC).cost_at(now_ns) == (("transactions", cancel),)

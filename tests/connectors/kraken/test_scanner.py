@@ -1,4 +1,4 @@
-"""Kraken's byte scanner and the JSON path read the same from every frame, recorded, generated or damaged."""
+"""Kraken's byte scanner and the JSON path read the same from every recorded, generated or damaged frame."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def level() -> st.SearchStrategy[tuple[str, str]]:
 
 @st.composite
 def canonical(draw: st.DrawFn) -> bytes:
-    """An update as the exchange writes it, in the manual's order of keys."""
+    """Return an update in the exchange's form, with the manual's order of keys."""
     sides = (
         ",".join(f'{{"price":{one},"qty":{qty}}}' for one, qty in draw(st.lists(level(), max_size=10))) for _ in "ba"
     )

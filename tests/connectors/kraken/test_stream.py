@@ -155,7 +155,7 @@ def test_a_codec_for_another_server_gives_no_token_to_the_exchange():
 
 
 def test_a_stop_order_has_both_prices(connection):
-    """executions: a trigger price that is no fixed price is not taken for one."""
+    """executions: a trigger price that moves with the market is not read as a fixed price."""
     triggers = {"reference": "last", "price": 26000.5, "price_type": "static", "status": "untriggered"}
     connection.says("executions", pending(order_type="stop-loss-limit", triggers=triggers))
     (opened,) = connection.says("executions", event("new"))

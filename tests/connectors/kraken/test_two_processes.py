@@ -1,7 +1,7 @@
-"""Two processes of one account and key: the local exchange refuses every nonce that is not above the last one.
+"""Two processes of one account and key: the local exchange refuses every nonce that is not above the last nonce.
 
-The order manager owns the nonces. The user stream of another process lets it sign; a manager that stood still does not
-write after its successor has signed.
+The order manager owns the nonces and signs for the user stream of another process. A manager that was paused writes
+nothing after its successor has signed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Case:
 
     @property
     def refused(self) -> int:
-        """How many requests of this case the exchange has refused, whatever for."""
+        """Return how many requests of this case the exchange has refused for any reason."""
         return self._refusals() - self.refused_before
 
     @property
@@ -79,7 +79,7 @@ class Case:
         return found
 
     async def placed(self, count: int) -> None:
-        """Wait until the account has so many orders."""
+        """Wait until the account has this many orders."""
         async with asyncio.timeout(20.0):
             while len(self.orders) < count:  # noqa: ASYNC110 - the exchange tells nobody
                 await asyncio.sleep(0.02)
@@ -137,7 +137,7 @@ async def test_a_manager_that_did_not_run_for_longer_than_its_lease_writes_nothi
 
 
 async def test_the_exchange_refuses_bytes_that_a_successor_has_overtaken(case: Case, hosts: Hosts) -> None:
-    """The manager is stopped after its last check, and its bytes go out after all: their nonce is too low."""
+    """The manager is stopped after its last check and writes its bytes later: their nonce is too low."""
     first, order = await stopped_before_write(case, hosts, "request.write")
     status, found = await hosts.run(case.job("cancel_all", incarnation=2))
     assert status == 0, found

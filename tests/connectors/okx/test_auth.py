@@ -1,4 +1,4 @@
-"""OKX signatures: those that a public client made, when they end, and what a key does not show."""
+"""OKX signatures: those of a public client, the end of their validity, and secrecy of keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def auth(**change: object):
 
 
 def test_what_is_signed_is_the_manuals_text() -> None:
-    """authentication-signature.md: its timestamp, path and secret; the manual prints no signature of them."""
+    """authentication-signature.md: its timestamp, path and secret; the manual shows no signature of them."""
     signed = auth().sign(BALANCE, "r", NOW_NS, 30_000)
     headers = dict(signed.request.headers)
     assert headers["OK-ACCESS-TIMESTAMP"] == "2020-12-08T09:08:57.715Z"
@@ -39,7 +39,7 @@ def test_what_is_signed_is_the_manuals_text() -> None:
 
 
 def test_recorded_signatures_are_ours() -> None:
-    """The timestamp is set back by what is left of 30 s: with the whole window it is the client's own."""
+    """The timestamp is set back by the rest of 30 s: with the full window it is the client's timestamp."""
     recorded = json.loads((captures("okx") / "signing.json").read_text())
     keys = recorded["keys"]
     key = CONNECTOR.auth("hmac", keys["apiKey"], keys["secret"], passphrase=keys["password"])

@@ -51,7 +51,7 @@ def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
 
 
 def seen(mesh: LocalMesh, pair: str = PAIR) -> dict[str, Any]:
-    """What the role of a book says of it."""
+    """Return a book's status from its role."""
     return mesh.role_status(f"book/okx/{pair}")["pairs"][pair]
 
 
@@ -71,7 +71,7 @@ def real(exchange: LocalExchange, pair: str) -> Sides:
 
 
 def agree(exchange: LocalExchange, mesh: LocalMesh) -> None:
-    """At rest every book is LIVE and the exchange's, level by level."""
+    """Return whether every book at rest is LIVE and equals the exchange's, level by level."""
     exchange.admin.pause(0.2)
     for pair in (PAIR, OTHER):
         book = mesh.market("okx").order_book(pair)
@@ -79,7 +79,7 @@ def agree(exchange: LocalExchange, mesh: LocalMesh) -> None:
 
 
 def after(exchange: LocalExchange, kind: str, count: int = 1) -> Callable[[], bool]:
-    """Let a fault happen to the pair's book; return whether it has happened."""
+    """Make a fault happen to the pair's book; return whether it has happened."""
     done = exchange.admin.faults()["done"].get(kind, 0)
     exchange.admin.fault(kind=kind, count=count, symbol="BTCUSDT", stream="books:BTC-USDT")
     return lambda: exchange.admin.faults()["done"].get(kind, 0) >= done + count
@@ -106,7 +106,7 @@ def test_a_dropped_frame_is_noticed_and_healed_and_the_other_pair_goes_on(
 
 @pytest.mark.parametrize("kind", ["reset", "no_change", "snapshot"])
 def test_what_the_manual_allows_stays_live(exchange: LocalExchange, mesh: LocalMesh, kind: str) -> None:
-    """Numbers that start again, a message without changes, a whole book in the middle: no resynchronisation."""
+    """Restarted numbers, a message without changes, a whole book in the middle: no resynchronisation."""
     before = seen(mesh)
     until(after(exchange, kind))
     until(lambda: seen(mesh)["updates"] > before["updates"] + 5)

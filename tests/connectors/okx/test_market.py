@@ -1,4 +1,4 @@
-"""What the conformance suite cannot know of OKX's market data: options, names, recordings, answers, refusals."""
+"""OKX's market data beyond the conformance suite: options, names, recordings, answers, refusals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def of_today(records: list[Record]) -> list[Record]:
     """The frames of 2022 in today's format: `books` with `seqId` and `prevSeqId`, which the recording does not have.
 
     The numbers are counted for each instrument; nothing else is added or changed. The recording has no gap: its
-    checksums, which today's format has no more, were all found right when `expected.json` was computed.
+    checksums, which today's format no longer has, were all right when `expected.json` was computed.
     """
     numbers: dict[str, int] = {}
     translated = []
@@ -72,7 +72,7 @@ def of_today(records: list[Record]) -> list[Record]:
 def replayed(
     name: str, instrument: Instrument, lose: int | None = None
 ) -> tuple[Replay, dict[str, Any], dict[str, Any]]:
-    """Replay a recording for one instrument, without its update number `lose`; return also result and statement."""
+    """Replay a recording for one instrument, without its update number `lose`; also return result and statement."""
     run = Replay(CONNECTOR.codec(), {instrument.symbol: instrument}, {}, fast=False)
     updates = 0
     for record in of_today(list(read(captures("okx") / name))):
@@ -129,7 +129,7 @@ def test_a_lost_frame_of_the_recording_is_a_gap() -> None:
 
 
 def test_every_recorded_instrument_has_one_name_and_symbol_both_ways() -> None:
-    """Of the spot list of 2022: with the largest sizes and finest ticks that the exchange has."""
+    """The spot list of 2022 has the exchange's largest sizes and finest ticks."""
     (body,) = [
         record.raw for record in read(captures("okx") / "instruments.jsonl.gz") if record.url.endswith("instType=SPOT")
     ]

@@ -1,4 +1,4 @@
-"""OKX's orders: drafts as the manual has them, and answers in its own examples."""
+"""OKX's orders: drafts in the manual's form, and answers from the manual's examples."""
 
 from __future__ import annotations
 

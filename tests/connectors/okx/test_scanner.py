@@ -1,4 +1,4 @@
-"""OKX's byte scanner and the JSON path read the same from every frame, recorded, generated or damaged."""
+"""OKX's byte scanner and the JSON path read the same from every recorded, generated or damaged frame."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def rows() -> st.SearchStrategy[list[tuple[str, str, str, str]]]:
 
 @st.composite
 def canonical(draw: st.DrawFn) -> bytes:
-    """An update as the exchange writes it."""
+    """Return an update in the exchange's form."""
     book = {"asks": draw(rows()), "bids": draw(rows()), "ts": str(draw(st.integers(0, 9_000_000_000_000)))}
     book |= {"checksum": draw(st.integers(-(2**31), 2**31 - 1))} if draw(st.booleans()) else {}
     book |= {"seqId": draw(st.integers(0, 2**60)), "prevSeqId": draw(st.integers(0, 2**60))}

@@ -59,7 +59,7 @@ class Bench:
         return asyncio.ensure_future(self.calls.send(signed(request_id), timeout_s, **options))
 
     async def sent(self, *request_ids: str) -> list[asyncio.Task]:
-        """Calls that have been written."""
+        """Return the written calls."""
         tasks = [self.send(one) for one in request_ids]
         link = self.feed.link
         await until(lambda: len(link.sent) >= len(tasks))

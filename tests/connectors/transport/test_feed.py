@@ -1,4 +1,4 @@
-"""A feed against a server whose every byte the test decides, with a clock that the test moves."""
+"""A feed against a server whose bytes the test controls, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from venuemesh.model.errors import Misconfigured, Rejected, RetryLater
 
 
 class Recorder:
-    """A handler that keeps what it was told, in order."""
+    """A handler that records its calls in order."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -53,7 +53,7 @@ class Recorder:
 
 
 class Rig:
-    """A feed, its handler, its clock and what it reported."""
+    """A feed, its handler, its clock and its reports."""
 
     def __init__(self, server: WebsocketServer) -> None:
         self.server = server
@@ -83,7 +83,7 @@ class Rig:
         return self.server.peers[nth - 1]
 
     def backs_off(self) -> bool:
-        """Say whether the feed waits before its next connection. A close handshake waits for a whole second."""
+        """Return whether the feed waits before its next connection. A close handshake waits for a full second."""
         return any(seconds < 1.0 for seconds in self.clock.sleepers)
 
     async def sleeping(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The admin interface's side on accounts."""
+"""The admin interface for accounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The admin interface: what it takes, what it refuses, what it tells."""
+"""The admin interface: its requests, refusals and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the private side sends has the fields and types of the manual's samples (`documented.json` of the captures)."""
+"""Private messages have the fields and types of the manual's samples (`documented.json` of the captures)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def documented() -> dict[str, Any]:
 
 
 def shape(value: Any) -> Any:
-    """Names and JSON types; of a list, those of its first item."""
+    """Return names and JSON types; of a list, those of its first item."""
     if isinstance(value, dict):
         return {name: shape(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -36,7 +36,7 @@ def shape(value: Any) -> Any:
 
 
 def lacking(sample: Any, ours: Any, where: str = "") -> list[str]:
-    """Where `ours` has not what `sample` has, or has it in another type. An empty list or null says no type."""
+    """Return the fields of `sample` that `ours` lacks or has in another type. An empty list or null has no type."""
     if isinstance(sample, dict) and isinstance(ours, dict):
         missing = [f"{where}.{name}" for name in sample if name not in ours]
         both = [name for name in sample if name in ours]

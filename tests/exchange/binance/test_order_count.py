@@ -28,7 +28,7 @@ DAY = 86_400 * SECOND
 
 
 def never(seconds: float, call: Any) -> None:
-    """A timer that rings never: nothing here waits."""
+    """A timer that never fires: nothing in these tests waits."""
 
 
 @pytest.mark.parametrize(

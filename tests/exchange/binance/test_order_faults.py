@@ -1,4 +1,4 @@
-"""What the exchange does wrong with orders, on request: over the WebSocket API and over REST."""
+"""Faults with orders, on request: over the WebSocket API and over REST."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def order(client_id: str, **fields: Any) -> dict[str, Any]:
 
 
 class Place:
-    """Places orders over one of the two transports: `begin` sends, the task it returns is done when answered."""
+    """Places orders over one of the two transports: `begin` sends; its task is done after the answer."""
 
     def __init__(self, exchange: Any, socket: Any, transport: str) -> None:
         self.exchange = exchange
@@ -79,7 +79,7 @@ async def place(exchange: Any, request: pytest.FixtureRequest) -> Any:
 
 
 class HandTimer:
-    """The timer of the faults in the test's hand: what is held stays held until `fire`."""
+    """The timer of the faults, controlled by the test: held requests stay held until `fire`."""
 
     def __init__(self, exchange: Any) -> None:
         self._waiting: list[Callable[[], None]] = []
@@ -90,7 +90,7 @@ class HandTimer:
         self._waiting.append(call)
 
     async def fire(self) -> None:
-        """Wait until something is held, then let all of it go."""
+        """Wait until something is held, then release everything."""
         await self._exchange.eventually(lambda: bool(self._waiting))
         waiting, self._waiting = self._waiting, []
         for call in waiting:
@@ -284,7 +284,7 @@ async def test_balances_out_of_step(exchange: Any) -> None:
         await ws.ask("userDataStream.subscribe.signature")
 
         async def free() -> tuple[str, str, str]:
-            """USDT by the WebSocket API, by REST, by the next event."""
+            """Return the free USDT by the WebSocket API, by REST, and by the next event."""
             over_ws = (await ws.ask("account.status"))["result"]
             url = f"{exchange.base}/api/v3/account?{query({}, KEY, now_ms(exchange))}"
             async with exchange.session.get(url, headers={"X-MBX-APIKEY": "KEY"}) as response:
@@ -345,7 +345,7 @@ async def test_every_leg_of_an_order_list_has_a_receipt(exchange: Any) -> None:
 
 
 async def test_the_last_of_two_faults_acts_after_the_first(place: Place) -> None:
-    """A request held in front of the engine, executed, and its answer lost."""
+    """A request is held before the engine, executed, and its answer is lost."""
     timer = HandTimer(place.exchange)
     await fault(place, "late")
     await fault(place, "accept_then_hang")

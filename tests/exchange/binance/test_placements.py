@@ -1,4 +1,4 @@
-"""Which requests place orders, and under which client order ids."""
+"""The requests that place orders, and their client order ids."""
 
 from __future__ import annotations
 

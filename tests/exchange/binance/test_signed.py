@@ -82,7 +82,7 @@ class Caller:
         return body
 
     async def gap(self) -> str:
-        """Take the asks near the touch away; return a price above the best bid where nobody stands."""
+        """Remove the asks near the touch; return a price above the best bid without an order."""
         bid = float((await self.exchange.admin.book("BTCUSDT"))["bids"][0][0])
         taken = {"quantity": "90", "price": f"{bid + 1:.2f}", "time_in_force": "IOC"}
         await self.exchange.admin.order("BTCUSDT", "BUY", **taken)
@@ -577,7 +577,7 @@ ERRORS: tuple[tuple[str, dict[str, Any], int, str | None], ...] = (
 
 
 async def test_errors(call: Caller) -> None:
-    """All on one exchange: none of them may change anything."""
+    """All requests run on one exchange: none of them may change anything."""
     await call.good("POST order", **LIMIT, newClientOrderId="taken")
     wrong = []
     for route, params, code, msg in ERRORS:

@@ -258,7 +258,7 @@ async def test_a_revoked_key_ends_the_session_with_the_next_request(exchange: An
 
 
 async def test_listen_keys_are_gone(exchange: Any) -> None:
-    """Source: CHANGELOG.md 2026-01-21; the manual does not say how they are refused."""
+    """Source: CHANGELOG.md 2026-01-21; the manual does not state the refusal."""
     for verb in ("POST", "PUT", "DELETE"):
         url = f"{exchange.base}/api/v3/userDataStream"
         async with exchange.session.request(verb, url, headers={"X-MBX-APIKEY": "KEY"}) as response:

@@ -1,4 +1,4 @@
-"""In traffic, user data alone rebuilds what the ledger has: every order, every fill, every balance."""
+"""In traffic, user data alone is enough to rebuild the ledger: every order, every fill, every balance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FINAL = ("FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH")
 
 
 class Replayed:
-    """What a reader of user data knows."""
+    """The state that a reader of user data knows."""
 
     def __init__(self) -> None:
         self.orders: dict[int, dict[str, Any]] = {}
@@ -39,7 +39,7 @@ class Replayed:
 
 
 def order(draw: random.Random, bid: float, number: int) -> dict[str, Any]:
-    """Some order near the top of the book."""
+    """Return a random order near the top of the book."""
     side = draw.choice(("BUY", "SELL"))
     kind = draw.choice(("LIMIT", "LIMIT", "LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS_LIMIT"))
     price = f"{bid + draw.randint(-300, 300) / 100:.2f}"

@@ -1,4 +1,4 @@
-"""Signed methods of the WebSocket API, and what user data says of what they do.
+"""Signed methods of the WebSocket API, and the user data after them.
 
 Source: web-socket-api.md (Trading requests, Account requests), user-data-stream.md, read 2026-11-22.
 """
@@ -32,7 +32,7 @@ def order(client_id: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def ws(exchange: Any) -> AsyncIterator[Api]:
-    """A connection that hears the account, the market at rest."""
+    """A connection with the account's user data; the market is at rest."""
     await exchange.admin.pause()
     async with exchange.socket("/ws-api/v3") as socket:
         api = Api(socket, KEY, lambda: exchange.clock.wall_ns // 1_000_000)
@@ -337,7 +337,7 @@ async def test_a_list_of_three_tells_each_step(exchange: Any, ws: Api) -> None:
     ids = {order["clientOrderId"]: order["orderId"] for order in answer["result"]["orderReports"]}
 
     async def until_list_status() -> tuple[list[tuple[Any, ...]], Any]:
-        """Order events up to the next one of the list."""
+        """Return the order events up to the list's next event."""
         shown: list[tuple[Any, ...]] = []
         while True:
             event = (await ws.next_event())["event"]

@@ -1,4 +1,4 @@
-"""A local exchange that speaks Bybit's protocol, with the clock in the test's hand."""
+"""A local exchange that speaks Bybit's protocol, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEYS = {"main": "KEY", "other": "OTHER"}
 
 
 class BybitExchange(Exchange):
-    """The exchange as a client of Bybit sees it."""
+    """The exchange from the view of a Bybit client."""
 
     def __init__(self, server: Server, clock: HandClock, session: aiohttp.ClientSession) -> None:
         super().__init__(server, clock, session)
@@ -43,7 +43,8 @@ class BybitExchange(Exchange):
             return answer["result"] if answer["retCode"] == 0 else (answer["retCode"], answer["retMsg"])
 
     async def private(self, path: str, sent: Any = None, **options: Any) -> Any:
-        """The result of a private call, or its retCode. With `sent` it is a POST; spot, unless it says otherwise."""
+        """Return the result of a private call, or its retCode. With `sent` the call is a POST; its default category is
+        spot."""
         status, body, _ = await self.signed(path, sent, **options)
         answer = json.loads(body)
         assert list(answer) == ["retCode", "retMsg", "result", "retExtInfo", "time"]
@@ -61,7 +62,7 @@ class BybitExchange(Exchange):
         headers: dict[str, str] | None = None,
         **query: Any,
     ) -> tuple[int, bytes, dict[str, str]]:
-        """Status, body and headers of a private call, signed with the manual's recipe."""
+        """Return status, body and headers of a private call, signed by the manual's recipe."""
         method = "GET" if sent is None else "POST"
         given = urlencode({"category": "spot"} | query) if sent is None else json.dumps({"category": "spot"} | sent)
         stamp = str(self.clock.now_ns() // 1_000_000 - ago_ms)
@@ -91,14 +92,14 @@ class BybitExchange(Exchange):
     async def log_in(
         self, socket: Any, key: str = "KEY", secret: str = SECRET, in_ms: int = 1000, **changes: Any
     ) -> Any:
-        """Authenticate with the manual's recipe; return the answer."""
+        """Authenticate by the manual's recipe; return the answer."""
         expires = self.clock.now_ns() // 1_000_000 + in_ms
         signature = hmac.digest(secret.encode(), f"GET/realtime{expires}".encode(), "sha256").hex()
         await socket.send_str(json.dumps({"op": "auth", "args": [key, expires, signature]} | changes))
         return await self.next_json(socket)
 
     async def say(self, socket: Any, op: str, *args: str, req_id: str | int | None = None) -> Any:
-        """Send a request; return its answer, which comes before anything that it begins."""
+        """Send a request; return its answer, which comes before the messages that the request starts."""
         await socket.send_str(json.dumps({"op": op, "args": args} | ({"req_id": req_id} if req_id else {})))
         while True:
             message = await self.next_json(socket)

@@ -39,7 +39,7 @@ def floor_of(key: ApiKey) -> Floor:
 
 
 def test_recorded_signatures_are_good() -> None:
-    """What a public client signed with a fixed clock."""
+    """Signatures of a public client with a fixed clock."""
     recorded = json.loads((captures("bybit") / "signing.json").read_text())
     key = ApiKey(recorded["keys"]["apiKey"], recorded["keys"]["secret"].encode())
     floor, now_ns = floor_of(key), recorded["clock_ms"] * 1_000_000
@@ -76,7 +76,8 @@ async def test_who_may_not(bybit: BybitExchange) -> None:
 
 
 async def test_limits_say_what_is_left(bybit: BybitExchange) -> None:
-    """rate-limit.mdx: by endpoint and account, within a rolling second; what is too much is 10006 in HTTP 200."""
+    """rate-limit.mdx: by endpoint and account, in a rolling second; a request above the limit gets 10006 in HTTP
+    200."""
     for used in range(1, 6):
         _, _, headers = await bybit.signed("account/fee-rate")
         assert (headers["X-Bapi-Limit"], headers["X-Bapi-Limit-Status"]) == ("5", str(5 - used))
@@ -122,7 +123,7 @@ async def test_an_order_is_acknowledged_read_and_cancelled(bybit: BybitExchange)
 
 
 async def test_market_orders_are_in_quote_or_base(bybit: BybitExchange) -> None:
-    """create-order.mdx, qty: a market buy is by value unless `marketUnit` says otherwise; a sale is by quantity."""
+    """create-order.mdx, qty: a market buy is by value unless `marketUnit` is base; a sale is by quantity."""
     bought = await order(bybit, await bybit.private("order/create", MARKET | {"side": "Buy", "qty": "200"}))
     assert (bought["orderType"], bought["marketUnit"], Decimal(bought["qty"])) == ("Market", "quoteCoin", 200)
     assert Decimal("150") < Decimal(bought["cumExecValue"]) <= 200
@@ -245,7 +246,7 @@ async def test_an_order_is_rejected_after_its_acknowledgement(bybit: BybitExchan
 
 
 async def test_a_request_is_void_after_its_window(bybit: BybitExchange) -> None:
-    """A request that is held (the fault `late`) is looked at when it is carried out."""
+    """A held request (the fault `late`) is checked at its execution."""
     await bybit.admin.fault(kind="late", endpoint="POST /v5/order/create", ms=100, count=1)
     held = asyncio.create_task(bybit.private("order/create", RESTING, window="50"))
     await bybit.eventually(lambda: bybit.venue.faults.counters.get("late") == 1)
@@ -261,7 +262,7 @@ async def test_a_balance_may_be_misstated(bybit: BybitExchange) -> None:
 
 
 async def test_answers_that_say_nothing_certain(bybit: BybitExchange) -> None:
-    """A server error before the order is carried out, and a timeout after that."""
+    """A server error before the execution of the order, and a timeout after it."""
     await bybit.admin.fault(kind="status", status=503, count=1, protocol="bybit", endpoint="/v5/order/create")
     status, body, _ = await bybit.signed("order/create", RESTING)
     assert (status, json.loads(body)["retCode"]) == (503, 10016)
@@ -274,7 +275,7 @@ async def test_answers_that_say_nothing_certain(bybit: BybitExchange) -> None:
 
 
 async def test_each_row_of_a_batch_has_an_outcome(bybit: BybitExchange) -> None:
-    """order/batch-place.mdx, batch-amend.mdx, batch-cancel.mdx: codes and texts stand in retExtInfo."""
+    """order/batch-place.mdx, batch-amend.mdx, batch-cancel.mdx: codes and texts are in retExtInfo."""
 
     async def batch(what: str, *rows: Any) -> tuple[list[Any], list[tuple[int, str]]]:
         _, body, _ = await bybit.signed(f"order/{what}-batch", {"request": rows})

@@ -1,4 +1,4 @@
-"""Bybit's private websocket: who may hear it, the topics `order`, `execution` and `wallet`, and faults on them."""
+"""Bybit's private websocket: authentication, the topics `order`, `execution` and `wallet`, and faults on them."""
 
 from __future__ import annotations
 

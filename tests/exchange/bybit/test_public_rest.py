@@ -34,7 +34,7 @@ async def test_spot_lists_what_trades_on_one_page(bybit: BybitExchange) -> None:
 
 
 async def test_the_order_book(bybit: BybitExchange) -> None:
-    """market/orderbook.mdx: one level unless asked for more, at most 1000."""
+    """market/orderbook.mdx: one level by default, at most 1000."""
     best = await bybit.query("orderbook", category="spot", symbol="BTCUSDT")
     assert (best["s"], len(best["b"]), len(best["a"])) == ("BTCUSDT", 1, 1)
     book = await bybit.query("orderbook", category="spot", symbol="BTCUSDT", limit=1000)

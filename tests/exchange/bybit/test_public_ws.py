@@ -1,4 +1,4 @@
-"""Bybit's public websocket, in the shapes of the manual, and the traps that it plays."""
+"""Bybit's public websocket, in the forms of the manual, with its traps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOPIC = "orderbook.50.BTCUSDT"
 
 
 class Book:
-    """A listener's book, kept as websocket/public/orderbook.mdx says."""
+    """A listener's book, kept by the rules of websocket/public/orderbook.mdx."""
 
     def __init__(self) -> None:
         self.sides: dict[str, dict[str, str]] = {"b": {}, "a": {}}
@@ -81,7 +81,7 @@ async def test_requests_are_answered(bybit: BybitExchange) -> None:
     ],
 )
 async def test_a_request_is_refused_whole(bybit: BybitExchange, op: str, args: list[str]) -> None:
-    """At most ten args; one topic that there is not refuses all of them."""
+    """At most ten args; one unknown topic refuses all of them."""
     async with bybit.feed() as socket:
         good = ["publicTrade.BTCUSDT"] if len(args) == 1 else []
         answer = await bybit.say(socket, op, *good, *args, req_id="1")
@@ -97,7 +97,7 @@ async def test_a_second_subscription_is_refused(bybit: BybitExchange) -> None:
 
 @pytest.mark.parametrize(("depth", "every_ms"), [(50, 20), (200, 100), (1000, 200)])
 async def test_a_book_follows_the_market(bybit: BybitExchange, depth: int, every_ms: int) -> None:
-    """A snapshot, then deltas with the next `u` at the pace of the depth; what falls out of the window is deleted."""
+    """A snapshot, then deltas with the next `u` at the depth's interval; levels that leave the window are deleted."""
     book, topic = Book(), f"orderbook.{depth}.BTCUSDT"
     async with bybit.feed() as socket:
         await bybit.say(socket, "subscribe", topic)
@@ -164,7 +164,7 @@ async def test_traps_a_snapshot_in_the_middle_a_restart_and_a_gap(bybit: BybitEx
 
 
 async def test_every_listener_stands_at_one_place(bybit: BybitExchange) -> None:
-    """Who comes later gets a snapshot with the `u` that the others have reached."""
+    """A later listener gets a snapshot with the `u` that all other listeners have reached."""
     async with bybit.feed() as one, bybit.feed() as other:
         books = Book(), Book()
         await bybit.say(one, "subscribe", TOPIC)

@@ -1,4 +1,4 @@
-"""What an account keeps of its orders."""
+"""The orders that an account keeps."""
 
 from __future__ import annotations
 

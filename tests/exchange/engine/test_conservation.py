@@ -1,4 +1,4 @@
-"""What must hold whatever accounts do: nothing is made or lost, nothing locked without an order, lists end."""
+"""Invariants under any actions of accounts: no amount is created or lost or locked without an order; lists end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXPECTED = {
 
 
 class Ledger(Quiet):
-    """Keeps what each order was last told, and checks that reports are numbered and never go back."""
+    """Records the last report of each order, and checks that reports are numbered and never go back."""
 
     def __init__(self) -> None:
         self.last: dict[int, tuple[str, int]] = {}
@@ -135,7 +135,7 @@ def act(engine: Engine, account: Account, action: Any, now: int) -> None:
 
 
 def due(order: Order) -> int:
-    """What an open order is to lock: the worth of what remains of it; a pair the larger of both, once."""
+    """Return the amount that an open order must lock: its remaining value; for an OCO pair the larger value, once."""
     pair = order.group.pair if order.group is not None else ()
     sharing = [o for o in pair if o.id in o.account.open] if order in pair else [order]
     if order.status == "PENDING_NEW" or order is not next((o for o in sharing if o.kind == "LIMIT_MAKER"), sharing[0]):
@@ -189,7 +189,7 @@ def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledge
 
 
 def play(actions: Iterable[Any]) -> tuple[Counter[str], Counter[str]]:
-    """Play actions, checking after each; return how many were taken by kind, and how orders ended."""
+    """Play actions with a check after each; return the accepted actions by kind, and the ends of orders."""
     ledger = Ledger()
     engine = Engine(ledger)
     market = engine.list(rules_for(BTC))

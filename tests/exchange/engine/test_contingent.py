@@ -1,4 +1,4 @@
-"""Stop prices, order lists, amendments, prevention: what happens and what accounts are told of it, in order.
+"""Stop prices, order lists, amendments, self-trade prevention: events and their reports to accounts, in order.
 
 Source: rest-api.md (New order, Order lists, Order Amend Keep Priority), user-data-stream.md (Order Expiry Reason),
 faqs/stp_faq.md, faqs/order_amend_keep_priority.md, read 2026-11-22.
@@ -71,7 +71,7 @@ class Stage:
         return self.engine.place(self.b, BTC, side, "LIMIT", size, price, self.now, time_in_force, self_trade="NONE")
 
     def trade(self, price: int) -> None:
-        """Let the other account trade with itself at a price where nobody else stands."""
+        """Make the other account trade with itself at a price without other orders."""
         self.other(SELL, price, 100_000)
         self.other(BUY, price, 100_000)
 

@@ -1,4 +1,4 @@
-"""The crowd: the same seed gives the same market, and the market looks like recorded ones."""
+"""The crowd: the same seed gives the same market, and the market looks like recorded markets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def readers_of(engine: Engine) -> dict[str, LevelChanges]:
 
 
 def stream_of(seed: int, windows: int = 60) -> bytes:
-    """The depth stream of two symbols, as the wire would carry it."""
+    """Return the depth stream of two symbols, as on the wire."""
     engine, crowd = market_of(seed, 800.0, ("BTCUSDT", "ETHBTC"))
     readers = readers_of(engine)
     digest = hashlib.sha256()

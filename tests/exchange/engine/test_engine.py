@@ -1,4 +1,4 @@
-"""The matching engine, by table and against what must always hold."""
+"""The matching engine, by tables and invariants."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ def test_what_must_always_hold(actions: list[tuple[int, Side, str, int, int, str
 @settings(max_examples=60, deadline=None)
 @given(st.lists(ORDER, max_size=40))
 def test_priority_against_a_plain_model(actions: list[tuple[int, Side, str, int, int, str, str]]) -> None:
-    """Plain GTC orders, told to a list that is searched for the best and oldest each time."""
+    """Plain GTC orders, compared with a list that is searched for the best and oldest order each time."""
     engine, market, accounts, _ = stage("a", "b", "c")
     resting: list[list[int]] = []  # [id, sign, price, remaining]
     expected: list[tuple[int, int, int]] = []

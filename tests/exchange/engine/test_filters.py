@@ -35,7 +35,7 @@ def stage(**rules: Any) -> tuple[Engine, Market, Account, Account]:
 
 
 def outcome(engine: Engine, account: Account, now: int = 1, **fields: Any) -> str:
-    """What becomes of an order: the name of the filter it fails, or its status."""
+    """Return the outcome of an order: the name of the filter that it fails, or its status."""
     ticket = Ticket(**({"side": BUY, "kind": "LIMIT", "size": Q, "price": P - 1000 * ONE} | fields))
     state = (account.balance("USDT").free, account.balance("BTC").free, len(account.open), len(account.orders))
     try:

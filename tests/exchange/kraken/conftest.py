@@ -1,4 +1,4 @@
-"""A local exchange that speaks Kraken and Binance on one market, with the clock in the test's hand."""
+"""A local exchange that speaks Kraken and Binance on one market, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = base64.b64encode(b"a secret of the tests").decode()
 
 
 class KrakenExchange(Exchange):
-    """The exchange as a client of Kraken sees it."""
+    """The exchange from the view of a Kraken client."""
 
     def __init__(self, server: Server, clock: HandClock, session: aiohttp.ClientSession) -> None:
         super().__init__(server, clock, session)
@@ -47,7 +47,7 @@ class KrakenExchange(Exchange):
         return self._nonce
 
     async def private(self, method: str, nonce: int | None = None, key: str = "KEY", **fields: Any) -> Any:
-        """The result of a private call signed with the manual's recipe, or the error's text."""
+        """Return the result of a private call, signed by the manual's recipe, or the error's text."""
         status, body = await self.signed(method, nonce, key, **fields)
         assert status == 200
         return opened(body)

@@ -15,7 +15,7 @@ def used(kraken: KrakenExchange) -> float:
 
 
 async def test_orders_of_a_batch_end_each_by_itself(kraken: KrakenExchange) -> None:
-    """The second lacks funds; the batch counts half an order for each."""
+    """The second order lacks funds; the batch counts half an order for each."""
     given = [TERMS | {"cl_ord_id": "a"}, TERMS | {"cl_ord_id": "b", "volume": "100"}, TERMS | {"cl_ord_id": "c"}]
     made = (await kraken.private("AddOrderBatch", pair="XBTUSDT", orders=given))["orders"]
     assert [sorted(row) for row in made] == [["descr", "txid"], ["descr", "error"], ["descr", "txid"]]

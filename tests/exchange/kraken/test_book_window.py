@@ -1,4 +1,4 @@
-"""Book windows against a listener that knows only the manual: apply, cut, compare (spot-ws-book-v2, book)."""
+"""Book windows against a listener by the manual alone: apply, cut, compare (spot-ws-book-v2, book)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cut(held: dict[int, int], depth: int, sign: int) -> dict[int, int]:
 
 
 def apply(held: dict[int, int], sent: list[tuple[int, int]], depth: int, sign: int, each: bool) -> dict[int, int]:
-    """What a listener holds after a message; it cuts after every level with `each`, else once."""
+    """Return a listener's book after a message; with `each` the listener cuts after every level, else once."""
     for price, size in sent:
         if size:
             held[price] = size

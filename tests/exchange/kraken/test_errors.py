@@ -1,4 +1,4 @@
-"""What the engine's refusals are called: none may read as an unknown outcome, and none falls through by accident."""
+"""The names of the engine's refusals: no refusal reads as an unknown outcome, and none is forgotten."""
 
 from __future__ import annotations
 

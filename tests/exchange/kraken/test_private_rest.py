@@ -55,7 +55,7 @@ def test_the_manuals_signature_is_good() -> None:
 
 
 def test_recorded_signatures_are_good() -> None:
-    """What a public client signed with a fixed clock."""
+    """Signatures of a public client with a fixed clock."""
     answer = json.loads((captures("kraken") / "signing.json").read_text())
     nonces, floor = Nonces(), floor_with(answer["keys"]["secret"])
     for request in answer["requests"]:
@@ -130,7 +130,7 @@ async def test_a_post_only_order_that_would_take_is_accepted_and_cancelled(krake
 
 
 async def test_client_ids_are_unique_among_open_orders_only(kraken: KrakenExchange) -> None:
-    """spot-clordid: formats, and where they are unique; ClosedOrders finds all that had one, QueryOrders none."""
+    """spot-clordid: formats and uniqueness; ClosedOrders finds all orders that had an id, QueryOrders finds none."""
     first = await kraken.private("AddOrder", **RESTING, cl_ord_id=UUID)
     assert await kraken.private("AddOrder", **RESTING, cl_ord_id=UUID) == "EOrder:Duplicate order"
     assert await kraken.private("CancelOrder", cl_ord_id=UUID) == {"count": 1}
@@ -217,7 +217,7 @@ async def test_a_deadline_that_passed_while_a_fault_held_the_request(kraken: Kra
 
 
 async def test_immediate_orders_end_as_cancelled(kraken: KrakenExchange) -> None:
-    """What IOC and FOK leave is cancelled; a market order by quote amount (viqc) leaves what whole steps leave."""
+    """The rest of IOC and FOK is cancelled; a market order by quote amount (viqc) leaves less than one step."""
     for tif in ("IOC", "FOK"):
         (txid,) = (await kraken.private("AddOrder", **RESTING, timeinforce=tif))["txid"]
         assert (await kraken.private("QueryOrders", txid=txid))[txid]["status"] == "canceled"
@@ -325,7 +325,7 @@ async def test_own_orders_that_meet_have_a_trade_each(kraken: KrakenExchange) ->
 
 
 async def test_self_trade_prevention_cancels_the_newest(kraken: KrakenExchange) -> None:
-    """add-order (stptype): cancel-newest unless asked otherwise."""
+    """add-order (stptype): the default is cancel-newest."""
     price = str(await best(kraken, "bids"))
     (first,) = (await kraken.private("AddOrder", **RESTING | {"price": price}))["txid"]
     await kraken.admin.fill("BTCUSDT", order_number(first), "0.001")  # so that nobody stands before the order
@@ -337,7 +337,7 @@ async def test_self_trade_prevention_cancels_the_newest(kraken: KrakenExchange) 
 
 
 async def test_amendments_keep_the_ids(kraken: KrakenExchange) -> None:
-    """amend-order, spot-amends: up, down, in price; below what has filled the rest is cancelled."""
+    """amend-order, spot-amends: up, down, in price; below the filled amount the rest is cancelled."""
     (txid,) = (await kraken.private("AddOrder", **RESTING, cl_ord_id="a1"))["txid"]
     for fields in ({"order_qty": "0.02"}, {"order_qty": "0.015"}, {"limit_price": "64000.00"}):
         assert (await kraken.private("AmendOrder", cl_ord_id="a1", **fields))["amend_id"][0] == "T"
@@ -383,7 +383,8 @@ async def test_volume_token_and_trade_balance(kraken: KrakenExchange) -> None:
 
 
 async def test_the_call_counter_decays(kraken: KrakenExchange) -> None:
-    """spot-rest-ratelimits: 20 calls, one a second comes back; orders do not count, a trade history counts double."""
+    """spot-rest-ratelimits: 20 calls, which decay by one a second; orders do not count, a trade history counts
+    double."""
     for _ in range(18):
         await kraken.private("Balance")
     assert "trades" in await kraken.private("TradesHistory")
@@ -440,7 +441,7 @@ async def test_a_new_order_may_be_unseen(kraken: KrakenExchange) -> None:
 
 
 async def test_an_ended_order_may_be_forgotten(kraken: KrakenExchange) -> None:
-    """How long ClosedOrders finds a cl_ord_id is not in the manual; the fault `forget` ends it at will."""
+    """The manual does not state how long ClosedOrders finds a cl_ord_id; the fault `forget` ends it at any time."""
     await kraken.private("AddOrder", **RESTING, cl_ord_id="g1")
     await kraken.private("CancelOrder", cl_ord_id="g1")
     await kraken.admin.fault(kind="forget", protocol="kraken", account="main", ms=1000)
@@ -475,7 +476,7 @@ async def test_balances_can_be_misstated(kraken: KrakenExchange) -> None:
 
 
 async def test_both_protocols_trade_on_one_market(kraken: KrakenExchange) -> None:
-    """An order placed here stands in Binance's book, and its account's orders there."""
+    """An order placed by Kraken's protocol is in Binance's book and in the account's orders there."""
     answer = await kraken.private("AddOrder", **RESTING | {"price": "63000.00", "volume": "0.5"})
     status, body, _ = await kraken.get("depth", params={"symbol": "BTCUSDT", "limit": 1000})
     assert status == 200

@@ -33,7 +33,7 @@ async def event(kraken: KrakenExchange, socket: Any, channel: str = "executions"
 
 
 async def test_subscriptions_need_a_token_and_the_private_endpoint(kraken: KrakenExchange) -> None:
-    """get-websockets-token: used within 15 minutes, good for longer while a subscription made with it lives."""
+    """get-websockets-token: used within 15 minutes, valid for longer while its subscription lives."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
         refused = await ask(kraken, socket, "subscribe", channel="balances", token="nonsense")
@@ -58,7 +58,7 @@ async def test_subscriptions_need_a_token_and_the_private_endpoint(kraken: Krake
 
 
 async def test_the_life_of_an_order(kraken: KrakenExchange) -> None:
-    """executions: pending_new whole, then new, trade, canceled, which bring what changed; one message each."""
+    """executions: pending_new has all fields; new, trade and canceled have the changed fields; one message each."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
         answer = await ask(kraken, socket, "subscribe", channel="executions", token=token)
@@ -104,7 +104,8 @@ async def test_the_life_of_an_order(kraken: KrakenExchange) -> None:
 
 
 async def test_a_filled_order_and_the_balances_after_it(kraken: KrakenExchange) -> None:
-    """executions (trade, then filled), balances (an entry for each asset; totals, which an open order leaves alone)."""
+    """executions (trade, then filled), balances (an entry for each asset; totals, which an open order does not
+    change)."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket, kraken.private_feed() as purse:
         await ask(kraken, socket, "subscribe", channel="executions", token=token, snap_orders=False)
@@ -205,7 +206,7 @@ async def test_an_error_is_one_text(kraken: KrakenExchange, changed: dict[str, A
 
 
 async def test_markets_by_quote_amount_and_validation(kraken: KrakenExchange) -> None:
-    """add_order: cash_order_qty buys for so much; a validated order has no id."""
+    """add_order: cash_order_qty is the amount to spend; a validated order has no id."""
     token = await token_of(kraken)
     market = {"symbol": "BTC/USDT", "side": "buy", "order_type": "market", "cash_order_qty": 100.0}
     async with kraken.private_feed() as socket:
@@ -217,7 +218,7 @@ async def test_markets_by_quote_amount_and_validation(kraken: KrakenExchange) ->
 
 
 async def test_an_order_that_comes_after_five_seconds_is_refused(kraken: KrakenExchange) -> None:
-    """add_order: the deadline is 5 s unless the client names another."""
+    """add_order: the default deadline is 5 s."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
         await kraken.admin.fault(kind="late", endpoint="ws:add_order", ms=50, count=1)
@@ -230,7 +231,7 @@ async def test_an_order_that_comes_after_five_seconds_is_refused(kraken: KrakenE
 
 
 async def test_faults_of_orders_and_user_data(kraken: KrakenExchange) -> None:
-    """accept_then_wait turns answer and events around; drop leaves a gap in `sequence`; cut by account."""
+    """accept_then_wait reverses answer and events; drop leaves a gap in `sequence`; cut by account."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
         await ask(kraken, socket, "subscribe", channel="executions", token=token)

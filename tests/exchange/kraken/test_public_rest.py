@@ -11,7 +11,7 @@ from tests.exchange.kraken.conftest import KrakenExchange
 
 
 async def test_names_and_rules_of_pairs(kraken: KrakenExchange) -> None:
-    """get-tradable-asset-pairs, get-asset-info: a pair of two old assets has their letters in its key only."""
+    """get-tradable-asset-pairs, get-asset-info: a pair of two old assets has their letters only in its key."""
     pairs = await kraken.public("AssetPairs")
     assert list(pairs) == ["XBTUSDT", "ETHUSDT", "XETHXXBT"]
     answer = pairs["XETHXXBT"]

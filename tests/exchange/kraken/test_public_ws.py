@@ -14,7 +14,7 @@ from tests.exchange.kraken.conftest import KrakenExchange
 
 
 class Book:
-    """A listener's book, kept as spot-ws-book-v2 says; numbers stay the text that was on the wire."""
+    """A listener's book, kept by the rules of spot-ws-book-v2; numbers stay text as on the wire."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -82,7 +82,7 @@ async def test_status_greets_and_pings_are_answered(kraken: KrakenExchange) -> N
 
 
 async def test_each_pair_is_acknowledged_by_itself(kraken: KrakenExchange) -> None:
-    """book (an acknowledgement for each symbol, then its snapshot); XBT is no name here (spot-ws-intro)."""
+    """book (an acknowledgement for each symbol, then its snapshot); websocket v2 does not know XBT (spot-ws-intro)."""
     async with kraken.feed() as socket:
         await kraken.next(socket, "status")
         names = ["BTC/USDT", "XBT/USDT", "ETH/USDT"]
@@ -148,7 +148,7 @@ async def test_a_listener_who_cuts_has_every_checksum_right(kraken: KrakenExchan
 
 
 async def test_a_listener_who_does_not_cut_is_found_out(kraken: KrakenExchange) -> None:
-    """The trap of clients that do not cut: levels that were pushed out stay, and come back wrong."""
+    """The trap of clients that do not cut: levels that were pushed out stay, and return with wrong sizes."""
     careless = Book(10**6)
     async with kraken.feed() as socket:
         await kraken.say(socket, "subscribe", channel="book", symbol=["BTC/USDT"])
@@ -176,7 +176,7 @@ async def test_a_second_listener_changes_nothing_for_the_first(kraken: KrakenExc
 
 
 async def test_a_lost_message_shows_in_the_next_checksum(kraken: KrakenExchange) -> None:
-    """The fault `skip`: there are no ids to leave out, so everybody misses one message."""
+    """The fault `skip`: there are no ids to leave out, so all listeners miss one message."""
     book = Book(10)
     async with kraken.feed() as socket:
         await kraken.say(socket, "subscribe", channel="book", symbol=["BTC/USDT"])
@@ -193,7 +193,7 @@ async def test_a_lost_message_shows_in_the_next_checksum(kraken: KrakenExchange)
 
 
 async def test_finer_prices_bring_the_book_again(kraken: KrakenExchange) -> None:
-    """With more decimals the checksum of a level is another, so listeners get a snapshot in the middle."""
+    """More decimals change the checksum of a level, so listeners get a snapshot in the middle."""
     book = Book(10)
     async with kraken.feed() as socket:
         await kraken.say(socket, "subscribe", channel="book", symbol=["BTC/USDT"])
@@ -225,7 +225,7 @@ async def test_frame_faults_work_on_channels(kraken: KrakenExchange, kind: str, 
 
 
 async def test_trades_have_the_takers_side_and_type(kraken: KrakenExchange) -> None:
-    """trade: no snapshot unless asked for; the last 50 with one."""
+    """trade: no snapshot by default; a requested snapshot has the last 50 trades."""
     async with kraken.feed() as socket:
         await kraken.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
         await kraken.say(socket, "subscribe", channel="trade", symbol=["BTC/USDT"], snapshot=True)
@@ -275,7 +275,7 @@ async def test_tickers_and_candles_follow_trades(kraken: KrakenExchange) -> None
 
 
 async def test_instruments_and_their_states(kraken: KrakenExchange) -> None:
-    """instrument: all pairs, then those that changed; status follows when every pair has one state."""
+    """instrument: all pairs, then the changed pairs; status follows when all pairs have the same state."""
     async with kraken.feed() as socket:
         await kraken.say(socket, "subscribe", channel="instrument")
         answer = (await kraken.next(socket, "instrument"))["data"]
@@ -299,7 +299,7 @@ async def test_instruments_and_their_states(kraken: KrakenExchange) -> None:
 
 
 async def test_heartbeats_fill_silence_after_a_subscription(kraken: KrakenExchange) -> None:
-    """heartbeat: once a second where nothing else is sent; before a subscription the connection just ends."""
+    """heartbeat: once a second without other messages; without a subscription the connection just ends."""
     async with kraken.feed() as quiet, kraken.feed() as idle:
         await kraken.say(quiet, "subscribe", channel="trade", symbol=["BTC/USDT"])
         await kraken.next(quiet, method="subscribe")

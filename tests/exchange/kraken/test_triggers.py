@@ -14,7 +14,7 @@ SELL: dict[str, Any] = {"pair": "XBTUSDT", "type": "sell", "volume": "0.01"}
 
 
 async def prices(kraken: KrakenExchange) -> tuple[str, str]:
-    """A trigger price below the market, the second best bid, and a limit well below."""
+    """Return a trigger price below the market (the second best bid), and a limit price well below it."""
     bids = (await kraken.admin.book("BTCUSDT"))["bids"]
     return f"{Decimal(bids[1][0]):.2f}", f"{Decimal(bids[1][0]) - 100:.2f}"
 

@@ -1,4 +1,4 @@
-"""A local exchange that speaks OKX and Binance on one market, with the clock in the test's hand."""
+"""A local exchange that speaks OKX and Binance on one market, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "a secret of the tests"
 
 
 class OkxExchange(Exchange):
-    """The exchange as a client of OKX sees it."""
+    """The exchange from the view of an OKX client."""
 
     def __init__(self, server: Server, clock: HandClock, session: aiohttp.ClientSession) -> None:
         super().__init__(server, clock, session)
@@ -87,7 +87,7 @@ class OkxExchange(Exchange):
     async def log_in(
         self, socket: Any, key: str = "KEY", secret: str = SECRET, passphrase: str = "passphrase", ago_s: int = 0
     ) -> Any:
-        """Log in with the manual's recipe; return the answer without the connection's id."""
+        """Log in by the manual's recipe; return the answer without the connection's id."""
         stamp = str(self.clock.now_ns() // 10**9 - ago_s)
         signature = hmac.digest(secret.encode(), f"{stamp}GET/users/self/verify".encode(), "sha256")
         args = {"apiKey": key, "passphrase": passphrase, "timestamp": stamp}
@@ -96,7 +96,7 @@ class OkxExchange(Exchange):
         return {name: value for name, value in (await self.next(socket, event=True)).items() if name != "connId"}
 
     async def subscribe(self, socket: Any, *channels: str, op: str = "subscribe", key: str = "1512") -> list[Any]:
-        """Ask for channels such as books:BTC-USDT; return the answers."""
+        """Subscribe to channels such as books:BTC-USDT; return the answers."""
         args = [dict(zip(("channel", "instId"), channel.split(":"), strict=True)) for channel in channels]
         await socket.send_str(json.dumps({"id": key, "op": op, "args": args}))
         return [await self.next(socket, event=True) for _ in channels]

@@ -44,7 +44,7 @@ async def order(okx: OkxExchange, placed: Any, **options: Any) -> Any:
 
 
 def test_recorded_signatures_are_good() -> None:
-    """What a public client signed with a fixed clock."""
+    """Signatures of a public client with a fixed clock."""
     answer = json.loads((captures("okx") / "signing.json").read_text())
     keys, now_ns = answer["keys"], answer["clock_ms"] * 1_000_000
     engine = Engine()
@@ -61,7 +61,7 @@ def test_recorded_signatures_are_good() -> None:
 
 
 async def test_who_may_not(okx: OkxExchange) -> None:
-    """error/code.md, API Class: each header by itself, then the permission."""
+    """error/code.md, API Class: each header alone, then the permission."""
     assert await okx.private("account/balance", key="NOBODY") == (401, "50111")
     assert await okx.private("account/balance", passphrase="other") == (401, "50105")
     assert await okx.private("account/balance", secret="other") == (401, "50113")
@@ -99,7 +99,7 @@ async def test_a_request_is_void_after_its_exp_time(okx: OkxExchange) -> None:
 
 
 async def test_an_acknowledgement_has_no_state(okx: OkxExchange) -> None:
-    """trading-trade-post-place-order.md: ids and codes; the order itself says how it stands."""
+    """trading-trade-post-place-order.md: ids and codes; only a query shows the order's state."""
     (row,) = await okx.private("trade/order", RESTING | {"clOrdId": "b15", "tag": "t1"})
     assert row == {
         "clOrdId": "b15",
@@ -195,7 +195,7 @@ async def test_a_market_purchase_is_in_quote_unless_told_otherwise(okx: OkxExcha
 
 
 async def test_a_purchase_by_size_reaches_as_far_as_its_slippage(okx: OkxExchange) -> None:
-    """slippagePct is 0 unless given: no more than the best level is bought."""
+    """slippagePct is 0 by default: only the best level is bought."""
     asks = (await okx.admin.book("BTCUSDT"))["asks"]
     first, more = Decimal(asks[0][1]), Decimal(asks[0][1]) + Decimal(asks[1][1])
     buying = TAKING | {"side": "buy", "tgtCcy": "base_ccy", "sz": f"{more:f}"}
@@ -251,7 +251,7 @@ async def test_amending_changes_the_whole_size_and_the_price(okx: OkxExchange) -
 
 
 async def test_the_dead_mans_switch(okx: OkxExchange) -> None:
-    """post-cancel-all-after.md: of the account or of a tag; 0 takes the switch away."""
+    """post-cancel-all-after.md: of the account or of a tag; 0 removes the switch."""
     tagged = await okx.private("trade/order", RESTING | {"tag": "mm"})
     plain = await okx.private("trade/order", RESTING)
     assert await okx.private("trade/cancel-all-after", {"timeOut": "10", "tag": "mm"}) == [
@@ -295,7 +295,7 @@ async def test_open_orders_and_history_are_paged_by_id_newest_first(okx: OkxExch
 
 
 async def test_cancelled_orders_with_nothing_filled_are_forgotten_after_two_hours(okx: OkxExchange) -> None:
-    """get-order-history-last-7-days.md; what has filled is kept."""
+    """get-order-history-last-7-days.md; orders with a fill are kept."""
     gone = await okx.private("trade/order", RESTING | {"clOrdId": "gone"})
     await okx.private("trade/cancel-order", {"instId": "BTC-USDT", "clOrdId": "gone"})
     kept = await okx.private("trade/order", TAKING | {"side": "buy", "sz": "700"})
@@ -344,7 +344,7 @@ async def test_both_sides_of_a_trade_name_the_same_trade_and_other_bills(okx: Ok
 
 
 async def test_an_order_that_would_meet_one_of_the_same_account_cancels_that_one(okx: OkxExchange) -> None:
-    """stpMode is cancel_maker unless given."""
+    """The default stpMode is cancel_maker."""
     level = (await okx.admin.book("BTCUSDT"))["asks"][0]
     first = await okx.private("trade/order", RESTING | {"px": level[0], "side": "sell"})
     through = RESTING | {"px": level[0], "sz": f"{Decimal(level[1]) + Decimal('0.01'):f}", "ordType": "ioc"}
@@ -387,7 +387,7 @@ async def test_orders_are_limited_by_user_and_instrument(okx: OkxExchange) -> No
 
 
 async def test_faults_on_orders(okx: OkxExchange) -> None:
-    """Status before, unknown after, cut after, a later reject, a query that does not see, wrong balances."""
+    """A status before, an unknown outcome or a cut after, a later reject, an unseen order, wrong balances."""
     endpoint = "POST /api/v5/trade/order"
     await okx.admin.fault(kind="status", endpoint=endpoint, status=503, count=1)
     assert await okx.private("trade/order", RESTING | {"clOrdId": "s1"}) == (503, "50001")

@@ -51,7 +51,7 @@ async def test_who_may_not_log_in(okx: OkxExchange) -> None:
 
 
 async def test_orders_are_reported_whole_with_the_fill_of_each_message(okx: OkxExchange) -> None:
-    """ws-order-channel.md: nothing at first; a market order is told once more, filled and without a fill."""
+    """ws-order-channel.md: nothing at first; a market order is reported once more, filled and without a fill."""
     async with okx.account() as socket:
         await opened(okx, socket, ORDERS)
         (made,) = await okx.private("trade/order", RESTING | {"clOrdId": "b1"})

@@ -15,7 +15,7 @@ BOOKS = "books:BTC-USDT"
 
 
 class Book:
-    """A listener's book, kept as the order book channel says."""
+    """A listener's book, kept by the rules of the order book channel."""
 
     def __init__(self, data: Any) -> None:
         assert (data["prevSeqId"], data["checksum"]) == (-1, 0)
@@ -31,7 +31,7 @@ class Book:
             self.sides[name] = {price: size for price, size in side.items() if size}
 
     def take(self, data: Any) -> bool:
-        """Apply a message; return whether it follows the one before."""
+        """Apply a message; return whether it follows the previous message."""
         follows = bool(data["prevSeqId"] == self.number)
         self.number = data["seqId"]
         self._set(data)
@@ -79,7 +79,7 @@ async def test_each_channel_is_acknowledged_then_comes_the_whole_book(okx: OkxEx
 
 
 async def test_changes_follow_each_other_in_a_chain(okx: OkxExchange) -> None:
-    """Sequence ID: prevSeqId of a message is seqId of the one before; every 100 ms."""
+    """Sequence ID: prevSeqId of a message is seqId of the previous message; every 100 ms."""
     async with okx.feed() as socket:
         await okx.subscribe(socket, BOOKS)
         book = Book((await okx.book(socket))[1])

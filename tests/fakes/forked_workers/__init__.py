@@ -1,9 +1,9 @@
-"""A Python whose Ray workers are forked from a process that has imported the roles, for tests that start many.
+"""A Python whose Ray workers are forked from a process that has imported the roles, for tests with many workers.
 
 A worker of the mesh imports all roles and the database library before it serves, which takes 1 to 1.5 s of a core; the
-tests of the mesh start hundreds. Where the Python of `forking_python` starts Ray, `start.py` asks `server.py` for a
-fork. A forked worker is a process like any other: it has a pid, a title and a process group of its own, and is killed,
-stopped and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers.
+tests of the mesh start hundreds. If the Python of `forking_python` starts Ray, `start.py` requests a fork from
+`server.py`. A forked worker is an ordinary process: it has its own pid, title and process group, and is killed, stopped
+and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PADDING = " " * 1000  # the title of a process fits into the memory of its first
 
 @contextmanager
 def forking_python() -> Iterator[str]:
-    """Make a virtual environment like this one; yield its Python, which forks the workers of a Ray it starts."""
+    """Make a virtual environment like the current one; yield its Python, which forks the workers of its Ray."""
     folder = Path(tempfile.mkdtemp(prefix="vmf", dir="/tmp"))
     try:
         python = _environment(folder)

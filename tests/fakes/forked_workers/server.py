@@ -28,7 +28,7 @@ LARGEST = 1 << 20
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return what is wanted, and the three standard files."""
+    """Return the request and the three standard files."""
     data, ancillary, _, _ = connection.recvmsg(LARGEST, socket.CMSG_LEN(3 * 4))
     while not data.endswith(b"\n"):
         more = connection.recv(LARGEST)
@@ -41,7 +41,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def work(wanted: dict[str, Any], files: list[int]) -> int:
-    """Be the worker; return its exit status."""
+    """Run as the worker; return its exit status."""
     os.setpgid(0, 0)
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def reap(waiting: dict[int, socket.socket]) -> None:
-    """Tell those who wait how their workers ended."""
+    """Send the exit statuses of ended workers to their waiting clients."""
     while waiting:
         child, status = os.waitpid(-1, os.WNOHANG)
         if not child:

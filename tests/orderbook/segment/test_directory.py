@@ -1,4 +1,4 @@
-"""Where segments live: names, private directories, the newest incarnation, what the dead leave."""
+"""The places of segments: names, private directories, the newest incarnation, files of dead processes."""
 
 import os
 import signal

@@ -98,7 +98,7 @@ async def test_time_runs_out(write, waiter):
 
 
 async def test_nothing_is_slept_through(write, waiter):
-    """Wait, be told, wait again, with a writer that never waits for us: every version passed is noticed in the end."""
+    """Wait, wake, wait again, while the writer never waits for the reader: no final version is missed."""
     writer = write()
     reader = SegmentReader(writer.path)
     rounds = 2_000

@@ -1,4 +1,4 @@
-"""A waiter's thread that tidies up must not forget whom it has just found a change for."""
+"""A waiter's thread that drops idle slots must not drop a slot whose change it has just found."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from venuemesh.orderbook.segment.waiter import Waiter
 
 @pytest.fixture(params=[False, True], ids=["futex", "poll"])
 def waiter(request, monkeypatch):
-    """A waiter that tidies up at nearly every wake, as a slow feed makes the real one do once a second."""
+    """A waiter that drops idle slots at nearly every wake; with a slow feed the real one does so once a second."""
     if not request.param and WaitSet().polling:
         pytest.skip("this kernel has no futex_waitv")
     monkeypatch.setattr(module, "IDLE_NS", 1_000_000)

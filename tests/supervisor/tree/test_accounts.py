@@ -1,4 +1,4 @@
-"""Accounts in the tree: who starts and stops when, what a death leaves alone, and what a lost node means."""
+"""Accounts in the tree: the order of start and stop, the reach of a death, and the loss of a node."""
 
 from __future__ import annotations
 

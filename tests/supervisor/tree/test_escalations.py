@@ -1,4 +1,4 @@
-"""What is known of children that ended too often outlives the supervisor that saw it."""
+"""The memory of children that ended too often outlives the supervisor that recorded it."""
 
 from __future__ import annotations
 

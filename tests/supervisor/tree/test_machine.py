@@ -1,4 +1,4 @@
-"""The whole tree in simulated time: nodes, cells and children, hurt in every way the failure table names."""
+"""The whole tree in simulated time: nodes, cells and children, with every failure of the failure table."""
 
 from __future__ import annotations
 
