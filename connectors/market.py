@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from ..model.events import DepthSnapshot, Levels
+from ..model.events import CandleUpdate, DepthSnapshot, Ignored, Levels, MarketEvent
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
+from .candles import candle
 from .drafts import batches, public, recognised
 from .failures import Failures
 from .market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
@@ -42,6 +43,9 @@ class MarketData:
 
     def ws_url(self) -> str:
         return self._ws
+
+    def candle_url(self) -> str:
+        return self.ws_url()
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
         self._bound = {instrument.symbol: instrument for instrument in instruments}
@@ -89,6 +93,11 @@ class MarketData:
         if symbol not in query or not (size.isascii() and size.isdigit()):
             return None
         return SnapshotKey(self._symbol_of(query[symbol][0]), min(int(size), self.spec.max_snapshot))
+
+    def _streamed(self, symbol: str, interval: str, *row: Any) -> MarketEvent:
+        """Return a candle of a stream: `interval` is the exchange's name, and `row` is as in `candles.candle`."""
+        name = None if self.spec.candles is None else self.spec.candles.name_of(interval)
+        return Ignored("candle") if name is None else CandleUpdate(symbol, name, candle(name, *row))
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return self.failures.public_failure(response, changes)

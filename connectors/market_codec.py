@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from ..model.candle import Candle
 from ..model.events import DepthSnapshot, Levels, MarketEvent
@@ -225,6 +225,20 @@ class ServesCandles(Protocol):
 
         A candle `is_closed` if the exchange states it, or if time and order prove it (`connectors/candles.py`).
         """
+
+
+@runtime_checkable
+class StreamsCandles(ServesCandles, Protocol):
+    """A codec of an exchange that streams candles (`spec.candles.stream`); `decode` reads them as `CandleUpdate`."""
+
+    def candle_url(self) -> str:
+        """Return the websocket address of the stream, which may be another one than that of books."""
+
+    def candle_message(
+        self, op: Literal["subscribe", "unsubscribe"], interval: str, instruments: Sequence[Instrument], request_id: int
+    ) -> Outgoing:
+        """Return the message that begins or ends the candles of one interval, of at most
+        `spec.candles.stream.pairs_per_message` instruments."""
 
 
 class Connector(Protocol):

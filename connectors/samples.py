@@ -69,13 +69,15 @@ def candle(
 class CandlesSample:
     """An answer with candles of the samples' pair, received at `recv_ns`, and the candle of each row.
 
-    `candles` are oldest first. The last one is still open at `recv_ns`.
+    `candles` are oldest first. The last one is still open at `recv_ns`. `frames` are of the exchange's stream of
+    candles, if it has one: frames with one candle of the same interval each, and their candles.
     """
 
     interval: str
     body: bytes
     recv_ns: int
     candles: tuple[Candle, ...]
+    frames: tuple[tuple[bytes, Candle], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

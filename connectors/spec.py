@@ -175,8 +175,20 @@ class BookFeed:
 
 
 @dataclass(frozen=True, slots=True)
+class CandleStream:
+    """How an exchange streams candles, of each interval that it offers.
+
+    One message subscribes to at most `pairs_per_message` pairs of one interval; a connection has at most `max_streams`
+    pairs and intervals.
+    """
+
+    pairs_per_message: int
+    max_streams: int
+
+
+@dataclass(frozen=True, slots=True)
 class CandleOffer:
-    """The candles that an exchange offers over REST.
+    """The candles that an exchange offers: over REST, and in a `stream` if it has one.
 
     `intervals` maps our name of each interval ("1m", "4h", "1M": `model/candle.py`) to the exchange's. One answer has
     at most `page` candles. The exchange has only the newest `kept` candles of an interval (None: no limit stated).
@@ -185,6 +197,11 @@ class CandleOffer:
     intervals: Mapping[str, str]
     page: int
     kept: int | None = None
+    stream: CandleStream | None = None  # with it the codec is a `market_codec.StreamsCandles`
+
+    def name_of(self, interval: str) -> str | None:
+        """Return our name of the exchange's interval; None if the exchange's name is not among `intervals`."""
+        return next((ours for ours, theirs in self.intervals.items() if theirs == interval), None)
 
 
 @dataclass(frozen=True, slots=True)

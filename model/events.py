@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .candle import Candle
+
 Levels = npt.NDArray[np.int64]
 
 
@@ -112,6 +114,15 @@ class Ticker:
 
 
 @dataclass(frozen=True, slots=True)
+class CandleUpdate:
+    """A candle in a feed of candles, whole. `interval` is the mesh's name of it; a candle that `is_closed` is final."""
+
+    symbol: str
+    interval: str
+    candle: Candle
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribed:
     """The exchange accepted the request with this key: the id of a request, or a name in a message of the request."""
 
@@ -170,6 +181,7 @@ MarketEvent = (
     | DepthDelta
     | PublicTrade
     | Ticker
+    | CandleUpdate
     | Subscribed
     | SubscribeRefused
     | GoingAway

@@ -65,6 +65,7 @@ class BinanceCodec(MarketData):
             "depthUpdate": self._delta,
             "trade": self._trade,
             "aggTrade": self._trade,
+            "kline": self._kline,
             "serverShutdown": lambda data, _: events.GoingAway(milliseconds(data["E"])),
         }
 
@@ -80,11 +81,14 @@ class BinanceCodec(MarketData):
     def _stream_requests(
         self, method: str, instruments: Sequence[Instrument], request_id: int
     ) -> list[market_codec.Outgoing]:
-        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, method))
+        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(_frame, method, self._suffixes))
 
-    def _frame(self, method: str, key: int, batch: Sequence[Instrument]) -> bytes:
-        streams = [one.symbol.lower() + suffix for one in batch for suffix in self._suffixes]
-        return orjson.dumps({"method": method, "params": streams, "id": key})
+    def candle_message(
+        self, op: str, interval: str, instruments: Sequence[Instrument], request_id: int
+    ) -> market_codec.Outgoing:
+        """Source: web-socket-streams.md, Kline/Candlestick Streams for UTC, read 2026-11-27."""
+        frame = partial(_frame, op.upper(), (f"@kline_{interval}",))
+        return requests(instruments, len(instruments), request_id, frame)[0]
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
@@ -236,6 +240,13 @@ class BinanceCodec(MarketData):
         bid, ask = (side if side[1] else None for side in sides)
         return events.Ticker(instrument.symbol, integer(data["u"]), bid, ask, recv_ns)
 
+    def _kline(self, data: dict[str, Any], recv_ns: int) -> events.MarketEvent:
+        """`x`: whether the candle is closed."""
+        row = data["k"]
+        prices = [row[name] for name in "ohlc"]
+        numbers = (prices, row["v"], row["q"], integer(row["n"]), flag(row["x"]))
+        return self._streamed(data["s"], text(row["i"]), milliseconds(row["t"]), *numbers)
+
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Decide about the event [U=`first`, u=`last`] for a local book whose update id is `sequence`.
 
@@ -255,6 +266,11 @@ class BinanceCodec(MarketData):
         if delta.last <= sequence:
             return STALE
         return GAP if delta.first > sequence + 1 else APPLY
+
+
+def _frame(method: str, suffixes: Sequence[str], key: int, batch: Sequence[Instrument]) -> bytes:
+    streams = [one.symbol.lower() + suffix for one in batch for suffix in suffixes]
+    return orjson.dumps({"method": method, "params": streams, "id": key})
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:

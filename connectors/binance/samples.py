@@ -33,6 +33,14 @@ def _kline(open_ms: int, prices: tuple[str, str, str, str], count: int) -> list[
     return [open_ms, *prices, *volumes]
 
 
+def _kline_frame(open_ms: int, prices: tuple[str, str, str, str], is_closed: bool) -> bytes:
+    """web-socket-streams.md, Kline/Candlestick Streams for UTC."""
+    names = dict(zip("ohlc", prices, strict=True))
+    numbers = {"v": "1000", "n": 100, "x": is_closed, "q": "15.9", "V": "500", "Q": "8.1", "B": "123456"}
+    head = {"t": open_ms, "T": open_ms + 59_999, "s": "BNBBTC", "i": "1m", "f": 100, "L": 200}
+    return orjson.dumps({"e": "kline", "E": MS, "s": "BNBBTC", "k": head | names | numbers})
+
+
 def _listed(base: str, quote: str, tick: str, step: str, **changes: Any) -> dict[str, Any]:
     rules = [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "100000.00000000", "tickSize": tick},
@@ -122,7 +130,6 @@ SAMPLES = MarketDataSamples(
         RefusalSample(b'{"error":{"code":3,"msg":"Invalid JSON"},"id":9}', 9, "3"),
     ),
     ignored=(
-        b'{"e":"kline","E":1672515782136,"s":"BNBBTC","k":{}}',
         b'{"result":["bnbbtc@depth"],"id":3}',
         b'{"e":"invented next year"}',
     ),
@@ -156,6 +163,10 @@ SAMPLES = MarketDataSamples(
         (
             candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "148976.11427815", "2434.19055334", 308, True),
             candle(OPEN_MS + 60_000, OPEN_MS + 120_000, LATER, "148976.11427815", "2434.19055334", 2, False),
+        ),
+        (
+            (_kline_frame(OPEN_MS, PRICES, True), candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "1000", "15.9", 100, True)),
+            (_kline_frame(OPEN_MS, LATER, False), candle(OPEN_MS, OPEN_MS + 60_000, LATER, "1000", "15.9", 100, False)),
         ),
     ),
     server_time=(b'{"serverTime":1672515782136}', MS * 1_000_000),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..spec import Amend, CandleOffer, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
+from ..spec import Amend, CandleOffer, CandleStream, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -86,7 +86,9 @@ SNAPSHOT_LIMIT = Option(
 
 # rest-api.md, Kline/Candlestick data, read 2026-11-27: intervals, and the maximum of `limit`
 INTERVALS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
-CANDLES = CandleOffer({name: name for name in INTERVALS}, page=1000)
+# web-socket-streams.md, Kline/Candlestick Streams; WebSocket Limits: the streams of a connection
+CANDLE_STREAM = CandleStream(pairs_per_message=100, max_streams=1024)
+CANDLES = CandleOffer({name: name for name in INTERVALS}, page=1000, stream=CANDLE_STREAM)
 
 SPEC = ExchangeSpec(
     exchange="binance",

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..spec import CandleOffer, Endpoint, Limit
-from .spec import INTERVALS, SPEC, WEIGHT
+from .spec import CANDLE_STREAM, INTERVALS, SPEC, WEIGHT
 
 REST = "rest-api.md of Binance.US, read 2026-11-27"
-CANDLES = CandleOffer({name: name for name in INTERVALS if name != "1s"}, page=1000)  # ENUM definitions; Kline data
+# ENUM definitions; Kline data; web-socket-streams.md, Kline/Candlestick Streams
+CANDLES = CandleOffer({name: name for name in INTERVALS if name != "1s"}, page=1000, stream=CANDLE_STREAM)
 
 US_SPEC = replace(
     SPEC,

@@ -56,7 +56,7 @@ CANDLE_FIELDS = 7  # market/kline.mdx
 DAY = ["volume24h", "turnover24h", "bid1Price", "ask1Price", "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h"]
 ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
 RESTARTED = 1  # `u` of a book after a restart of the service, in a message of any type
-BOOK, TRADES = "orderbook", "publicTrade"
+BOOK, TRADES, CANDLE = "orderbook", "publicTrade", "kline"
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 STATUSES = {"Trading": TRADING}  # enum.mdx, status; any other state keeps the exchange's word
 
@@ -87,12 +87,17 @@ class BybitCodec(MarketData):
         return self._requests("unsubscribe", instruments, request_id)
 
     def _requests(self, op: str, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        messages = []
-        for number, some, symbols in in_batches(instruments, ARGS_PER_REQUEST // 2, request_id):
-            args = [topic for one in some for topic in self._topics(one)]
-            frame = orjson.dumps({"req_id": str(number), "op": op, "args": args})
-            messages.append(Outgoing(frame, (Expected(str(number), symbols),) if op == "subscribe" else ()))
-        return messages
+        parts = in_batches(instruments, ARGS_PER_REQUEST // 2, request_id)
+        return [
+            _request(op, number, [topic for one in some for topic in self._topics(one)], symbols)
+            for number, some, symbols in parts
+        ]
+
+    def candle_message(self, op: str, interval: str, instruments: Sequence[Instrument], request_id: int) -> Outgoing:
+        """Source: websocket/public/kline.mdx, read 2026-11-27."""
+        symbols = tuple(one.symbol for one in instruments)
+        topics = [f"{CANDLE}.{CANDLES.intervals[interval]}.{symbol}" for symbol in symbols]
+        return _request(op, request_id, topics, symbols)
 
     def _topics(self, instrument: Instrument) -> tuple[str, str]:
         return f"{BOOK}.{self._depth}.{instrument.symbol}", f"{TRADES}.{instrument.symbol}"
@@ -189,6 +194,11 @@ class BybitCodec(MarketData):
             elif kind == TRADES and rest in self._bound:
                 read = [self._trade(self._bound[rest], row, recv_ns) for row in rows(message["data"])]
                 return read or (Ignored(kind),)
+            elif kind == CANDLE:
+                interval, _, symbol = rest.partition(".")
+                if symbol in self._bound:
+                    candles = [self._candle(symbol, interval, row) for row in rows(message["data"])]
+                    return candles or (Ignored(kind),)
             return (Ignored(kind),)
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
@@ -231,9 +241,20 @@ class BybitCodec(MarketData):
             id_text=id_text,
         )
 
+    def _candle(self, symbol: str, interval: str, row: dict[str, Any]) -> MarketEvent:
+        """Source: websocket/public/kline.mdx. `confirm`: whether the candle has closed."""
+        prices = [row[name] for name in ("open", "high", "low", "close")]
+        numbers = (prices, row["volume"], row["turnover"], None, flag(row["confirm"]))
+        return self._streamed(symbol, interval, milliseconds(row["start"]), *numbers)
+
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """In recordings `u` increases by one with each message of a book; a new snapshot restarts the sequence."""
         return by_step(sequence, delta)
+
+
+def _request(op: str, number: int, args: list[str], symbols: tuple[str, ...]) -> Outgoing:
+    frame = orjson.dumps({"req_id": str(number), "op": op, "args": args})
+    return Outgoing(frame, (Expected(str(number), symbols),) if op == "subscribe" else ())
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:

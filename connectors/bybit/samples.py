@@ -66,6 +66,19 @@ def _trade(identifier: str, price: str, size: str, side: str) -> bytes:
     )
 
 
+def _kline(prices: tuple[str, str, str, str], confirm: bool) -> bytes:
+    """websocket/public/kline.mdx."""
+    row = {
+        "start": OPEN_MS,
+        "end": OPEN_MS + HOUR_MS - 1,
+        "interval": "60",
+        "volume": "2.081",
+        "turnover": "34666.4005",
+    }
+    row |= {**dict(zip(("open", "high", "low", "close"), prices, strict=True)), "confirm": confirm, "timestamp": MS}
+    return orjson.dumps({"topic": "kline.60.BTCUSDT", "data": [row], "ts": MS, "type": "snapshot"})
+
+
 SAMPLES = MarketDataSamples(
     pair="BTC-USDT",
     instruments=_result(
@@ -175,6 +188,10 @@ SAMPLES = MarketDataSamples(
         (
             candle(OPEN_MS, OPEN_MS + HOUR_MS, PRICES, "268.611", "8058330.74462667", None, True),
             candle(OPEN_MS + HOUR_MS, OPEN_MS + 2 * HOUR_MS, LATER, "0.5", "15005.005", None, False),
+        ),
+        (
+            (_kline(PRICES, True), candle(OPEN_MS, OPEN_MS + HOUR_MS, PRICES, "2.081", "34666.4005", None, True)),
+            (_kline(LATER, False), candle(OPEN_MS, OPEN_MS + HOUR_MS, LATER, "2.081", "34666.4005", None, False)),
         ),
     ),
     server_time=(

@@ -13,6 +13,7 @@ from ..spec import (
     BookFeed,
     BookSource,
     CandleOffer,
+    CandleStream,
     Endpoint,
     ExchangeSpec,
     Hosts,
@@ -88,6 +89,8 @@ CANDLES = CandleOffer(
         "1M": "M",
     },
     page=1000,
+    # websocket/public/kline.mdx; wss-authentication.mdx, Args limits: spot; a bound on topics is not stated for spot
+    stream=CandleStream(pairs_per_message=10, max_streams=400),
 )
 
 BATCHED = "request"  # order/batch-place.mdx: the parameter that has the orders of a batch

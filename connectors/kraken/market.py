@@ -88,6 +88,7 @@ class KrakenCodec(MarketData):
             "book": self._book,
             "trade": self._trades,
             "ticker": self._ticker,
+            "ohlc": self._ohlc,
             "instrument": self._instruments,
             "status": self._status,
         }
@@ -117,6 +118,13 @@ class KrakenCodec(MarketData):
                 expects = tuple(Expected(_key(key, symbol), (symbol,)) for symbol in dict.fromkeys(batch))
                 messages.append(Outgoing(frame, expects))
         return messages
+
+    def candle_message(self, op: str, interval: str, instruments: Sequence[Instrument], request_id: int) -> Outgoing:
+        """Source: websocket-v2/ohlc, read 2026-11-27."""
+        symbols = [one.symbol for one in instruments]
+        params = {"channel": "ohlc", "symbol": symbols, "interval": int(CANDLES.intervals[interval])}
+        frame = _request(op, request_id, params | ({"snapshot": False} if op == "subscribe" else {}))
+        return Outgoing(frame, tuple(Expected(_key(request_id, symbol), (symbol,)) for symbol in symbols))
 
     def _rest_name(self, instrument: Instrument) -> str:
         return instrument.aliases[0] if instrument.aliases else instrument.symbol
@@ -271,6 +279,17 @@ class KrakenCodec(MarketData):
             for side in ("bid", "ask")
         )
         return (Ticker(instrument.symbol, 0, bid if bid[1] else None, ask if ask[1] else None, recv_ns),)
+
+    def _ohlc(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        """No message says that a candle has closed."""
+        _is_snapshot(message)
+        known = [row for row in rows(message["data"]) if text(row["symbol"]) in self._bound]
+        return [self._candle(row) for row in known] or (Ignored("ohlc"),)
+
+    def _candle(self, row: dict[str, Any]) -> MarketEvent:
+        prices, volume = [number(row[name]) for name in ("open", "high", "low", "close")], number(row["volume"])
+        begin, trades = rfc3339(row["interval_begin"]), integer(row["trades"])
+        return self._streamed(row["symbol"], str(integer(row["interval"])), begin, prices, volume, None, trades)
 
     def _instruments(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
         """Read the trading status of pairs: of all pairs in the first message, then of those that changed."""

@@ -104,6 +104,18 @@ def _accepted(channel: str, more: str) -> bytes:
     ).encode()
 
 
+def _ohlc(prices: tuple[str, str, str, str]) -> bytes:
+    """websocket-v2/ohlc, its example of an update."""
+    numbers = ",".join(
+        f'"{name}":{price}' for name, price in zip(("open", "high", "low", "close"), prices, strict=True)
+    )
+    return (
+        f'{{"channel":"ohlc","type":"update","timestamp":"2023-07-06T19:20:30.524394914Z","data":[{{"symbol":"MATIC/USD",'
+        f'{numbers},"trades":12,"volume":30927.68066226,"vwap":0.5662,"interval_begin":"2023-07-06T19:20:00.000000000Z",'
+        f'"interval":5,"timestamp":"2023-07-06T19:25:00.000000Z"}}]}}'
+    ).encode()
+
+
 SAMPLES = MarketDataSamples(
     pair="MATIC-USD",
     instruments=orjson.dumps(
@@ -208,6 +220,7 @@ SAMPLES = MarketDataSamples(
             candle(1688671200_000, 1688671500_000, PRICES, "7.2313", None, 4, True),
             candle(1688671500_000, 1688671800_000, LATER, "1", None, 1, False),
         ),
+        ((_ohlc(PRICES), candle(1688671200_000, 1688671500_000, PRICES, "30927.68066226", None, 12, False)),),
     ),
     server_time=(
         b'{"error":[],"result":{"unixtime":1688669448,"rfc1123":"Thu,  6 Jul 23 18:50:48 +0000"}}',

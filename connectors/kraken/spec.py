@@ -14,6 +14,7 @@ from ..spec import (
     BookFeed,
     BookSource,
     CandleOffer,
+    CandleStream,
     Decay,
     Endpoint,
     ExchangeSpec,
@@ -117,6 +118,7 @@ CANDLES = CandleOffer(
     },
     page=720,
     kept=720,
+    stream=CandleStream(pairs_per_message=100, max_streams=400),  # websocket-v2/ohlc; both figures are ours
 )
 
 SPEC = ExchangeSpec(

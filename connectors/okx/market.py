@@ -56,6 +56,7 @@ from .scanner import BookScanner
 from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, REGION, REGIONS
 
 CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
+CANDLE = "candle"  # before the interval in the name of a channel
 CONFIRMED = {"0": False, "1": True}  # same: whether a candle is complete
 # trading-market-data-get-tickers.md, in the order of `day_ticker`
 DAY = ["vol24h", "volCcy24h", "bidPx", "askPx", "last", "open24h", "high24h", "low24h"]
@@ -104,16 +105,22 @@ class OkxCodec(MarketData):
         The exchange confirms each channel separately and repeats the id of the message; a refusal of the whole message
         has only the id.
         """
-        messages = []
-        for key, batch, symbols in in_batches(instruments, PAIRS_PER_MESSAGE, request_id):
-            channels = _channels(batch)
-            expects = [Expected(f"{each['channel']}:{each['instId']}", (each["instId"],)) for each in channels]
-            messages.append(_message("subscribe", channels, key, (Expected(key, symbols), *expects)))
-        return messages
+        parts = in_batches(instruments, PAIRS_PER_MESSAGE, request_id)
+        return [_subscription(_channels(batch), key, symbols) for key, batch, symbols in parts]
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         parts = in_batches(instruments, PAIRS_PER_MESSAGE, request_id)
         return [_message("unsubscribe", _channels(batch), key) for key, batch, _ in parts]
+
+    def candle_url(self) -> str:
+        return f"{self._ws}/ws/v5/business"
+
+    def candle_message(self, op: str, interval: str, instruments: Sequence[Instrument], request_id: int) -> Outgoing:
+        """Source: order/book/trading-market-data-ws-candlesticks-channel.md, read 2026-11-27."""
+        channels = _channels(instruments, (f"{CANDLE}{CANDLES.intervals[interval]}",))
+        if op == "unsubscribe":
+            return _message(op, channels, request_id)
+        return _subscription(channels, request_id, tuple(one.symbol for one in instruments))
 
     def _request(self, endpoint: str, *params: tuple[str, str], size: int | None = None) -> HttpRequest:
         return replace(super()._request(endpoint, *params, size=size), headers=self._headers)
@@ -175,17 +182,7 @@ class OkxCodec(MarketData):
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: order/book/trading-market-data-get-candlesticks.md, read 2026-11-27. The newest comes first."""
         with reading("a list of candles", response.body) as read:
-            return in_order(
-                candle(
-                    interval,
-                    milliseconds_text(row[0]),
-                    row[1:5],
-                    row[5],
-                    row[7],
-                    is_closed=CONFIRMED[row[8]],
-                )
-                for row in fixed_rows(_data(read), CANDLE_FIELDS)
-            )
+            return in_order(candle(interval, *_candle(row)) for row in fixed_rows(_data(read), CANDLE_FIELDS))
 
     def server_time(self, body: bytes) -> int:
         """Source: public/data/rest-api-get-system-time.md."""
@@ -224,6 +221,9 @@ class OkxCodec(MarketData):
                 if not data:
                     raise ValueError("no data")
                 return [reader(instrument, message, row, recv_ns) for row in data]
+        elif channel.startswith(CANDLE) and text(message["arg"]["instId"]) in self._bound:
+            symbol, interval = message["arg"]["instId"], channel.removeprefix(CANDLE)
+            return [self._streamed(symbol, interval, *_candle(row)) for row in fixed_rows(data, CANDLE_FIELDS)]
         elif channel == STATES["channel"]:
             states = {text(row["instId"]): text(row["state"]) for row in data}
             statuses = [
@@ -292,9 +292,14 @@ class OkxCodec(MarketData):
         return by_chain(sequence, delta, joined)
 
 
-def _channels(instruments: Iterable[Instrument]) -> list[dict[str, str]]:
+def _channels(instruments: Iterable[Instrument], kinds: Sequence[str] = ("books", "trades")) -> list[dict[str, str]]:
     names = dict.fromkeys(one.symbol for one in instruments)
-    return [{"channel": channel, "instId": symbol} for symbol in names for channel in ("books", "trades")]
+    return [{"channel": channel, "instId": symbol} for symbol in names for channel in kinds]
+
+
+def _subscription(channels: list[dict[str, str]], key: int, symbols: tuple[str, ...]) -> Outgoing:
+    expects = [Expected(f"{each['channel']}:{each['instId']}", (each["instId"],)) for each in channels]
+    return _message("subscribe", channels, key, (Expected(key, symbols), *expects))
 
 
 def _message(op: str, channels: list[dict[str, str]], key: int, expects: tuple[Expected, ...] = ()) -> Outgoing:
@@ -315,6 +320,11 @@ def _rule(value: Any) -> Decimal | None:
 
 def _time_ns(row: dict[str, Any]) -> int:
     return milliseconds_text(row["ts"])
+
+
+def _candle(row: list[Any]) -> tuple[int, list[Any], Any, Any, None, bool]:
+    """REST and stream have the same rows; `confirm` comes last."""
+    return milliseconds_text(row[0]), row[1:5], row[5], row[7], None, CONFIRMED[row[8]]
 
 
 def _whole_book(instrument: Instrument, book: dict[str, Any], limit: int, recv_ns: int) -> DepthSnapshot:

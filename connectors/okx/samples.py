@@ -70,6 +70,13 @@ def _falling(first: int, count: int, step: int) -> Rows:
 # The book begins with its full depth of 400 levels a side, the last bid at 8436.9 and the last ask at 8516.9.
 BIDS, ASKS = _falling(84768, 400, -1), _falling(84770, 400, 1)
 
+
+def _candle(prices: tuple[str, str, str, str], confirm: str) -> bytes:
+    """trading-market-data-ws-candlesticks-channel.md."""
+    row = [str(OPEN_MS), *prices, "45.5", "5529.5858061", "5529.5858061", confirm]
+    return orjson.dumps({"arg": {"channel": "candle1m", "instId": "BTC-USDT"}, "data": [row]})
+
+
 SAMPLES = MarketDataSamples(
     pair="BTC-USDT",
     instruments=_rest(
@@ -174,6 +181,10 @@ SAMPLES = MarketDataSamples(
         (
             candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "24.91", "211139.71", None, True),
             candle(OPEN_MS + 60_000, OPEN_MS + 120_000, LATER, "0.5", "4238.5", None, False),
+        ),
+        (
+            (_candle(PRICES, "1"), candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "45.5", "5529.5858061", None, True)),
+            (_candle(LATER, "0"), candle(OPEN_MS, OPEN_MS + 60_000, LATER, "45.5", "5529.5858061", None, False)),
         ),
     ),
     server_time=(_rest([{"ts": str(MS)}]), MS * 1_000_000),

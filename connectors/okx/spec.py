@@ -14,6 +14,7 @@ from ..spec import (
     BookFeed,
     BookSource,
     CandleOffer,
+    CandleStream,
     Endpoint,
     ExchangeSpec,
     Hosts,
@@ -82,6 +83,7 @@ CANDLES = CandleOffer(
         "3M": "3Mutc",
     },
     page=300,
+    stream=CandleStream(pairs_per_message=100, max_streams=400),  # overview/websocket/connect.md names no such bound
 )
 ONLY_OLD = frozenset({"1s"})  # intervals that only the history has
 

@@ -89,6 +89,8 @@ class StyledCodec(BinanceCodec):
             return (Ignored("pong"),)
         try:
             message = orjson.loads(frame)
+            if "e" in message:
+                return super().decode(frame, recv_ns)  # candles, as Binance streams them
             return self._events(text(message["t"]), message, recv_ns)
         except UNREADABLE as error:
             raise DecodeError(f"not a frame: {error!r}", repr(bytes(frame[:60]))) from error

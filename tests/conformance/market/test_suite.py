@@ -17,7 +17,7 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.binance.spec import SPEC
 from venuemesh.connectors.market_codec import Expected, Outgoing, Verdict
-from venuemesh.connectors.spec import CandleOffer, Endpoint, Limit, Option
+from venuemesh.connectors.spec import CandleOffer, CandleStream, Endpoint, Limit, Option
 from venuemesh.model.errors import MeshError, Misconfigured, Rejected
 from venuemesh.model.events import DepthDelta, Ignored, Side
 
@@ -192,6 +192,40 @@ class CandlesOfAnotherHost(BinanceCodec):
         return replace(super().candles_request(*window), url="https://elsewhere.test/")
 
 
+class EveryStreamedCandleIsOpen(BinanceCodec):
+    def _streamed(self, symbol, interval, *row):
+        found = super()._streamed(symbol, interval, *row)
+        return replace(found, candle=replace(found.candle, is_closed=False))
+
+
+class StreamsUnboundCandles(BinanceCodec):
+    def bind(self, instruments):
+        super().bind(instruments or self._bound.values())
+
+
+class OneIntervalForAll(BinanceCodec):
+    def candle_message(self, op, interval, instruments, request_id):
+        return super().candle_message(op, "1m", instruments, 1)
+
+
+class CandlesOfTheFirstPair(BinanceCodec):
+    def candle_message(self, op, interval, instruments, request_id):
+        return super().candle_message(op, interval, instruments[:1], request_id)
+
+
+class CandlesOfAnotherSocket(BinanceCodec):
+    def candle_url(self):
+        return "wss://elsewhere.test/"
+
+
+class OddStreamedCandlesAreIgnored(BinanceCodec):
+    def _kline(self, data, recv_ns):
+        try:
+            return super()._kline(data, recv_ns)
+        except ValueError:
+            return Ignored("kline")
+
+
 @pytest.mark.parametrize(
     ("codec", "check"),
     [
@@ -222,6 +256,12 @@ class CandlesOfAnotherHost(BinanceCodec):
         (ClosesTheLast, "test_candles_are_read"),
         (LeavesOutOddCandles, "test_odd_candles_raise_decode_error"),
         (CandlesOfAnotherHost, "test_candles_are_asked_of_the_exchange"),
+        (EveryStreamedCandleIsOpen, "test_candle_frames_are_read"),
+        (StreamsUnboundCandles, "test_candle_frames_are_read"),
+        (OneIntervalForAll, "test_candle_subscriptions_name_their_pairs"),
+        (CandlesOfTheFirstPair, "test_candle_subscriptions_name_their_pairs"),
+        (CandlesOfAnotherSocket, "test_candle_subscriptions_name_their_pairs"),
+        (OddStreamedCandlesAreIgnored, "test_odd_candle_frames_raise_decode_error"),
     ],
 )
 def test_a_wrong_codec_is_caught(codec, check):
@@ -239,6 +279,8 @@ def test_a_wrong_codec_is_caught(codec, check):
         ({"candles": None}, "test_candles_are_declared"),
         ({"candles": CandleOffer({"1m": "1m", "one hour": "1h"}, page=1000)}, "test_candles_are_declared"),
         ({"candles": CandleOffer({"1m": "1m"}, page=0)}, "test_candles_are_declared"),
+        ({"candles": replace(SPEC.candles, stream=None)}, "test_a_stream_of_candles_is_declared"),
+        ({"candles": replace(SPEC.candles, stream=CandleStream(0, 10))}, "test_a_stream_of_candles_is_declared"),
         ({"max_streams": 1}, "test_the_spec_is_complete"),
         ({"options": (Option("speed", 5, "How fast.", choices=(1, 2)),)}, "test_options_are_declared"),
         ({"options": (*SPEC.options, SPEC.options[0])}, "test_options_are_declared"),
@@ -274,6 +316,7 @@ def test_a_wrong_spec_is_caught(spec, check):
         ({"symbols": {"BNB-BTC": "BNB_BTC"}}, "test_names_map_both_ways"),
         ({"acks": ()}, "test_answers_are_read"),
         ({"candles": None}, "test_candles_are_declared"),
+        ({"candles": replace(SAMPLES.candles, frames=())}, "test_a_stream_of_candles_is_declared"),
         ({"gap": None}, "test_a_missed_delta_is_a_gap_until_the_next_snapshot"),
         (
             {"server_time": (b'{"serverTime":1672515782000}', 1672515782 * 10**9)},

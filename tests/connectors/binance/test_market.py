@@ -110,7 +110,7 @@ def test_a_side_without_orders_is_none_in_the_ticker(codec):
         ),
         ({"code": 0, "msg": "Unknown property", "id": 4}, SubscribeRefused(4, "0", "Unknown property")),
         ({"error": {"code": 3, "msg": "Invalid JSON"}, "id": 9}, SubscribeRefused(9, "3", "Invalid JSON")),
-        ({"e": "kline", "E": MS, "s": "BNBBTC", "k": {}}, Ignored("kline")),
+        ({"e": "kline", "E": MS, "s": "NO", "k": {}}, Ignored("kline")),
         ({"e": "24hrTicker", "s": "BNBBTC"}, Ignored("24hrTicker")),
         ({"e": "blockTrade", "s": "BNBBTC"}, Ignored("blockTrade")),
         ({"e": "invented next year"}, Ignored("invented next year")),
@@ -461,7 +461,15 @@ def test_every_listed_pair_has_one_name_and_one_symbol(codec):
 
 
 def test_documented_market_data_is_understood(codec):
-    """Ids in these samples are the documentation's placeholders; the test compares only kinds."""
+    """Ids in these samples are the documentation's placeholders; the test compares only kinds. The
+    documented candle opens below its low, so it is refused."""
+
+    def kind_of(frame):
+        try:
+            return type(codec.decode(frame, 7)[0]).__name__
+        except DecodeError as error:
+            return error.reason.partition("a candle ")[2]
+
     documented = json.loads((captures("binance") / "documented.json").read_text())
     kinds = {}
     for sample in documented["ws"]:
@@ -469,12 +477,12 @@ def test_documented_market_data_is_understood(codec):
         if name != sample["name"]:
             frames = [step["text"].encode() for step in sample["steps"] if step["dir"] == "recv"]
             codec.bind([Instrument("binance", s, s, "", "", 8, 8) for f in frames if (s := codec.symbol_of(f))])
-            kinds[name] = [type(codec.decode(frame, 7)[0]).__name__ for frame in frames]
+            kinds[name] = [kind_of(frame) for frame in frames]
     assert {name: kinds[name][-1] for name in ("AggregatedTrades", "Trades", "BookTicker", "Klines", "MiniTicker")} == {
         "AggregatedTrades": "PublicTrade",
         "Trades": "PublicTrade",
         "BookTicker": "Ticker",
-        "Klines": "Ignored",
+        "Klines": "from 0.0010 to 0.0020 within 0.0015 and 0.0025')",
         "MiniTicker": "Ignored",
     }
     assert kinds["PartialBook"] == ["Subscribed", "Ignored"]
