@@ -332,6 +332,7 @@ class Offer:
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
     late_reject: bool = False  # an unacceptable order is acknowledged first, and rejected later
+    late_fees: bool = False  # a fill may be reported without its fee, which a later report or the list of fills states
     processing_s: float = 1.0
     appears_s: float = 0.0  # how long after its acknowledgement lookups may not find an order
     max_validity_s: float = 60.0  # longest validity window of a request

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from .engine.accounts import Account
 from .engine.market import ExecutionReport
+from .floor import Floor
 from .public_face import PublicDesk, PublicFace
 from .wire.connection import Connection
 from .wire.user_data import UserData
@@ -29,6 +30,8 @@ class AccountDesk(PublicDesk, Protocol):
     """The part of a protocol's desk that every face with accounts uses."""
 
     @property
+    def floor(self) -> Floor: ...
+    @property
     def orders(self) -> _Orders: ...
     @property
     def user_data(self) -> _UserData: ...
@@ -41,9 +44,11 @@ A = TypeVar("A", bound=AccountDesk)
 class AccountFace(PublicFace[A]):
     """A `Face` with accounts; the protocol adds how it sends trades and balances."""
 
+    name: str
+
     def report(self, report: ExecutionReport) -> None:
         self.desk.orders.report(report)
-        self.desk.user_data.report(report)
+        self.desk.floor.late_fees.report(self.name, report, self.desk.user_data.report)
 
     def tick(self, number: int) -> None:
         super().tick(number)

@@ -23,6 +23,7 @@
 | reject_later | orders | accepts an order without putting it on the book, and rejects it after `ms` |
 | unseen | lookups | finds no order younger than `ms` |
 | forget | lookups | finds no order that ended more than `ms` ago |
+| late_fee | fills | for `ms` states no fee of a fill, or zero (`mode` zero); then lists do, and with `again` a report |
 | balance | answers, user events | adds `amount` to the free `asset` shown to `account` (for `for_ms`) |
 | no_ping | connections | sends no pings |
 
@@ -46,11 +47,13 @@ REQUEST_KINDS = ("status", "hang", "slow")
 BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
 AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
 ORDER_KINDS = ("reject_later", "unseen", "forget")
+FEE_KINDS = ("late_fee",)
 ANEW_KINDS = ("snapshot", "reset")
 OTHER_KINDS = ("skip", *ANEW_KINDS, "no_change", "no_ping", "balance")
-KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *OTHER_KINDS)
+KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *FEE_KINDS, *OTHER_KINDS)
 USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
+MODES = (*CORRUPTIONS, "absent", "zero")  # the last two of late_fee, where the others mean absent, too
 HELD = 10_000  # most held frames of one connection
 
 
@@ -87,6 +90,7 @@ class Fault:
     for_ms: float | None = None
     ids: int = 1
     mode: str = "text"
+    again: bool = True  # of late_fee: another report of the fill states the fee
     id: int = 0
     matched: int = 0
     done: int = 0
@@ -215,6 +219,10 @@ class Faults:
     def lookup(self, protocol: str, account: str) -> Fault | None:
         """Return the rule that acts on the lookup of an order."""
         return self._pick(("unseen", "forget"), protocol, account=account) if self.rules else None
+
+    def fee(self, protocol: str, symbol: str, account: str) -> Fault | None:
+        """Return the rule that withholds the fee of a fill."""
+        return self._pick(FEE_KINDS, protocol, symbol, account=account) if self.rules else None
 
     def misstated(self, protocol: str, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
         """Return by asset the amount to add to free balances shown to `account`. `where`: the endpoint, or `user`."""

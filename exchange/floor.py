@@ -12,6 +12,7 @@ from .engine.accounts import FULL_MEMORY, Account, Memory, Order, Ticket
 from .engine.engine import Engine
 from .engine.keys import ApiKey
 from .faults import Faults
+from .late_fees import LateFees
 from .wire.connection import Connections
 from .wire.receipts import Receipts
 
@@ -28,6 +29,7 @@ class Floor:
         self.faults = faults
         self.clock = clock
         self.later = later
+        self.late_fees = LateFees(faults, clock)
         self.connections = Connections()
         self.requests: dict[str, int] = {}
         self.statuses: dict[int, int] = {}

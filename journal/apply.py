@@ -7,7 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, delete, select, true, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
@@ -85,11 +99,12 @@ class Statements:
             held.account_id == bindparam("of_account"), held.client_order_id.in_(bindparam("ids", expanding=True))
         )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
-        fill = _insert(dialect, schema.fills)
+        fill, known = _insert(dialect, schema.fills), schema.fills.c.fee
+        is_zero = func.trim(known, literal_column("'-0.'")) == literal_column("''")
         self.fill = fill.on_conflict_do_update(
             index_elements=["account_id", "pair", "trade_id", "exchange_order_id"],
             set_={name: fill.excluded[name] for name in ("fee", "fee_asset")},
-            where=schema.fills.c.fee.is_(None),
+            where=and_(fill.excluded.fee.is_not(None), or_(known.is_(None), is_zero)),
         )
         self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
         of = schema.requests.c

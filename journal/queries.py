@@ -15,6 +15,7 @@ from . import schema
 from .records import Filter, JournaledRequest, Loaded, Owner, Pause, Transition
 
 _CHUNK = 500  # ids in one IN
+FEES_LOADED = 1_000  # fills without a fee with whose orders a manager starts
 _ORDER_FIELDS = tuple(column for column in schema.orders.columns if column.name not in ("seq", "account_id", "open"))
 _FILL_FIELDS = tuple(column for column in schema.fills.columns if column.name not in ("seq", "account_id"))
 Listing = tuple[Table, Any, Any]
@@ -165,6 +166,13 @@ def transitions(connection: Connection, account_id: int, client_order_id: str) -
     ]
 
 
+def _without_fee(connection: Connection, account_id: int) -> set[str]:
+    """Return the client order ids of the newest fills whose fee is not stated."""
+    of = schema.fills.c
+    newest = select(of.client_order_id).where(of.account_id == account_id, of.fee.is_(None)).order_by(of.seq.desc())
+    return set(connection.execute(newest.limit(FEES_LOADED)).scalars())
+
+
 def load(connection: Connection, exchange: str, account: str) -> Loaded:
     """Read the state that a manager starts from; empty, with epoch 0, for an account that was never taken."""
     found = account_row(connection, exchange, account)
@@ -176,8 +184,8 @@ def load(connection: Connection, exchange: str, account: str) -> Loaded:
     still_open = rows(connection, schema.orders, of.account_id == mine, of.open == true(), by=of.seq)
     orders = [order_of(row) for row in still_open]
     there = {order.client_order_id for order in orders}
-    named = {name for request in requests for name in request.client_order_ids} - there
-    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named))]
+    named = {name for request in requests for name in request.client_order_ids} | _without_fee(connection, mine)
+    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named - there))]
     fills = by_ids(connection, schema.fills, mine, [order.client_order_id for order in orders])
 
     def values(table: Table) -> list[Any]:

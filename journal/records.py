@@ -55,7 +55,8 @@ class Transition:
 class Loaded:
     """The state from which a manager starts: all open records of one account, without history.
 
-    `orders`: open orders and those that an unresolved request names. `fills`: all their fills, oldest first.
+    `orders`: open orders, those that an unresolved request names, and those of the newest fills without a fee.
+    `fills`: all their fills, oldest first.
     `requests`: those without an outcome or with "unknown". `next_event`: the number of the next event. `first_event`:
     the oldest kept one (`next_event` if none is kept).
     """

@@ -32,8 +32,8 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0002"
-KNOWN = ("0001", "0002")
+HEAD = "0003"
+KNOWN = ("0001", "0002", "0003")
 """Versions of the schema from which this code can migrate; the last is `HEAD`. A test compares them with the files."""
 BALANCES_KEPT = 100
 BATCHES_KEPT = 1000
@@ -141,6 +141,8 @@ fills = Table(
 )
 Index("ix_fills_account", fills.c.account_id, fills.c.seq)
 Index("ix_fills_order", fills.c.account_id, fills.c.client_order_id)
+_bare = fills.c.fee.is_(None)
+Index("ix_fills_without_fee", fills.c.account_id, fills.c.seq, sqlite_where=_bare, postgresql_where=_bare)
 
 requests = Table(
     "requests",

@@ -34,7 +34,8 @@ class PutOrder:
 
 @dataclass(frozen=True, slots=True)
 class PutFill:
-    """Record a fill; if the account has (pair, trade_id, exchange_order_id) already, complete a missing fee only."""
+    """Record a fill; if the account has (pair, trade_id, exchange_order_id) already, complete its fee only: a fee that
+    is missing or zero."""
 
     fill: Fill
 

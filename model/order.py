@@ -281,6 +281,7 @@ class EventType(Enum):
 
     CREATED = "created"  # the exchange has the order
     FILLED = "filled"  # one fill; `fill` has it
+    FEE = "fee"  # the fee of an earlier fill, which its first report did not state; `fill` is that fill with its fee
     COMPLETED = "completed"  # nothing is left to fill
     CANCELED = "cancelled"
     EXPIRED = "expired"

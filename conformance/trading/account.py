@@ -19,6 +19,7 @@ from .bench import LOOK_AGAIN_S, READY_S, Desk, status_text
 from .sizes import DEAREST
 from .suite import TradingSuite, trading
 
+FEE_AFTER_S = 1.0  # how long the fee of a fill is withheld
 APART_S = 1.0  # between two requests to a dead-man switch: exchanges take one a second
 
 
@@ -85,6 +86,38 @@ class Account(TradingSuite):
             for fill in await desk.fills(done.client_order_id):
                 sums[fill.fee_asset or ""] = sums.get(fill.fee_asset or "", Decimal(0)) + (fill.fee or 0)
             expect(done.fees == sums, f"the order's fees are {done.fees}, the sum of its fills' fees is {sums}")
+
+    @trading
+    async def test_a_fee_stated_later(self, desk: Desk) -> None:
+        """Where an exchange may state a fee after its fill: the fee arrives by report or list, also after a restart."""
+        if not desk.codec().offer.late_fees:
+            skip("not offered")
+        if desk.venue.ledger is None:
+            skip("no exchange that states fees later")
+        for again, restarts in ((True, False), (False, True)):
+            after = await desk.last_event()
+            await asyncio.to_thread(desk.venue.ledger.withhold_fees, desk.instrument.symbol, FEE_AFTER_S, again=again)
+            done = await desk.take(Side.SELL)
+            name = done.client_order_id
+            expect(done.fees == {} or len(await desk.fills(name)) > 1, f"the fee was stated at once: {done.fees}")
+            if restarts:
+                await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
+                await desk.market.wait_trading(READY_S)
+
+            async def stated(name: str = name) -> bool:
+                return all(fill.fee is not None for fill in await desk.fills(name))
+
+            await desk.until("the fee of a fill", stated, LOOK_AGAIN_S)
+            await _fills_agree(desk, done)
+            sums: dict[str, Decimal] = {}
+            for fill in await desk.fills(name):
+                sums[fill.fee_asset or ""] = sums.get(fill.fee_asset or "", Decimal(0)) + (fill.fee or 0)
+            known = await desk.market.get_order(name)
+            expect(known.fees == sums, f"the order's fees are {known.fees}, the sum of its fills' fees is {sums}")
+            kinds = [event.type for event in await desk.events(after) if event.client_order_id == name]
+            told = kinds.count(EventType.FEE)
+            expect(told == 1, f"the order has {told} events of a fee stated later, expected 1: {kinds}")
+            await desk.settled_balances()
 
     @trading
     async def test_user_stream(self, desk: Desk) -> None:

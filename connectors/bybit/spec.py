@@ -128,6 +128,7 @@ OFFER = Offer(
     quote_amount=True,  # order/create-order.mdx, marketUnit
     ws_orders=True,  # websocket/trade/guideline.mdx
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
+    late_fees=True,  # not in the manual: the codec takes an empty execFee as not stated yet
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
     processing_s=10.0,  # the manual states no bound for the work on an accepted request
     # Same: "This request is asynchronous", without a time. A new order cannot be queried at once (docs-legacy issue

@@ -136,6 +136,8 @@ OFFER = Offer(
     dead_man_s=(10, 120),  # post-cancel-all-after.md, timeOut
     client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
+    # Not in the manual: a text that has no value is empty there, so the codec takes an empty fee as not stated yet
+    late_fees=True,
     # The manual states no bound for the work on an accepted request
     processing_s=10.0,
     # The manual does not state that an acknowledged order may not be found yet; waiting a moment costs little

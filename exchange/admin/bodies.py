@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..engine.keys import PASSPHRASE
 from ..engine.rules import STATUSES
-from ..faults import CORRUPTIONS, KINDS
+from ..faults import KINDS, MODES
 from ..wire.connection import ConnectionLimits
 from .refusal import Refusal
 
@@ -40,7 +40,8 @@ class FaultBody(Body):
     amount: str = Field("0", pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,8})?$")
     for_ms: float | None = Field(None, gt=0.0, le=3_600_000.0)
     ids: int = Field(1, ge=1, le=1_000_000)
-    mode: Literal[CORRUPTIONS] = "text"  # type: ignore[valid-type]
+    mode: Literal[MODES] = "text"  # type: ignore[valid-type]
+    again: bool = True
 
 
 class PauseBody(Body):

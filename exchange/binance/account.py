@@ -151,7 +151,8 @@ def trades(asked: Asked) -> Any:
         raise errors.bad_combination()
     rows = [fill for fill in asked.account.fills if fill.symbol == symbol and of in (None, fill.order_id)]
     first = None if since is None else lambda fill: fill.trade_id >= since
-    return [order_bodies.trade(fill, asked.unit) for fill in _page(rows, values, lambda f: f.time_ns, first)]
+    shown, page = asked.floor.late_fees.shown, _page(rows, values, lambda f: f.time_ns, first)
+    return [order_bodies.trade(shown(NAME, fill), asked.unit) for fill in page]
 
 
 def order_counts(limits: Limits, counts: tuple[int, int]) -> list[dict[str, Any]]:

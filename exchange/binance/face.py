@@ -55,6 +55,9 @@ class Binance(PublicFace[Desk]):
         fill = report.fill
         if fill is not None and report.order.filled == fill.size:
             self.desk.order_counts.of(report.account).first_fill(fill.maker, report.time_ns)
+        self.desk.floor.late_fees.report(self.name, report, self._send_report)
+
+    def _send_report(self, report: ExecutionReport) -> None:
         self.desk.user_data.report(self.desk.floor.engine.market(report.order.symbol), report)
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:

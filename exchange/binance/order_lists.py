@@ -13,6 +13,7 @@ from ...model.events import Side
 from ..engine.accounts import Account, OrderList, Ticket
 from ..engine.market import Market
 from . import errors, order_bodies
+from .client import NAME
 from .errors import ApiError
 from .orders import SYMBOL, no_extras, response_type, self_trade
 from .params import Param
@@ -178,7 +179,8 @@ def _place(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
         asked.order_count.add(-len(tickets), now)
         raise
     made = account.fill_count - before
-    fills = [account.fills[n] for n in range(-min(made, len(account.fills)), 0)]
+    shown = asked.floor.late_fees.shown
+    fills = [shown(NAME, account.fills[n]) for n in range(-min(made, len(account.fills)), 0)]
     reports = [
         order_bodies.placed(
             order,

@@ -150,7 +150,7 @@ def _place(asked: Asked, wanted: Ticket) -> Any:
         raise
     made = account.fill_count - before
     fills = [account.fills[n] for n in range(-min(made, len(account.fills)), 0)]
-    own = [fill for fill in fills if fill.order_id == order.id]
+    own = [asked.floor.late_fees.shown(NAME, fill) for fill in fills if fill.order_id == order.id]
     return order_bodies.placed(order, response_type(asked.values, order.kind), own, now, asked.unit)
 
 

@@ -32,7 +32,7 @@ def in_unit(event: Mapping[str, Any], unit: int) -> dict[str, Any]:
 def assets_of(market: Market, fee_asset: str | None) -> list[str]:
     """Return the assets whose balances an order event may have changed."""
     assets = [market.rules.base, market.rules.quote]
-    return assets if fee_asset is None or fee_asset in assets else [*assets, fee_asset]
+    return assets if not fee_asset or fee_asset in assets else [*assets, fee_asset]
 
 
 def execution(report: ExecutionReport, now_ns: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def execution(report: ExecutionReport, now_ns: int) -> dict[str, Any]:
         "z": text(order.filled),
         "L": text(fill.price) if fill is not None else ZERO,
         "n": text(fill.fee) if fill is not None else "0",
-        "N": fill.fee_asset if fill is not None else None,
+        "N": fill.fee_asset or None if fill is not None else None,
         "T": Ns(report.time_ns),
         "t": fill.trade_id if fill is not None else -1,
         "I": report.id,

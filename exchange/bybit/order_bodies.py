@@ -90,7 +90,7 @@ def fill(pair: Pair, made: Fill, placed: Order | None) -> dict[str, Any]:
         "execTime": str(milliseconds(made.time_ns)),
         "feeCurrency": made.fee_asset,
         "isMaker": made.maker,
-        "execFee": short(made.fee),
+        "execFee": short(made.fee) if made.fee_asset else "",
         "feeRate": short(rules.maker_fee if made.maker else rules.taker_fee),
         "execId": pair.trade_id(made.trade_id),
         "execPrice": pair.price(made.price),

@@ -242,6 +242,7 @@ def executions(asked: Asked) -> Any:
         if is_meant and begin <= fill.time_ns <= end:
             rows.append((len(rows), fill))
     page, cursor = _page(asked, rows, 50, 100)
+    page = [asked.desk.floor.late_fees.shown(NAME, fill) for fill in page]
     bodies = [order_bodies.fill(pairs[each.symbol], each, account.by_id.get(each.order_id)) for each in page]
     return {"list": bodies, "nextPageCursor": cursor, "category": SPOT}
 

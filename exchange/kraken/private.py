@@ -255,6 +255,7 @@ def trades_history(asked: Asked) -> Any:
     for fill in _page(asked, found):
         order = by_id.get(fill.order_id)
         kind = "limit" if order is None else NAMES[order.kind]
+        fill = asked.desk.floor.late_fees.shown(NAME, fill)
         result[ids.trade_id(fill)] = order_bodies.trade(asked.desk.pairs.by_symbol[fill.symbol], fill, kind)
     return {"trades": result} if flag(asked.sent, "without_count") else {"trades": result, "count": len(found)}
 

@@ -238,6 +238,7 @@ class UserData:
     def _trade(self, order: Order, fill: Fill) -> dict[str, Any]:
         pair = self._pairs.by_symbol[fill.symbol]
         done = order.status == "FILLED"
+        fees = [{"asset": fill.fee_asset, "qty": number(fill.fee)}] if fill.fee_asset else []
         return (
             self._ids(order)
             | {
@@ -255,7 +256,7 @@ class UserData:
                 "order_status": "filled" if done else "partially_filled",
             }
             | self._sums(order)
-            | {"fees": [{"asset": fill.fee_asset, "qty": number(fill.fee)}], "order_qty": size(pair, order.size)}
+            | {"fees": fees, "order_qty": size(pair, order.size)}
         )
 
     def _balances(self, account: Account) -> list[dict[str, Any]]:

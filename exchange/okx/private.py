@@ -155,8 +155,9 @@ def _fills(asked: Asked, back_ns: int) -> Any:
         and begin <= fill.time_ns + MILLISECOND_NS <= end
         and asked.now_ns - fill.time_ns < back_ns
     ]
-    markets = desk.floor.engine.markets
-    return [order_bodies.fill_row(markets[fill.symbol], fill, bill) for bill, fill in _between(asked, rows)]
+    markets, shown = desk.floor.engine.markets, desk.floor.late_fees.shown
+    page = [(bill, shown(NAME, fill)) for bill, fill in _between(asked, rows)]
+    return [order_bodies.fill_row(markets[fill.symbol], fill, bill) for bill, fill in page]
 
 
 # ------------------------------------------------------------------------------------------------------------- account

@@ -55,7 +55,10 @@ class MemoryJournal:
             if isinstance(write, PutOrder):
                 self._order(write.order)
             elif isinstance(write, PutFill):
-                self.fills.setdefault(_key(write.fill), write.fill)
+                held_fill = self.fills.setdefault(_key(write.fill), write.fill)
+                if not held_fill.fee and write.fill.fee is not None:
+                    fee = {"fee": write.fill.fee, "fee_asset": write.fill.fee_asset}
+                    self.fills[_key(write.fill)] = replace(held_fill, **fee)
             elif isinstance(write, PutRequest):
                 assert write.request_id not in self.requests, "an intent is written once"
                 self.requests[write.request_id] = JournaledRequest(
@@ -111,6 +114,7 @@ class MemoryJournal:
     def load(self) -> Loaded:
         requests = [one for one in self.requests.values() if one.outcome in (None, "unknown")]
         named = {one for request in requests for one in request.client_order_ids}
+        named |= {one.client_order_id for one in self.fills.values() if one.fee is None}
         orders = [one for one in self.orders.values() if not one.is_done or one.client_order_id in named]
         ids = {one.client_order_id for one in orders}
         return Loaded(

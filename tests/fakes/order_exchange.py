@@ -190,6 +190,8 @@ class OrderExchange:
         self.appears_ns = 0  # for how long after its placement it is not found yet
         self.since: dict[str, int] = {}  # exchange's order id -> when it was placed
         self.by_time = False  # answers about fills are whole
+        self.first_fee: dict[str, Any] = {}  # what it states of a fee at first; until `state_fees` for lists
+        self._without_fee: dict[str, FillReport] = {}  # by trade id, with the fee
         self._late: list[Rested] = []
         self._trades = {one.name: 100 for one in instruments}
 
@@ -266,7 +268,7 @@ class OrderExchange:
             fills = [one for one in fills if one.exchange_order_id == words["exchange_id"]]
         else:
             fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
-        page = fills if self.by_time else fills[: OFFER.fills_page]
+        page = [self._as_stated(one) for one in (fills if self.by_time else fills[: OFFER.fills_page])]
         readable_fills = tuple(one for one in page if one.trade_id not in self.odd)
         return Reply(fills=readable_fills, left_out=(ODD,) * (len(page) - len(readable_fills)))
 
@@ -350,11 +352,22 @@ class OrderExchange:
         rested.status = S.FILLED if rested.filled == rested.amount else S.PARTIALLY_FILLED
         if rested.status is S.FILLED:
             self._unlock(rested)
-        self._tell(rested, (fill,))
+        if self.first_fee:
+            self._without_fee[fill.trade_id] = fill
+        self._tell(rested, (self._as_stated(fill),))
         if rested.list_id is not None and rested.status is S.FILLED:
             for other in self.orders.values():
                 if other.list_id == rested.list_id and other.open:
                     self.end(other, S.EXPIRED)
+
+    def state_fees(self, *, again: bool) -> None:
+        """State the fees that were not stated at first: in the lists, and with `again` in another report."""
+        late, self._without_fee = self._without_fee, {}
+        for fill in late.values() if again else ():
+            self._tell(self.orders[fill.exchange_order_id], (fill,))
+
+    def _as_stated(self, fill: FillReport) -> FillReport:
+        return replace(fill, **self.first_fee) if fill.trade_id in self._without_fee else fill
 
     def end(self, rested: Rested, status: OrderStatus) -> None:
         """Cancel or expire the rest of an order."""

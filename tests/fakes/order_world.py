@@ -37,7 +37,7 @@ from venuemesh.connectors.spec import Amend, Offer
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.ids import maker_of
-from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+from venuemesh.model.order import EventType, NewOrder, OrderStatus, OrderType, TimeInForce
 from venuemesh.model.time import SECOND_NS
 
 EPOCH_S = 1_700_000_000
@@ -378,7 +378,9 @@ class World:
             assert balance.available == free, f"{asset}: {balance} of {free}"
         assert [event.number for event in self.journal.events] == list(range(1, len(self.journal.events) + 1))
         told = [
-            (e.fill.pair, e.fill.trade_id, e.fill.exchange_order_id) for e in self.journal.events if e.fill is not None
+            (e.type is EventType.FEE, e.fill.pair, e.fill.trade_id, e.fill.exchange_order_id)
+            for e in self.journal.events
+            if e.fill is not None
         ]
         assert len(told) == len(set(told)), "a fill is told twice"
         assert all(count == 1 for count in self.exchange.reached.values()), "an intent came twice"

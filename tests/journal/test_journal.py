@@ -163,6 +163,22 @@ def test_a_missing_fee_is_completed_once(journal, commit):
     assert found == {"t1": (Decimal("-0.5"), "BNB", Decimal("0.5")), "t2": (None, None, Decimal("0.5"))}
 
 
+@pytest.mark.parametrize("zero", ["0", "0.000", "-0.0"])
+def test_another_fee_replaces_a_fee_of_zero_once(journal, commit, zero):
+    commit(put_fill("t1", fee=Decimal(zero)))
+    for fee in ("0.20", "7"):
+        commit(put_fill("t1", fee=Decimal(fee), fee_asset="BNB"))
+    assert [(one.fee, one.fee_asset) for one in journal.fills().rows] == [(Decimal("0.20"), "BNB")]
+
+
+def test_a_manager_starts_with_the_done_orders_whose_fees_are_missing(journal, commit):
+    commit(put("o1", S.FILLED, "LAST_FILL"), put_fill("t1", "o1", fee=None, fee_asset=None), put_fill("t2", "o1"))
+    commit(put("o2", S.FILLED, "LAST_FILL"), put_fill("t3", "o2"))
+    loaded = journal.load(*ACCOUNT)
+    assert [one.client_order_id for one in loaded.orders] == ["o1"]
+    assert [one.trade_id for one in loaded.fills] == ["t1", "t2"]
+
+
 def test_a_fill_counts_once(journal, commit):
     commit(put_fill("t1"), put_fill("t1", fee=None))
     commit(put_fill("t1", amount=Decimal(9)), put_fill("t1", pair="ETH-USDT"))

@@ -54,12 +54,20 @@ class LocalLedger:
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
         """See `conformance.venue.Ledger`. `symbol` is the protocol's; the engine's symbol has no separator."""
-        symbol = symbol.replace("-", "").replace("/", "")
-        sign = 1 if side is Side.SELL else -1
-        symbol = "".join(letter for letter in symbol if letter.isalnum())
+        symbol, sign = _symbol(symbol), 1 if side is Side.SELL else -1
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
         there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
         self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+
+    def withhold_fees(self, symbol: str, for_s: float, *, again: bool) -> None:
+        """See `conformance.venue.Ledger`."""
+        rule = {"protocol": self._exchange, "symbol": _symbol(symbol), "account": ACCOUNT}
+        self.admin.fault(kind="late_fee", ms=for_s * 1000, again=again, count=1, **rule)
+
+
+def _symbol(symbol: str) -> str:
+    """Return the engine's name of a protocol's symbol."""
+    return "".join(letter for letter in symbol if letter.isalnum())
 
 
 def as_told(

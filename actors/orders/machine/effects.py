@@ -55,6 +55,7 @@ class Purpose(Enum):
     HISTORY = "history"  # all orders of the pair of an order that no query finds
     SEARCH_FILLS = "search_fills"  # the fills of that pair
     ORDER_FILLS = "order_fills"  # of one order whose filled total exceeds the fills that we hold
+    FEES = "fees"  # the fills of one order, some of which were reported without a fee
     PAIR_FILLS = "pair_fills"  # of one pair, above the last trade id reconciled
 
 

@@ -28,9 +28,8 @@ class Externals:
     def __init__(self, state: AccountState) -> None:
         self._state = state
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
-        self._fills: dict[
-            tuple[str, str, str], None
-        ] = {}  # (pair, trade id, the exchange's order id) of reported fills
+        # By (pair, trade id, the exchange's order id) of a reported fill: whether its fee was stated
+        self._fills: dict[tuple[str, str, str], bool] = {}
         self._known: dict[tuple[str, str], int] = {}  # asks made before the order was first seen
 
     def all(self) -> list[Order]:
@@ -61,7 +60,12 @@ class Externals:
         self._emit(after, None, now.exchange_ns, now)
 
     def has_fill(self, pair: str, fill: FillReport) -> bool:
-        return (pair, fill.trade_id, fill.exchange_order_id) in self._fills
+        """Return whether a fill is recorded, with its fee if the report states it."""
+        return self._has((pair, fill.trade_id, fill.exchange_order_id), fill)
+
+    def _has(self, key: tuple[str, str, str], fill: FillReport) -> bool:
+        has_fee = self._fills.get(key)
+        return has_fee is not None and (has_fee or fill.fee is None)
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
         """Hold an external order of the journal, with its reported fills."""
@@ -70,7 +74,7 @@ class Externals:
         self._orders[order.pair, order.exchange_order_id] = order
         self._known[order.pair, order.exchange_order_id] = self._state.effects.asks
         for one in fills:
-            self._fills[one.pair, one.trade_id, order.exchange_order_id] = None
+            self._fills[one.pair, one.trade_id, order.exchange_order_id] = one.fee is not None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
         """Apply the exchange's report; emit an event if the order changed."""
@@ -89,7 +93,7 @@ class Externals:
             amount=report.amount if report.amount is not None else before.amount,
             list_id=before.list_id or report.list_id,
         )
-        fills = [one for one in report.fills if (pair, one.trade_id, report.exchange_order_id) not in self._fills]
+        fills = [one for one in report.fills if not self._has((pair, one.trade_id, report.exchange_order_id), one)]
         if held is not None and after == before and not fills:
             return
         after = replace(after, updated_ns=now.ns)
@@ -119,18 +123,27 @@ class Externals:
         self._emit_fill(pair, order, fill, now)
 
     def _emit_fill(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
-        self._fills[pair, fill.trade_id, order.exchange_order_id or fill.exchange_order_id] = None
+        key = (pair, fill.trade_id, order.exchange_order_id or fill.exchange_order_id)
+        kind = EventType.FEE if key in self._fills else EventType.EXTERNAL
+        self._fills[key] = fill.fee is not None
         if len(self._fills) > 10 * self._state.settings.max_external:
             del self._fills[next(iter(self._fills))]
         own = as_fill(fill, order, now)
         self._state.effects.write(PutFill(own))
-        self._emit(order, own, fill.ts_event_ns, now)
+        self._emit(order, own, fill.ts_event_ns, now, kind)
 
-    def _emit(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
+    def _emit(
+        self,
+        order: Order,
+        fill: Fill | None,
+        ts_event_ns: int,
+        now: Now,
+        kind: EventType = EventType.EXTERNAL,
+    ) -> None:
         self._state.effects.event(
             AccountEvent(
                 0,
-                EventType.EXTERNAL,
+                kind,
                 order.exchange,
                 order.account,
                 now.ns,

@@ -3,7 +3,8 @@
 Theory of operation. An order's totals are the sums of its fills, which are identified by trade id; nothing else changes
 the totals. If a report states a total above the known fills, the order is `short`: its fills must be requested, and an
 end that the exchange has already reported (`ending`) waits for these fills, so that COMPLETED, CANCELED and EXPIRED
-come after the last fill. The first report that shows the order on the exchange creates its CREATED event: a fill that
+come after the last fill. A fill whose first report has no fee, or a fee of zero, takes the fee of a later report (event
+FEE). The first report that shows the order on the exchange creates its CREATED event: a fill that
 overtakes the acknowledgement becomes CREATED, then FILLED. A terminal status never changes; late fills still count.
 
 Where amendments only shrink an order, a report of a larger amount is an old report. Where an amount may grow or a price
@@ -78,6 +79,7 @@ class Held:
 
     order: Order
     fills: dict[str, Fill] = field(default_factory=dict)  # by trade id
+    without_fee: set[str] = field(default_factory=set)  # trade ids of the fills whose fee no report has stated
     total: Decimal = ZERO  # filled total stated by the exchange; if above order.filled, fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
@@ -163,9 +165,9 @@ class Ledger:
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
         """Hold an order of the journal without changing it."""
-        held = Held(
-            order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._effects.asks
-        )
+        bare = {one.trade_id for one in fills if one.fee is None}
+        by_id = {one.trade_id: one for one in fills}
+        held = Held(order, by_id, bare, order.filled, order.quote_filled, asks=self._effects.asks)
         self._hold(held)
         return held
 
@@ -337,6 +339,8 @@ class Ledger:
         )
         own = as_fill(fill, held.order, now)
         held.fills[fill.trade_id] = own
+        if own.fee is None:
+            held.without_fee.add(fill.trade_id)
         self._effects.write(PutFill(own))
         last = order.amount is not None and filled == order.amount and not held.may_grow
         step = Step.LAST_FILL if last else Step.FILL
@@ -344,13 +348,15 @@ class Ledger:
         self.end_if_full(held, now)
 
     def _complete(self, held: Held, fill: FillReport, now: Now) -> None:
-        """Add the fee to a fill that was reported without one."""
+        """Add the fee to a fill that was reported without one, or with a fee of zero."""
         own = held.fills[fill.trade_id]
-        if own.fee is not None or fill.fee is None or fill.fee_asset is None:
+        if not completes(fill, own):
             return
         held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset)
+        held.without_fee.discard(fill.trade_id)
         self._effects.write(PutFill(own))
         self.note(held, "FEE", now, fees=_fees_with(held.order, fill))
+        self.emit(EventType.FEE, held, now, fill.ts_event_ns, fill=own)
 
     def end_if_full(self, held: Held, now: Now) -> None:
         """Apply a waiting end if no fill is missing."""
@@ -416,6 +422,13 @@ class Ledger:
             self.forgotten_ns = max(self.forgotten_ns, old.order.created_ns)
             if old.order.exchange_order_id is not None:
                 self._by_exchange_id.pop((old.order.pair, old.order.exchange_order_id), None)
+
+
+def completes(fill: FillReport, own: Fill) -> bool:
+    """Return whether a later report states the fee that the first report of the same fill did not."""
+    if fill.fee is None or fill.fee_asset is None:
+        return False
+    return own.fee is None or (own.fee == ZERO and fill.fee != ZERO)
 
 
 def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:

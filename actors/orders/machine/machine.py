@@ -186,6 +186,9 @@ class OrderMachine:
             elif order.status is S.PENDING_CANCEL:
                 state.requests.ask_for(order.client_order_id, now, once=True)
             state.ledger.changed[order.client_order_id] = None
+        for held in state.ledger.all():
+            if held.without_fee:
+                state.ledger.changed[held.order.client_order_id] = None
         self._reconcile.start(loaded.marks, now)
         return self._end(now)
 

@@ -29,6 +29,7 @@ from .answers import Answers
 from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
 from .fates import CLOCK_ERROR_NS, Fates
+from .late_fees import LateFees
 from .ledger import Held
 from .pages import page_of
 from .questions import Asked, Slot, in_order
@@ -47,6 +48,7 @@ class Reconcile:
     def __init__(self, state: AccountState, answers: Answers, externals: Externals) -> None:
         self._state, self._answers, self._externals = state, answers, externals
         self._fates = Fates(state, answers, externals, self._search, self.report)
+        self._fees = LateFees(state, self._search)
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
@@ -75,6 +77,7 @@ class Reconcile:
     @property
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
+        due += self._fees.wake_ns
         doubts = self._state.requests.wake_ns
         due += [at for at in (doubts, self._balances_due_ns) if at is not None]
         return min([*due, self._next_ns])
@@ -114,10 +117,11 @@ class Reconcile:
             slot.again = True
 
     def changed(self, held: Held, now: Now) -> None:
-        """React to a change of an order: request its missing fills, and the balances if the stream does not state
-        them."""
+        """React to a change of an order: request its missing fills and fees, and the balances if the stream does not
+        state them."""
         if self._state.codec.offer.asks_balances and self.started:
             self._ask_balances(now)
+        self._fees.changed(held, now)
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
         if held.short and key not in self._slots:
             self._slots[key] = Slot(now.mono_ns)
@@ -155,6 +159,7 @@ class Reconcile:
         if self._balances_due_ns is not None and self._balances_due_ns <= now.mono_ns:
             self._balances_ns, self._balances_due_ns = now.mono_ns, None
             self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
+        self._fees.tick(now)
         self._state.requests.ask_overdue(now)
         for one in self._state.requests.due(now):
             self._query(one, now)
@@ -220,6 +225,9 @@ class Reconcile:
             return
         if asked.purpose in (Purpose.HISTORY, Purpose.SEARCH_FILLS):
             self._fates.searched(asked, result, now)
+            return
+        if asked.purpose is Purpose.FEES:
+            self._fees.asked(asked.key, result, now)
             return
         slot = self._slots.get((asked.purpose, asked.key))
         if slot is not None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.exchange.okx.conftest import OkxExchange
 from tests.exchange.okx.test_private_rest import RESTING, TAKING
@@ -116,3 +117,39 @@ async def test_only_the_own_orders_are_reported_and_faults_reach_them(okx: OkxEx
         assert (await row(okx, socket))["clOrdId"] == "told"
         await okx.admin.revoke("KEY")
         assert (await socket.receive(timeout=20)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+@pytest.mark.parametrize(("mode", "fee", "asset"), [("absent", "", ""), ("zero", "0", "USDT")])
+@pytest.mark.parametrize("again", [True, False])
+async def test_the_fee_of_a_fill_may_be_stated_later(
+    okx: OkxExchange, mode: str, fee: str, asset: str, again: bool
+) -> None:
+    await okx.admin.fault(kind="late_fee", protocol="okx", account="main", ms=300, mode=mode, again=again, count=1)
+    selling = TAKING | {"side": "sell", "sz": "0.01"}
+    async with okx.account() as socket:
+        await opened(okx, socket, ORDERS)
+        placed = (await okx.private("trade/order", selling))[0]["ordId"]
+        found = await row(okx, socket)
+        while not found["tradeId"]:
+            found = await row(okx, socket)
+        trade = found["tradeId"]
+        assert (found["fillFee"], found["fillFeeCcy"]) == (fee, asset)
+
+        async def listed() -> tuple[str, str]:
+            rows = await okx.private("trade/fills", ordId=placed)
+            return next((each["fee"], each["feeCcy"]) for each in rows if each["tradeId"] == trade)
+
+        assert await listed() == (fee, asset)
+        okx.advance(300, 300)
+        paid = await listed()
+        assert paid[1] == "USDT"
+        assert Decimal(paid[0]) < 0
+        if again:
+            while found["tradeId"] != trade or found["fillFee"] == fee:
+                found = await row(okx, socket)
+            assert (found["fillFee"], found["fillFeeCcy"]) == paid
+        else:
+            other = (await okx.private("trade/order", selling))[0]["ordId"]
+            while found["ordId"] != other:
+                found = await row(okx, socket)
+                assert found["tradeId"] != trade or found["fillFee"] == fee

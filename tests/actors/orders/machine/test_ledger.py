@@ -233,7 +233,18 @@ def test_a_later_report_completes_a_missing_fee_once() -> None:
     order = book.held.order
     assert (order.filled, order.fees, book.held.fills["1"].fee) == (D(3), {"BTC": D("-0.002")}, D("-0.002"))
     assert [one.fill.fee for one in book.writes if isinstance(one, PutFill)] == [None, D("-0.002")]
-    assert book.events == ["created", "filled", "completed"]
+    assert book.events == ["created", "filled", "completed", "fee"]
+    assert not book.held.without_fee
+
+
+def test_a_later_report_replaces_a_fee_of_zero_once() -> None:
+    book = Book()
+    free = fill("1", "1", fee=D(0))
+    book.tell(ACK, report(S.PARTIALLY_FILLED, "1", free))
+    for fee in (D(0), D("-0.002"), D("0.5")):
+        book.tell(report(S.PARTIALLY_FILLED, "1", replace(free, fee=fee)))
+    assert (book.held.order.fees, book.held.fills["1"].fee) == ({"BTC": D("-0.002")}, D("-0.002"))
+    assert book.events == ["created", "filled", "fee"]
 
 
 def test_fees_of_fills_in_several_assets_are_kept_apart() -> None:
