@@ -167,7 +167,10 @@ NO_END_NS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The exact bytes of one request, either in `request` or in `call`. The repr shows neither."""
+    """The exact bytes of one request, either in `request` or in `call`. The repr shows neither.
+
+    `call_id`: the id that the answer to the call names; empty: `request_id`.
+    """
 
     draft: Draft
     request_id: str
@@ -176,6 +179,7 @@ class Signed:
     digest: str  # SHA-256 of the exact bytes, hex
     request: HttpRequest | None = field(default=None, repr=False)
     call: bytes | None = field(default=None, repr=False)
+    call_id: str = ""
 
     @property
     def not_after_ns(self) -> int:
@@ -339,11 +343,14 @@ class TradingCodec(Protocol):
 
 @runtime_checkable
 class UsesTokens(Protocol):
-    """A codec whose stream opens with a token, which is requested before each connection."""
+    """A codec whose private connections open with a token, which is requested before each connection.
+
+    If orders over a websocket carry the token, `OpensCalls.call_open` hands it to the signer.
+    """
 
     def token(self) -> Draft: ...
     def use_token(self, token: str) -> None:
-        """Keep the token for the next `stream_open`."""
+        """Keep the token for the next `stream_open` or `call_open`."""
 
 
 @runtime_checkable
@@ -351,7 +358,7 @@ class OpensCalls(Protocol):
     """A codec whose websocket for orders takes orders only after a message that authenticates the connection."""
 
     def call_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> bytes:
-        """Return the message for a new connection. It carries a signature, so it is not logged."""
+        """Return the message for a new connection. It carries a signature or a token, so it is not logged."""
 
     def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
         """Read the answer to `call_open`; None for any other frame."""
@@ -378,7 +385,10 @@ class DeadManSwitch(Protocol):
 
 
 class CallAnswer(NamedTuple):
-    """A websocket answer in the form of a REST answer: `reply` reads the body, budgets read the headers."""
+    """A websocket answer in the form of a REST answer: `reply` reads the body, budgets read the headers.
+
+    `request_id` is the id in the answer: that of the request, or `Signed.call_id`.
+    """
 
     request_id: str
     status: int

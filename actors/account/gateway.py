@@ -10,6 +10,10 @@ The gateway checks both at the last moment, when the connection is open and noth
 
 If the exchange requires rising nonces, the order manager alone signs REST requests of the account (`nonces`). The user
 stream's gateway then passes its reads to the manager (`manager`), and decodes the answers.
+
+A request with a nonce waits until its turn, and one with a token for a connection that took the token. Such requests
+are signed late: the journal has an end that allows for waiting as long as the request is valid, and the bytes are made
+when they are written, with the time and the token of that moment and an end that is never later than the journaled one.
 """
 
 from __future__ import annotations
@@ -23,8 +27,10 @@ from typing import Any
 
 from ...connectors.market_codec import Codec
 from ...connectors.order_codec import (
+    At,
     Auth,
     Draft,
+    Ends,
     Kind,
     Never,
     OpensCalls,
@@ -32,15 +38,17 @@ from ...connectors.order_codec import (
     Reply,
     Signed,
     TradingCodec,
+    UsesTokens,
     joined,
 )
 from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Rest
 from ...connectors.transport.calls import Calls
 from ...keystore.secrets import read_key_async
-from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater
+from ...model.errors import DataError, MeshError, Misconfigured, Rejected, RetryLater
 from ...model.failpoint import reach
 from ...model.http import HttpRequest, HttpResponse
+from ...model.time import MILLISECOND_NS
 from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.counters import Counters
@@ -51,6 +59,7 @@ from .settings import GatewaySettings
 
 NONCE_TRIES = 4  # of one read
 MOST_PAGES = 1_000  # of one answer
+TOKEN_AGAIN_S = 5.0
 
 
 class Gateway:
@@ -117,6 +126,22 @@ class Gateway:
     async def admit_connection(self) -> None:
         """Spend one connection attempt. Raises as `Budget.acquire`."""
         await self.budget.acquire((("connections", 1),), Priority.URGENT)
+
+    async def admit_private(self) -> None:
+        """Spend one attempt at a connection that takes signed messages: with the exchange's clock, and a new token if
+        the exchange uses tokens.
+
+        Raises:
+            RetryLater, InboxFull, OutcomeUnknown: no attempt now.
+        """
+        await self.clock.ready()
+        await self.admit_connection()
+        if isinstance(self.codec, UsesTokens):
+            try:
+                token = (await self.read(self.codec.token(), Priority.URGENT)).token
+            except (Rejected, Misconfigured, DataError) as error:
+                raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
+            self.codec.use_token(token or "")
 
     async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
         lease = await self.budget.acquire(request.cost, Priority.URGENT)
@@ -297,17 +322,40 @@ class Gateway:
     def sign(self, draft: Draft, request_id: str, exchange_ns: int) -> Signed:
         """Sign for the transport of this account, REST or websocket, with this time of the exchange's clock.
 
-        Sends nothing.
+        Sends nothing. A request that is signed late has the latest end that it may get when it is written.
         """
         sign = self.auth.sign_call if self.calls is not None and draft.call is not None else self.auth.sign
-        return self._numbered(sign, draft, request_id, exchange_ns)
+        return self._numbered(sign, draft, request_id, self._latest_ns(exchange_ns))
 
     def sign_rest(self, draft: Draft, request_id: str) -> Signed:
-        """Sign for REST with the current time of the exchange's clock. Sends nothing."""
-        return self._numbered(self.auth.sign, draft, request_id, self.clock.now_ns())
+        """Sign for REST, as `sign`, with the current time of the exchange's clock. Sends nothing."""
+        return self._numbered(self.auth.sign, draft, request_id, self._latest_ns(self.clock.now_ns()))
 
-    async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> HttpResponse:
-        """Write these bytes once and return the response, of any status. Calls `written` once the bytes are written.
+    @property
+    def _signs_late(self) -> bool:
+        return self.nonces is not None or (self.calls is not None and isinstance(self.codec, UsesTokens))
+
+    def _latest_ns(self, exchange_ns: int) -> int:
+        """Return the latest time at which a request that is signed now may be written."""
+        return exchange_ns + (self.validity_ms * MILLISECOND_NS if self._signs_late else 0)
+
+    def _fresh(self, signed: Signed) -> Signed:
+        """Return a request as it is written now: signed again with the time and token of now, if it is signed late.
+
+        Raises:
+            RetryLater: it waited too long.
+        """
+        if not self._signs_late or not isinstance(signed.ends, At):
+            return signed
+        sign = self.auth.sign if signed.call is None else self.auth.sign_call
+        fresh = sign(signed.draft, signed.request_id, self.clock.now_ns(), self.validity_ms)
+        if fresh.not_after_ns > signed.not_after_ns:
+            raise RetryLater(0.0, f"this {signed.draft.kind.value} request waited too long to be sent")
+        return fresh
+
+    async def write(self, signed: Signed, written: Callable[[Ends], None] | None = None) -> HttpResponse:
+        """Write a request once and return the response, of any status. Once it is written, call `written` with the end
+        of the written bytes.
 
         Raises:
             RetryLater: provably not written: no connection, or the signature's validity had ended.
@@ -315,16 +363,17 @@ class Gateway:
             DecodeError, Misconfigured: as `Rest.send`.
         """
 
-        def last_look() -> None:
+        def last_look(fresh: Signed) -> bytes | None:
             self._context.alive()
-            if self.clock.now_ns() > signed.not_after_ns:
+            if self.clock.now_ns() > fresh.not_after_ns:
                 raise RetryLater(
                     0.0, f"the validity of this {signed.draft.kind.value} request ended before it could be sent"
                 )
             reach("request.write")
             loop.call_soon(reach, "request.written")
             if written is not None:
-                loop.call_soon(written)
+                loop.call_soon(written, fresh.ends)
+            return fresh.call
 
         loop = asyncio.get_running_loop()
         reach("request.send")
@@ -333,11 +382,12 @@ class Gateway:
                 raise Misconfigured(
                     "orders", "the request is a websocket call, and this account has no websocket for orders"
                 )
-            response = await self.calls.send(signed, self.answer_s, last_look)
+            response = await self.calls.send(signed, self.answer_s, lambda: last_look(self._fresh(signed)))
         else:
-            assert signed.request is not None
             async with self._turn(signed):
-                response = await self._rest.send(signed.request, self.answer_s, before_write=last_look)  # type: ignore[call-arg]
+                fresh = self._fresh(signed)
+                assert fresh.request is not None
+                response = await self._rest.send(fresh.request, self.answer_s, before_write=lambda: last_look(fresh))  # type: ignore[call-arg]
         self._answered(signed, response)
         reach("request.answered")
         self.last_recv_ns = self._context.monotonic_ns()
@@ -393,16 +443,11 @@ def _calls(gateway: Gateway, context: Context) -> Calls:
         assert opens is not None
         return opens.call_open(gateway.auth, f"calls-{next(ids)}", gateway.clock.now_ns(), gateway.validity_ms)
 
-    async def admit() -> None:
-        if opens is not None:
-            await gateway.clock.ready()
-        await gateway.admit_connection()
-
     return Calls(
         codec,
         on_failure=context.fail,
         opening=None if opens is None else opening,
-        admit=admit,
+        admit=gateway.admit_connection if opens is None else gateway.admit_private,
         keepalive=spec.keepalive,
         silence_s=spec.silence_s,
         max_connection_s=spec.max_connection_s,

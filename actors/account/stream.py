@@ -26,18 +26,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...connectors.order_codec import Auth, TradingCodec, UsesTokens
+from ...connectors.order_codec import Auth, TradingCodec
 from ...connectors.reports import Missed, StreamEnded, StreamOpened, StreamSay
 from ...connectors.transport import Feed
 from ...connectors.transport.link import Link
 from ...model.address import orders_address
 from ...model.backoff import Backoff
-from ...model.errors import DataError, DecodeError, MeshError, Misconfigured, Rejected, RetryLater
+from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
-from ..limits.machine import Priority
 from .gateway import Gateway, open_gateway
 from .polling import Deliver, Poller
 from .reports import Marker, Outbox, Report, to_plain
@@ -49,7 +48,6 @@ BEAT_S = 1.0  # longest time between two messages to the manager, so that the ma
 RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
-TOKEN_AGAIN_S = 5.0
 AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # pause after a batch that the manager did not take
 _SECRET = re.compile(rb'(?i)("\w*(?:key|signature|token|secret|passphrase|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
@@ -232,7 +230,7 @@ class Listener:
             gateway.codec.stream_url,
             self,
             on_failure=context.fail,
-            admit=self._admit,
+            admit=gateway.admit_private,
             silence_s=gateway.spec.silence_s,
             max_connection_s=gateway.spec.max_connection_s,
             on_refused=gateway.budget.refused,
@@ -244,18 +242,6 @@ class Listener:
 
     async def stop(self) -> None:
         await self.feed.stop()
-
-    async def _admit(self) -> None:
-        """Admit one connection attempt. Raises RetryLater, InboxFull, OutcomeUnknown: no attempt now."""
-        gateway = self._gateway
-        await gateway.clock.ready()
-        await gateway.admit_connection()
-        if isinstance(gateway.codec, UsesTokens):
-            try:
-                token = (await gateway.read(gateway.codec.token(), Priority.URGENT)).token
-            except (Rejected, Misconfigured, DataError) as error:
-                raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token for the stream: {error}") from error
-            gateway.codec.use_token(token or "")
 
     # The connection; called by the feed, on the loop
 

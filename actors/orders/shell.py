@@ -14,11 +14,12 @@ import contextlib
 import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from loguru import logger
 
-from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
+from ...connectors.order_codec import Auth, Draft, Ends, Reply, Signed, TradingCodec
 from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
@@ -314,7 +315,7 @@ class ManagerShell:
                 except (InboxFull, OutcomeUnknown) as error:  # from the limits role: nothing was sent
                     raise RetryLater(1.0, str(error)) from error
             self.prepaid.difference_update(signed.draft.orders)
-            response = await self.gateway.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
+            response = await self.gateway.write(signed, partial(self._written, signed))
             self.timings.reached(ANSWERED, signed.draft.orders)
             self.allowance.answered(response, signed.draft.cost)
             result = self.gateway.codec.reply(signed, response)
@@ -329,6 +330,10 @@ class ManagerShell:
             self.gateway.give_up(signed)
         reach("request.result")
         self._do(self.machine.answered(signed.request_id, result, self.now()))
+
+    def _written(self, signed: Signed, ends: Ends) -> None:
+        self.timings.reached(WRITTEN, signed.draft.orders)
+        self.machine.written(signed.request_id, ends)
 
     def ask(self, effect: Ask) -> None:
         self._spawn(self._ask(effect))

@@ -287,7 +287,8 @@ class Desk:
         return max([LOOK_AGAIN_S, *(4 * amount * one.per_s / one.amount for one, amount in spent)])
 
     async def settled_balances(self) -> dict[str, Balance]:
-        """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ.
+        """Wait until the mesh's balances equal the exchange's, nothing of them reserved, and return them. Raises
+        AssertionError if they differ.
 
         The request is repeated when the mesh's balances have changed, or after `BALANCES_AGAIN_S`.
         """
@@ -308,6 +309,11 @@ class Desk:
                 for asset in sorted(held.keys() | theirs.keys())
                 if held.get(asset) != theirs.get(asset)
             ]
+            differences.extend(
+                f"{asset}: {own.free - own.available:f} is still reserved"
+                for asset, own in ours.items()
+                if own.free != own.available
+            )
             return ours if not differences else None
 
         try:

@@ -121,26 +121,27 @@ class Calls:
         }
 
     async def send(
-        self, signed: Signed, timeout_s: float, before_write: Callable[[], None] | None = None
+        self, signed: Signed, timeout_s: float, before_write: Callable[[], bytes | None] | None = None
     ) -> HttpResponse:
         """Write `signed.call` once and return its answer, of any status.
 
-        `before_write` is called when the connection is open and nothing is written yet; its errors are raised here.
+        `before_write` is called when the connection is open and nothing is written yet; its errors are raised here. If
+        it returns a frame, that one is written: the same call with the time or the token of now.
 
         Raises:
             RetryLater: no connection within `wait_s`, or too many calls outstanding; nothing was sent.
             OutcomeUnknown: it was written, and no answer came within `timeout_s` or before the connection ended.
             ValueError: a call with this id is outstanding, or `signed` is not a call; nothing was sent.
         """
-        frame, request_id = signed.call, signed.request_id
-        what = f"{signed.draft.call} {request_id}"
+        frame, request_id = signed.call, signed.call_id or signed.request_id
+        what = f"{signed.draft.call} {signed.request_id}"
         if frame is None or request_id in self._outstanding:
             raise ValueError(f"{what} is not a call, or a call with this id is outstanding")
         link = await self._connected(what, min(timeout_s, self._wait_s))
         if request_id in self._outstanding:
             raise ValueError(f"a call with the id {request_id} is outstanding")
         if before_write is not None:
-            before_write()
+            frame = before_write() or frame
         answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self._outstanding[request_id] = answer
         self._sent_ns[request_id] = self._clock.time_ns()

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ....connectors.order_codec import Reply, TradingCodec
+from ....connectors.order_codec import Ends, Reply, TradingCodec
 from ....connectors.reports import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded, StreamReport
 from ....journal.records import Loaded
 from ....journal.writes import PutOwner, PutPause
@@ -318,6 +318,12 @@ class OrderMachine:
             for report in result.orders:
                 self._reconcile.report(report, now)
         return self._end(now)
+
+    def written(self, request_id: str, ends: Ends) -> None:
+        """Record that a request was written, and its end: never later than that of its intent."""
+        request = self._state.requests.get(request_id)
+        if request is not None:
+            request.ends = ends
 
     def asked(self, ask_id: int, result: Reply | MeshError, now: Now) -> list[Effect]:
         """Apply the answer to an `Ask`, or the error in place of it."""

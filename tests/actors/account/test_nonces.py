@@ -17,11 +17,12 @@ from venuemesh.actors.account.nonces import FAR_MS, LEAPS_MS, Nonces
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.actors.limits.counters import Counters
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
-from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
+from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply
 from venuemesh.connectors.spec import Decay, Offer
 from venuemesh.model.errors import Misconfigured, Rejected, RetryLater
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.order import OrderType, TimeInForce
+from venuemesh.model.time import SECOND_NS, in_ns
 
 MS = 1_000_000
 
@@ -198,6 +199,32 @@ async def test_one_request_of_the_key_is_under_way_and_they_go_in_the_order_of_s
     await asyncio.gather(read, *writes)
     assert [url.partition("?")[0] for url in socket.urls] == ["/one", "/two", "/open"]
     assert socket.most == 1
+
+
+async def test_a_request_that_waits_for_its_turn_is_signed_when_its_turn_comes(scene):
+    """The journaled end allows for waiting as long as the request is valid; the written end is that of a new one."""
+    gateway, socket, ends = scene.owner, scene.socket, []
+    one, two = place(gateway, "one"), place(gateway, "two")
+    begun_ns = gateway.clock.now_ns()
+    assert two.not_after_ns == begun_ns + 10 * SECOND_NS
+    writes = [asyncio.ensure_future(gateway.write(signed, ends.append)) for signed in (one, two)]
+    await asyncio.sleep(0.01)
+    scene.clock.advance(4.9)
+    socket.free.set()
+    await asyncio.gather(*writes)
+    assert ends == [At(begun_ns + 5 * SECOND_NS), At(begun_ns + in_ns(9.9))]
+
+
+async def test_a_request_that_waits_for_its_turn_too_long_is_not_sent(scene):
+    gateway, socket = scene.owner, scene.socket
+    writes = [asyncio.ensure_future(gateway.write(place(gateway, name))) for name in ("one", "two")]
+    await asyncio.sleep(0.01)
+    scene.clock.advance(5.1)
+    socket.free.set()
+    await writes[0]
+    with pytest.raises(RetryLater, match="waited too long"):
+        await writes[1]
+    assert len(socket.urls) == 1
 
 
 async def test_a_read_whose_nonce_was_refused_is_sent_again_with_a_higher_one(scene):
