@@ -21,7 +21,7 @@ class KrakenConnector(SpecifiedConnector):
         return KrakenCodec(self.spec, rest, ws, depth)
 
     def trading(self, rest: str | None = None, ws_api: str | None = None) -> KrakenTrading:
-        """Make a trading codec. Orders go only over REST; `ws_api` is the private websocket, for the user stream."""
+        """Make a trading codec. `ws_api` is the private websocket, for the user stream and for orders."""
         return KrakenTrading(self.spec, rest, ws_api)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> KrakenAuth:

@@ -1,9 +1,11 @@
 """Signing for Kraken: HMAC-SHA512 over the path and the SHA-256 of nonce and body, with a secret in base64.
 
 A new order, a batch of orders and an amendment carry a deadline, after which the matching engine refuses them. Other
-requests have no deadline: a later nonce of the same key ends their validity.
+requests over REST have no deadline: a later nonce of the same key ends their validity. A call over the websocket has no
+signature and no nonce; it carries the token of its connection.
 
-Source: guides/spot-rest-auth, rest-api/add-order, rest-api/amend-order of docs.kraken.com, read 2026-11-27.
+Source: guides/spot-rest-auth, rest-api/add-order, rest-api/amend-order, websocket-v2/add_order of docs.kraken.com, read
+2026-11-27.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -19,6 +22,7 @@ from ...model.errors import Misconfigured
 from ...model.time import MILLISECOND_NS
 from ..order_codec import At, Draft, Ends, Kind, Never, Signed, WhenSuperseded
 from ..signing import FORM, JSON, Headers, SigningKey, rfc3339_text, signed_request, with_query
+from .calls import number_of, params_of
 from .spec import OFFER
 
 TIMED = (Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE)
@@ -29,9 +33,13 @@ AS_JSON = ("orders", "cl_ord_ids", "nonce")  # parameters of a batch: lists, and
 class KrakenAuth(SigningKey):
     """One API key of Kraken."""
 
-    __slots__ = ()
+    __slots__ = ("token",)
     exchange = "kraken"
     algorithm, writes_base64, is_base64 = "sha512", True, True
+
+    def __init__(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> None:
+        super().__init__(kind, api_key, secret, **fields)
+        self.token = ""  # of the connection that takes calls
 
     def api_sign(self, path: str, nonce: str, body: str) -> str:
         """Return the `API-Sign` of a body that carries this nonce."""
@@ -64,6 +72,26 @@ class KrakenAuth(SigningKey):
         return signed_request(
             draft, request_id, ends, path, text, headers=(JSON if batch else FORM,), proof=proof, body=body.encode()
         )
+
+    def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
+        """Write a call with the token of now.
+
+        A cancel takes no deadline. It counts as ended after its validity all the same, a guess of ours: one that the
+        exchange carries out later still does what was wanted, and is reported as the end of its order.
+
+        Raises:
+            NotOffered: the websocket has no such method.
+            Misconfigured: as `sign`.
+        """
+        if draft.call is None:
+            return super().sign_call(draft, request_id, now_ns, validity_ms)
+        params, ends, number = params_of(draft), At(_deadline(now_ns, validity_ms)), number_of(request_id)
+        if draft.kind in TIMED:
+            params["deadline"] = rfc3339_text(ends.ns)
+        text = f"{draft.call} {orjson.dumps(params).decode()}"
+        frame = orjson.dumps({"method": draft.call, "params": params | {"token": self.token}, "req_id": number})
+        digest = hashlib.sha256(frame).hexdigest()
+        return Signed(draft, request_id, ends, text, digest, call=frame, call_id=str(number))
 
 
 def _json(params: Iterable[tuple[str, str]]) -> str:

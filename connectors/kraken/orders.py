@@ -1,4 +1,4 @@
-"""Kraken spot trading: intents to drafts, answers and frames to reports. Orders go over REST.
+"""Kraken spot trading: intents to drafts, answers and frames to reports. Orders go over REST or a websocket (`calls`).
 
 An acknowledgement has only the order's id: queries and the stream state the order's outcome. The exchange's id finds an
 order directly; our id is looked up first among the open orders, then among the closed orders. A page of fills has fifty
@@ -9,6 +9,7 @@ Source: rest-api/add-order, cancel-order, amend-order and the pages of `reports`
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -21,17 +22,19 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import SECOND_NS
 from ..drafts import plain
-from ..order_codec import Aging, Auth, Draft, Kind, Reply
+from ..order_codec import Aging, Auth, CallAnswer, Draft, Kind, Reply
 from ..reading import integer, rfc3339, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
 from ..trading import TIMED, Params, Trading, accepted, asked_for, changed, paged, redirected
 from . import reports
+from .auth import KrakenAuth
+from .calls import answer_of
 from .client_ids import packed
 from .market import NEW_NAMES
 from .refusals import FAILURES, TRANSACTIONS, code_of
 from .spec import AMEND_STEPS, CANCEL_STEPS, KEY_CALLS, OFFER, TRADING
-from .stream import PrivateReader
+from .stream import PrivateReader, opened, subscription, subscriptions
 
 AMENDED_KEPT = 20_000
 PAGE = 50  # get-closed-orders, get-trade-history
@@ -307,10 +310,30 @@ class KrakenTrading(Trading):
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
         """Begin a new reader: the order states of one connection are not valid for the next."""
         self._reader = PrivateReader(request_id)
-        return PrivateReader.subscriptions(self._token)
+        return subscriptions(self._token)
 
     def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
         return self._reader.read(frame, recv_ns)
+
+    # Orders over a websocket
+
+    def call_url(self) -> str:
+        return self.stream_url()
+
+    def call_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> bytes:
+        """Subscribe to a quiet channel: the token lasts as long (rest-api/get-websockets-token)."""
+        assert isinstance(auth, KrakenAuth)
+        auth.token = self._token
+        return subscription(1, "balances", self._token, snapshot=False)
+
+    def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
+        with contextlib.suppress(orjson.JSONDecodeError, LookupError, TypeError, ValueError):
+            message = orjson.loads(frame)
+            return opened(message, "") if message["method"] == "subscribe" else None
+        return None
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        return answer_of(frame)
 
 
 def _which(order: Order) -> tuple[str, str]:

@@ -35,11 +35,9 @@ def _public(method: str, page: str) -> Endpoint:
     return Endpoint("GET", f"/0/public/{method}", ((CALLS, 1),), f"rest-api/{page}, read 2026-11-27")
 
 
-def _private(method: str, page: str, calls: int = 1, transactions: int = 0) -> Endpoint:
-    cost = ((KEY_CALLS, calls), (TRANSACTIONS, transactions))
-    return Endpoint(
-        "POST", f"/0/private/{method}", tuple(one for one in cost if one[1]), f"rest-api/{page}, read 2026-11-27"
-    )
+def _private(method: str, page: str, calls: int = 1, transactions: int = 0, call: str | None = None) -> Endpoint:
+    cost = tuple(one for one in ((KEY_CALLS, calls), (TRANSACTIONS, transactions)) if one[1])
+    return Endpoint("POST", f"/0/private/{method}", cost, f"rest-api/{page}, read 2026-11-27", call=call)
 
 
 # guides/spot-rest-ratelimits: histories cost 4 there and 2 in its successor guides/rest/ratelimits (read 2026-11-27);
@@ -48,12 +46,12 @@ def _private(method: str, page: str, calls: int = 1, transactions: int = 0) -> E
 CANCEL_STEPS: tuple[tuple[float, int], ...] = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
 AMEND_STEPS: tuple[tuple[float, int], ...] = ((5, 3), (10, 2), (15, 1))
 TRADING = {
-    "place": _private("AddOrder", "add-order", 0, 1),
-    "cancel": _private("CancelOrder", "cancel-order", 0, 8),
+    "place": _private("AddOrder", "add-order", 0, 1, "add_order"),
+    "cancel": _private("CancelOrder", "cancel-order", 0, 8, "cancel_order"),
     # The codec counts the orders of a batch: half of this for each order, and this for each cancel
-    "place_batch": _private("AddOrderBatch", "add-order-batch", 0, 1),
-    "cancel_batch": _private("CancelOrderBatch", "cancel-order-batch", 0, 8),
-    "amend": _private("AmendOrder", "amend-order", 0, 4),
+    "place_batch": _private("AddOrderBatch", "add-order-batch", 0, 1, "batch_add"),
+    "cancel_batch": _private("CancelOrderBatch", "cancel-order-batch", 0, 8, "batch_cancel"),
+    "amend": _private("AmendOrder", "amend-order", 0, 4, "amend_order"),
     "dead_man": _private("CancelAllOrdersAfter", "cancel-all-orders-after"),
     "open_orders": _private("OpenOrders", "get-open-orders"),
     "closed_orders": _private("ClosedOrders", "get-closed-orders"),
@@ -77,6 +75,7 @@ OFFER = Offer(
     dead_man_s=(30, 86_399),
     batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
     amend=frozenset(Amend),  # rest-api/amend-order: in place, under the same ids
+    ws_orders=True,  # websocket-v2/add_order and the other pages of `calls`
     client_id_pattern=PATTERN,
     # our figure: the manual states no bound for the work on an accepted request
     processing_s=5.0,

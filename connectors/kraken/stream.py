@@ -42,6 +42,26 @@ MAKER = {"m": True, "t": False}
 KEPT = 20_000  # most orders of one connection
 
 
+def subscriptions(token: str) -> list[bytes]:
+    return [
+        subscription(1, "executions", token, snap_orders=True, snap_trades=False),
+        subscription(2, "balances", token),
+    ]
+
+
+def subscription(number: int, channel: str, token: str, **options: bool) -> bytes:
+    params = {"channel": channel, "token": token, **options}
+    return orjson.dumps({"method": "subscribe", "params": params, "req_id": number})
+
+
+def opened(message: Any, request_id: str) -> StreamOpened:
+    """Read the answer to a subscription."""
+    if flag(message["success"]):
+        return StreamOpened(request_id)
+    reason = text(message["error"])
+    return StreamOpened(request_id, code_of(reason), reason)
+
+
 class PrivateReader:
     """Reads one connection; `request_id` is the mesh's name of the attempt."""
 
@@ -50,16 +70,6 @@ class PrivateReader:
         self._waiting = set(CHANNELS)
         self._sequences: dict[str, int] = {}
         self._orders: dict[str, OrderReport] = {}
-
-    @staticmethod
-    def subscriptions(token: str) -> list[bytes]:
-        frames = []
-        for request_id, channel in enumerate(CHANNELS, 1):
-            params: dict[str, Any] = {"channel": channel, "token": token}
-            if channel == "executions":
-                params |= {"snap_orders": True, "snap_trades": False}
-            frames.append(orjson.dumps({"method": "subscribe", "params": params, "req_id": request_id}))
-        return frames
 
     def read(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
         with reading("a frame of the private websocket", frame, exact=True) as message:
@@ -81,11 +91,10 @@ class PrivateReader:
             return (StreamOpened(self._request_id, "error", text(message["error"])),)
 
     def _answer(self, message: dict[str, Any]) -> Sequence[StreamOpened]:
-        if not flag(message["success"]):
-            reason = text(message["error"])
-            return (StreamOpened(self._request_id, code_of(reason), reason),)
-        self._waiting.discard(text(message["result"]["channel"]))
-        return () if self._waiting else (StreamOpened(self._request_id),)
+        found = opened(message, self._request_id)
+        if found.code is None:
+            self._waiting.discard(text(message["result"]["channel"]))
+        return () if found.code is None and self._waiting else (found,)
 
     def _gap(self, channel: str, message: dict[str, Any]) -> Sequence[Missed]:
         """Messages of one subscription are numbered without gaps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from ...model.errors import Rejected
 from ..engine.accounts import Account
 from ..faults import Fault
+from ..wire.receipts import settle_refused
 from .client import NAME
 from .desk import Desk
 from .errors import UNKNOWN, ApiError, refused
@@ -25,6 +26,7 @@ class Reply:
     status: int = 200
     symbol: object = None  # pairs that are named next to an error
     then: Callable[[], None] | None = None
+    refused: Sequence[object] = ()  # the client ids of the refused orders of a batch
 
 
 class Front(ABC):
@@ -65,6 +67,8 @@ class Front(ABC):
     def run(self) -> list[Reply]:
         try:
             answer = self.perform()
+            for reply in answer:
+                self.receipts = settle_refused(self.receipts, reply.refused)
         except ApiError as error:
             answer = [Reply(error=error.text)]
         except Rejected as rejected:

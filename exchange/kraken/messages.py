@@ -53,11 +53,8 @@ class Envelope(Front):
 
     def __init__(self, desk: Desk, client: Client, request: Request) -> None:
         params = request.params
-        places = request.method == "add_order" and params.get("validate") is not True
         account = desk.tokens.account(params.get("token"))
-        super().__init__(
-            desk, request.names, account, params.get("symbol"), params.get("cl_ord_id") if places else None
-        )
+        super().__init__(desk, request.names, account, params.get("symbol"), *_places(request.method, params))
         self.client = client
         self.request = request
 
@@ -84,7 +81,7 @@ class Envelope(Front):
         if reply.symbol is not None:
             body["symbol"] = reply.symbol
         if self.request.method != "ping":
-            body["success"] = reply.error is None
+            body["success"] = reply.error is None and not reply.refused
         body["time_in"] = rfc3339(self.request.arrived_ns)
         body["time_out"] = rfc3339(self.desk.now_ns())
         return text_frame(orjson.dumps(body))
@@ -129,6 +126,15 @@ class Envelope(Front):
                 streams.topics.unsubscribe(client, name)
                 replies.append(Reply(result))
         return replies
+
+
+def _places(method: str, params: Mapping[str, Any]) -> list[object]:
+    """Return the client ids of the orders that a request would place."""
+    if params.get("validate") is True:
+        return []
+    if method == "batch_add" and isinstance(params.get("orders"), list):
+        return [row.get("cl_ord_id") for row in params["orders"] if isinstance(row, dict)]
+    return [params.get("cl_ord_id")] if method == "add_order" else []
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:

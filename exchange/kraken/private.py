@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ...model.errors import Rejected
 from ...model.events import Side
 from ...model.time import DAY_NS, SECOND_NS
 from ..engine.accounts import Account, Fill, Order
@@ -22,7 +21,7 @@ from ..wire.numbers import BadNumber, Flaw, read_decimal, text
 from . import ids, order_bodies
 from .client import NAME, rfc3339_s
 from .desk import Desk
-from .errors import ApiError, invalid, refused
+from .errors import ApiError, invalid
 from .names import Pair, asset_id
 from .orders import KINDS, NAMES, SELF_TRADE, NewOrder, client_id_of, read_client_id
 from .public import pairs_of, whole
@@ -378,31 +377,38 @@ def add_order_batch(asked: Asked) -> Any:
 
     The manual does not state which side checks the smallest size: here the engine does.
     """
-    sent, orders = asked.sent, asked.desk.orders
-    given = _listed(sent, "orders", BATCH)
-    if len(given) < 2 or not all(isinstance(row, dict) for row in given):
-        raise invalid("orders")
-    shared = {name: sent[name] for name in ("pair", "deadline", "validate") if name in sent}
-    new = [new_order(replace(asked, sent=row | shared)) for row in given]
-    orders.count_batch(asked.account, new[0].pair, len(new), asked.now_ns)
+    given = batch_of(asked.sent, ("pair", "deadline", "validate"))
+    new = [new_order(replace(asked, sent=row)) for row in given]
     done = Batch([], [])
-    for row, each in zip(given, new, strict=True):
+    for each, order in zip(new, asked.desk.orders.place_batch(asked.account, new, asked.now_ns), strict=True):
         found: dict[str, Any] = {"descr": {"order": order_bodies.described(each)}}
-        try:
-            order = orders.place(asked.account, each, asked.now_ns, counted=False)
-            found |= {} if order is None else {"txid": ids.order_id(order.id)}
-        except (ApiError, Rejected) as error:
-            found["error"] = error.text if isinstance(error, ApiError) else refused(error).text
-            done.refused.append(row.get("cl_ord_id"))
+        if isinstance(order, ApiError):
+            found["error"] = order.text
+            done.refused.append(each.client_id)
+        elif order is not None:
+            found["txid"] = ids.order_id(order.id)
         done.rows.append(found)
     return done
+
+
+def batch_of(sent: Mapping[str, Any], shared: Sequence[str]) -> list[dict[str, Any]]:
+    """Read the orders of a batch, each with the parameters that the batch shares."""
+    given = listed(sent, "orders", BATCH)
+    if len(given) < 2 or not all(isinstance(row, dict) for row in given):
+        raise invalid("orders")
+    common = {name: sent[name] for name in shared if name in sent}
+    return [row | common for row in given]
 
 
 def cancel_order_batch(asked: Asked) -> Any:
     """Cancel orders by the exchange's ids, `userref` or the client's ids; an id without an open order does not count (a
     guess)."""
-    sent, account, orders = asked.sent, asked.account, asked.desk.orders
-    txids, client_ids = _listed(sent, "orders", CANCELS), _listed(sent, "cl_ord_ids", CANCELS)
+    return cancel_batch(asked.desk, asked.account, asked.sent, "cl_ord_ids", asked.now_ns)
+
+
+def cancel_batch(desk: Desk, account: Account, sent: Mapping[str, Any], client_key: str, now_ns: int) -> Any:
+    """Cancel orders by ids in `orders` and client ids under `client_key`."""
+    txids, client_ids = listed(sent, "orders", CANCELS), listed(sent, client_key, CANCELS)
     if not 1 <= len(txids) + len(client_ids) <= CANCELS:
         raise invalid("orders")
     names = {str(one.get("txid") if isinstance(one, dict) else one) for one in txids}
@@ -410,13 +416,13 @@ def cancel_order_batch(asked: Asked) -> Any:
     found = [
         order
         for order in account.open.values()
-        if asked.desk.lists(order.symbol)
+        if desk.lists(order.symbol)
         and ({ids.order_id(order.id), str(order.strategy_id)} & names or client_id_of(order) in own)
     ]
-    return {"count": orders.cancel_many(account, found, asked.now_ns)}
+    return {"count": desk.orders.cancel_many(account, found, now_ns)}
 
 
-def _listed(sent: Mapping[str, Any], name: str, most: int) -> list[Any]:
+def listed(sent: Mapping[str, Any], name: str, most: int) -> list[Any]:
     found = sent.get(name, [])
     if not isinstance(found, list) or len(found) > most:
         raise invalid(name)

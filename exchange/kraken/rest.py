@@ -19,7 +19,6 @@ from ..engine.rules import SCALE
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
 from ..wire.numbers import text
-from ..wire.receipts import settle_refused
 from .auth import Signed, authenticate
 from .desk import Desk
 from .errors import ApiError
@@ -49,10 +48,7 @@ class Envelope(Front):
 
     def perform(self) -> list[Reply]:
         answer = self._answer()
-        if isinstance(answer, Batch):
-            self.receipts = settle_refused(self.receipts, answer.refused)
-            answer = {"orders": answer.rows}
-        return [Reply(answer)]
+        return [Reply({"orders": answer.rows}, refused=answer.refused) if isinstance(answer, Batch) else Reply(answer)]
 
     def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
         if self.names[0] not in (PRIVATE + "Balance", PRIVATE + "BalanceEx"):

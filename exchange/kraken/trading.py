@@ -1,7 +1,8 @@
 """Requests of an account on the private websocket: channels and orders, each with a token.
 
-Source: add_order, amend_order, cancel_order, cancel_all, cancel_after, executions, balances (websocket v2),
-wire-quirks.md of krakenfx/kraken-api-sdk (a validated order has an empty id, unknown fields are refused by name), read
+Source: add_order, amend_order, batch_add, batch_cancel, cancel_order, cancel_all, cancel_after, executions, balances
+(websocket v2); wire-quirks.md of krakenfx/kraken-api-sdk (a validated order has an empty id, unknown fields are refused
+by name) and its ws_compose.rs (a refused order of a batch is a row with `error` in an answer without success); read
 2026-11-27.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from ...model.errors import Rejected
 from ...model.events import Side
 from ...model.time import SECOND_NS
-from ..engine.accounts import Account
+from ..engine.accounts import Account, Order
 from ..engine.keys import ApiKey
 from . import ids
 from .client import Client, rfc3339_s
@@ -23,7 +24,7 @@ from .errors import ApiError, invalid, refused
 from .front import Reply
 from .names import Pair
 from .orders import KINDS, NewOrder, client_id_of
-from .private import LONGEST_SWITCH_S, amount, assemble, deadline, flag, price_of
+from .private import LONGEST_SWITCH_S, amount, assemble, batch_of, cancel_batch, deadline, flag, price_of
 from .public import whole
 
 CHANNELS = ("executions", "balances")
@@ -79,7 +80,35 @@ def channel(asked: Asked, begins: bool) -> list[Reply]:
 
 
 def add_order(asked: Asked) -> list[Reply]:
-    params = asked.params
+    new = _new_order(asked, asked.params)
+    order = asked.desk.orders.place(asked.account, new, asked.now_ns)
+    return [Reply(_placed(order, asked.params))]
+
+
+def _placed(order: Order | None, params: Mapping[str, Any]) -> dict[str, Any]:
+    found = {"order_id": "" if order is None else ids.order_id(order.id)}
+    return found | {name: params[name] for name in ("cl_ord_id", "order_userref") if name in params}
+
+
+def batch_add(asked: Asked) -> list[Reply]:
+    """As AddOrderBatch of REST: one that is malformed refuses all, one that the engine refuses fails alone."""
+    given = batch_of(asked.params, ("symbol", "deadline", "validate"))
+    new = [_new_order(asked, row) for row in given]
+    result, failed = [], []
+    for row, order in zip(given, asked.desk.orders.place_batch(asked.account, new, asked.now_ns), strict=True):
+        if isinstance(order, ApiError):
+            result.append({"error": order.text})
+            failed.append(row.get("cl_ord_id"))
+        else:
+            result.append(_placed(order, row))
+    return [Reply(result, refused=failed)]
+
+
+def batch_cancel(asked: Asked) -> list[Reply]:
+    return [Reply(cancel_batch(asked.desk, asked.account, asked.params, "cl_ord_id", asked.now_ns))]
+
+
+def _new_order(asked: Asked, params: Mapping[str, Any]) -> NewOrder:
     for name in params:
         if name not in _NEW:
             raise ApiError(f"Unsupported field: '{name}'")
@@ -98,7 +127,7 @@ def add_order(asked: Asked) -> list[Reply]:
     quote = amount(params, "cash_order_qty")
     due_ns = deadline(params, 0.5, asked.arrived_ns) or asked.arrived_ns + int(DEADLINE_S * SECOND_NS)
     tif = str(params.get("time_in_force", "gtc")).upper()
-    new = assemble(
+    return assemble(
         NewOrder(pair, Side[side], 0, price, KINDS[kind], trigger, tif, flag(params, "post_only")),
         amount(params, "order_qty") if quote is None else quote,
         quote is not None,
@@ -107,10 +136,6 @@ def add_order(asked: Asked) -> list[Reply]:
         | {"size": "order_qty", "tif": "time_in_force"},
         due_ns,
     )
-    order = asked.desk.orders.place(asked.account, new, asked.now_ns)
-    result: dict[str, Any] = {"order_id": "" if order is None else ids.order_id(order.id)}
-    result |= {name: params[name] for name in ("cl_ord_id", "order_userref") if name in params}
-    return [Reply(result)]
 
 
 def _trigger(pair: Pair, params: Mapping[str, Any]) -> int:
@@ -185,7 +210,9 @@ def cancel_all_after(asked: Asked) -> list[Reply]:
 
 METHODS: dict[str, Callable[[Asked], list[Reply]]] = {
     "add_order": add_order,
+    "batch_add": batch_add,
     "amend_order": amend_order,
+    "batch_cancel": batch_cancel,
     "cancel_order": cancel_order,
     "cancel_all": cancel_all,
     "cancel_all_orders_after": cancel_all_after,

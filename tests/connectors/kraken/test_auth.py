@@ -112,6 +112,19 @@ def test_a_key_shows_and_leaves_nothing():
         made.sign_call(draft(), "1", NOW_NS, 5000)
 
 
+def test_a_call_carries_the_token_and_the_journal_does_not():
+    made = auth()
+    made.token = "the-token-of-this-connection"
+    cancel = Draft(Kind.CANCEL, ("POST", "/0/private/CancelOrder"), "cancel_order", (("txid", "O1"),))
+    signed = made.sign_call(cancel, "3-17", NOW_NS, 5000)
+    sent = json.loads(signed.call)
+    assert sent["params"] == {"order_id": ["O1"], "token": made.token}
+    assert (sent["method"], str(sent["req_id"])) == ("cancel_order", signed.call_id)
+    assert made.token not in f"{signed} {signed.text}"
+    assert signed.ends == At((NOW_NS // 10**6 + 5000) * 10**6)
+    assert made.sign_call(cancel, "3-18", NOW_NS, 5000).call_id != signed.call_id
+
+
 # ------------------------------------------------------------------ client order ids
 
 

@@ -46,3 +46,32 @@ async def test_cancels_of_a_batch_are_counted_and_never_refused(kraken: KrakenEx
     assert await kraken.private("CancelOrderBatch", orders=[], cl_ord_ids=["c", "d"]) == {"count": 1}
     assert await kraken.private("CancelOrderBatch", orders=[], cl_ord_ids=["c", "d"]) == {"count": 0}
     assert (await kraken.private("CancelOrderBatch", orders=["x"] * 51)).startswith("EGeneral:Invalid arguments")
+
+
+# ------------------------------------------------------------------ by websocket: batch_add, batch_cancel
+
+CALL: dict[str, Any] = {"side": "buy", "order_type": "limit", "limit_price": 60000, "order_qty": 0.01}
+
+
+async def test_by_websocket_a_row_names_each_order_or_its_error(kraken: KrakenExchange) -> None:
+    """ws_compose.rs of krakenfx/kraken-api-sdk: an answer with `success` false has rows, too."""
+    token = (await kraken.private("GetWebSocketsToken"))["token"]
+    given = [CALL | {"cl_ord_id": "a"}, CALL | {"cl_ord_id": "b", "order_qty": 100}, CALL | {"cl_ord_id": "c"}]
+    async with kraken.private_feed() as socket:
+        await kraken.say(socket, "batch_add", 7, symbol="BTC/USDT", orders=given, token=token)
+        answer = await kraken.next(socket, method="batch_add")
+        first, second, third = answer["result"]
+        assert (answer["success"], answer["req_id"], used(kraken)) == (False, 7, 1.5)
+        assert second == {"error": "EOrder:Insufficient funds"}
+        listed = (await kraken.private("OpenOrders"))["open"]
+        assert {txid: row["cl_ord_id"] for txid, row in listed.items()} == {
+            first["order_id"]: first["cl_ord_id"],
+            third["order_id"]: third["cl_ord_id"],
+        }
+        receipts = kraken.desk.floor.receipts_of(kraken.venue.engine.accounts["main"])
+        assert [(receipts.find(one).accepted, receipts.find(one).refused) for one in "abc"] == [(1, 0), (0, 1), (1, 0)]
+        await kraken.say(socket, "batch_cancel", 8, orders=[first["order_id"]], cl_ord_id=["c", "x"], token=token)
+        assert (await kraken.next(socket, method="batch_cancel"))["result"] == {"count": 2}
+        await kraken.say(socket, "batch_add", 9, symbol="BTC/USDT", orders=given[:1], token=token)
+        refused = await kraken.next(socket, method="batch_add")
+        assert (refused["success"], refused["error"]) == (False, "EGeneral:Invalid arguments:orders")
