@@ -339,7 +339,7 @@ class Offer:
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)
     fills_page: int = 500  # rows of a full page of fills, after which there may be more
-    lookup_s: float | None = None  # how long after its placement a lookup by client id finds an order; None: always
+    lookup_s: float | None = None  # how long after its placement a query finds an order that has ended; None: always
     history_s: float | None = None  # how far back the lists of orders and fills go; None: no limit stated
     nonces: bool = False  # signed REST requests of one key must have rising nonces, so one process signs them all
     min_validity_s: float = 0.001  # shortest validity window of a request

@@ -186,7 +186,8 @@ class OrderExchange:
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
         self.acknowledges = False  # it answers requests without saying how orders stand
         self.lazy = False  # it carries out acknowledged cancels when `catch_up` is called
-        self.lookup_ns: int | None = None  # for how long after its placement an order is found by its client id
+        self.lookup_ns: int | None = None  # for how long after its placement a query finds an order that has ended
+        self.forgets_unfilled = False  # the list of all orders forgets ended orders without a fill, too
         self.appears_ns = 0  # for how long after its placement it is not found yet
         self.since: dict[str, int] = {}  # exchange's order id -> when it was placed
         self.by_time = False  # answers about fills are whole
@@ -244,9 +245,8 @@ class OrderExchange:
         """Answer a query from the current state."""
         words = dict(draft.params)
         if draft.kind is Kind.ORDER:
-            known = self.orders.get(words["exchange_id"])
-            found = known or self.by_client(words["id"])
-            if found is None or not self._is_findable(found, known is None):
+            found = self.orders.get(words["exchange_id"]) or self.by_client(words["id"])
+            if found is None or not self._is_findable(found):
                 return Rejected("unknown_order", "no such order")
             return Reply(orders=(self.report(found),))
         if draft.kind is Kind.OPEN_ORDERS:
@@ -254,8 +254,8 @@ class OrderExchange:
             readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
             return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
         if draft.kind is Kind.ORDERS:
-            reports = [self.report(one) for one in self.orders.values() if one.pair == draft.pair]
-            reports = [one for one in reports if self.since[one.exchange_order_id] >= int(words["since"])]
+            listed = [one for one in self.orders.values() if one.pair == draft.pair]
+            reports = [self.report(one) for one in listed if self._is_listed(one, int(words["since"]))]
             readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
             return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
         if draft.kind is Kind.ACCOUNT:
@@ -398,11 +398,18 @@ class OrderExchange:
         while self._late:
             self.end(self._late.pop(), S.CANCELED)
 
-    def _is_findable(self, rested: Rested, by_client: bool) -> bool:
+    def _is_findable(self, rested: Rested) -> bool:
+        """Whether a query finds the order: not before it appears, and not beyond the memory, by either id."""
         age_ns = self.now_ns - self.since[rested.exchange_id]
-        if by_client and self.lookup_ns is not None and age_ns > self.lookup_ns:
+        if self.lookup_ns is not None and age_ns > self.lookup_ns and not rested.open:
             return False
         return age_ns >= self.appears_ns
+
+    def _is_listed(self, rested: Rested, since_ns: int) -> bool:
+        """Whether the list of a pair's orders has it: also ended ones, except forgotten ones without a fill."""
+        if self.forgets_unfilled and not rested.filled and not self._is_findable(rested):
+            return False
+        return self.since[rested.exchange_id] >= since_ns
 
     def amend(self, client_id: str, amount: Decimal | None, price: Decimal | None = None) -> Rested | Rejected:
         rested = self.by_client(client_id)

@@ -17,7 +17,7 @@ from .cancel import THERE
 from .effects import Answer, Now, Refuse
 from .ledger import EXACT, Held
 from .place import Placing
-from .requests import Part, PendingRequest
+from .requests import Part, PendingRequest, Terms
 from .state import AccountState, code_and_reason
 
 
@@ -43,30 +43,20 @@ class Changing:
                 return
             self._resting(held)
             state.guards.amended(order, amount, price, now)
-            self._afford(order, amount, price)
+            self._afford(order, (amount, price))
             new = (amount if amount != order.amount else None, price if price != order.price else None)
             draft = state.codec.amend(order, instrument, *new)
-            one = order.client_order_id
-            state.intend(draft, {one: Part.AMEND}, now, {one: (amount, price)}, token)
-            held.amending = (amount, price)
+            state.amend(held, draft, (amount, price), token, now)
         except MeshError as error:
             state.effects.do(Refuse(token, error))
 
-    def _afford(self, order: Order, amount: Decimal | None, price: Decimal | None) -> None:
+    def _afford(self, order: Order, terms: Terms) -> None:
         """Check that the account can pay for what the new terms take beyond the old terms.
-
-        Nothing is reserved: the exchange's next balances state what it locks.
 
         Raises:
             InsufficientBalance
         """
-        instrument, terms = self._state.guards.instrument(order.pair), ((order.amount, order.price), (amount, price))
-        is_buy = order.side is Side.BUY
-        old, new = (
-            EXACT.multiply(EXACT.subtract(size or ZERO, order.filled), (at or ZERO) if is_buy else Decimal(1))
-            for size, at in terms
-        )
-        asset, more = instrument.quote if is_buy else instrument.base, EXACT.subtract(new, old)
+        asset, more = self._state.guards.growth(order, terms, at_most=False)
         available = self._state.funds.available(asset)
         if more > max(available, ZERO):
             raise InsufficientBalance(asset, f"{more:f}", f"{available:f}")

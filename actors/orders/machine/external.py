@@ -11,7 +11,7 @@ from dataclasses import replace
 from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutFill, PutOrder
 from ....model.events import Side
-from ....model.order import AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
+from ....model.order import ZERO, AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from .effects import Now
 from .ledger import as_fill
 from .state import AccountState
@@ -52,10 +52,17 @@ class Externals:
             if key not in listed and not order.is_done and self._known.get(key, 0) < ask_id
         ]
 
-    def lost(self, order: Order, now: Now) -> None:
-        """End an external order that the exchange no longer has."""
-        after = replace(order, status=OrderStatus.EXPIRED, updated_ns=now.ns, code="not_there")
-        self._orders[order.pair, order.exchange_order_id or ""] = after
+    def lost(self, order: Order, fills: Iterable[FillReport], now: Now) -> None:
+        """End an external order that the exchange no longer finds; its fills state how it ended."""
+        key, own = (order.pair, order.exchange_order_id or ""), list(fills)
+        for one in own:
+            self.fill(order.pair, one, now)
+        filled = max(order.filled, sum((one.amount for one in own), ZERO))
+        worth = max(order.quote_filled, sum((one.quote_amount for one in own), ZERO))
+        is_full = filled > 0 if order.amount is None else filled >= order.amount
+        status = OrderStatus.FILLED if is_full else OrderStatus.EXPIRED
+        after = replace(order, status=status, filled=filled, quote_filled=worth, updated_ns=now.ns, code="not_there")
+        self._orders[key] = after
         self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         self._emit(after, None, now.exchange_ns, now)
 

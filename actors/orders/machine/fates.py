@@ -11,6 +11,8 @@ belongs to another order that is known. Two such searches prove the absence. A f
 so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
 the lists (`Offer.history_s`) nothing is ever proven.
 
+An external order that no query finds has ended, or the exchange has forgotten it. Its fills state how it ended.
+
 The exchange may execute an acknowledged cancel late. While the order is still open, its cancel stays in doubt until the
 exchange can no longer be working on the cancel.
 """
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 from ....connectors.order_codec import Draft, Reply
 from ....connectors.reports import OrderReport
 from ....model.errors import MeshError, Rejected, RetryLater
-from ....model.order import OrderStatus, Step
+from ....model.order import Order, OrderStatus, Step
 from ....model.time import MINUTE_NS, in_ns
 from .answers import Answers
 from .effects import Now, Purpose
@@ -69,17 +71,25 @@ class Fates:
         state, one = self._state, held.order.client_order_id
         if held.order.is_done:
             state.requests.end_doubt(one)
-        elif not self._may_count(held, begun, now):
+        elif not self._may_count(held, begun):
             state.requests.ask_again(one, now)
         elif self._is_remembered(held, now):
             self._count(held, now)
         elif not self._search(held, now):
             state.requests.ask_again(one, now)
 
-    def _may_count(self, held: Held, begun: Now, now: Now) -> bool:
+    def _has_appeared(self, order: Order, on_exchange_ns: int | None, begun: Now) -> bool:
+        """Return whether a query begun then finds an order that was acknowledged at `on_exchange_ns` (None: earlier
+        than its last change)."""
+        appears_ns = in_ns(self._state.codec.offer.appears_s)
+        if on_exchange_ns is not None:
+            return begun.exchange_ns >= on_exchange_ns + appears_ns
+        return begun.ns >= order.updated_ns + appears_ns
+
+    def _may_count(self, held: Held, begun: Now) -> bool:
         """Return whether a query begun then would have found an order that was, or may be, on the exchange."""
         if held.order.exchange_order_id is not None:
-            return now.ns >= held.order.created_ns + in_ns(self._state.codec.offer.appears_s)
+            return self._has_appeared(held.order, held.on_exchange_ns, begun)
         return self._state.requests.is_over(held.order.client_order_id, begun.exchange_ns)
 
     def _is_remembered(self, held: Held, now: Now) -> bool:
@@ -104,6 +114,31 @@ class Fates:
                 state.requests.settle(request, one, "absent", now)
             state.requests.end_doubt(one)
 
+    # External orders
+
+    def external_absent(self, order: Order, begun: Now, now: Now) -> None:
+        """Apply an answer that the exchange has no such external order: it has ended, and its fills state how."""
+        instrument = self._state.guards.instruments.get(order.pair)
+        if order.is_done or instrument is None:
+            self._state.requests.end_doubt(order.client_order_id)
+            return
+        if not self._has_appeared(order, None, begun):
+            self._state.requests.ask_again(order.client_order_id, now)
+            return
+        draft = self._state.codec.fills(instrument, None, order.exchange_order_id)
+        self._ask(Purpose.SEARCH_FILLS, order.client_order_id, draft, now)
+
+    def _external_filled(self, order: Order, result: Reply | MeshError, now: Now) -> None:
+        one = order.client_order_id
+        if order.is_done:
+            self._state.requests.end_doubt(one)
+        elif isinstance(result, Reply) and not result.left_out:
+            own = [fill for fill in result.fills if fill.exchange_order_id in ("", order.exchange_order_id)]
+            self._externals.lost(order, own, now)
+            self._state.requests.end_doubt(one)
+        else:
+            self._end(one, now, result.after_s if isinstance(result, RetryLater) else None)
+
     # Searches
 
     def _search(self, held: Held, now: Now) -> bool:
@@ -123,6 +158,9 @@ class Fates:
     def searched(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
         """Apply the answer to an ask of a search."""
         one, state = asked.key, self._state
+        if (order := self._externals.named(one)) is not None:
+            self._external_filled(order, result, now)
+            return
         held, search = state.ledger.get(one), self._searches.get(one)
         if held is None or search is None or held.order.is_done or one not in state.requests.doubts:
             self._end(one, now)

@@ -9,6 +9,9 @@ amount is reserved here: available = free - reservations, never below zero. A re
 
 So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
 `available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
+
+An amendment that may take more reserves the difference in the same way, under a name of its own (`state`): until a
+balance report is as late as the report of the new terms, or at once if the amendment changed nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Funds:
 
     def __init__(self) -> None:
         self._stated: dict[str, Stated] = {}
-        self._reserved: dict[str, Reservation] = {}  # by client order id
+        self._reserved: dict[str, Reservation] = {}  # by client order id, or the name of an amendment
         self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
@@ -65,6 +68,10 @@ class Funds:
     def hold(self, client_order_id: str, asset: str, amount: Decimal) -> None:
         """Reserve without a check: for an order that may be on the exchange already."""
         self._reserved[client_order_id] = Reservation(asset, amount)
+
+    def has(self, name: str) -> bool:
+        """Return whether a reservation of this name stands."""
+        return name in self._reserved
 
     def placed(self, client_order_id: str, ts_event_ns: int) -> None:
         """Record that the exchange had the order by `ts_event_ns`."""

@@ -17,12 +17,12 @@ from ....connectors.spec import Amend, Offer
 from ....model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
 from ....model.events import Side
 from ....model.instrument import Instrument
-from ....model.order import NewOrder, Order, as_new
+from ....model.order import ZERO, NewOrder, Order, as_new
 from ....model.rules import check, notional, quantize
 from ....model.time import SECOND_NS
 from ..settings import Limits, OrderSettings
 from .effects import Now, Top
-from .ledger import EXACT, Ledger
+from .ledger import EXACT, Ledger, Terms
 
 ONE = Decimal(1)
 
@@ -109,6 +109,32 @@ class Guards:
         if price is None or order.amount is None:
             return instrument.quote, None
         return instrument.quote, EXACT.multiply(price, order.amount)
+
+    def growth(self, order: Order, terms: Terms, *, at_most: bool = True) -> tuple[str, Decimal]:
+        """Return the asset and the amount that new terms take beyond an order's terms; below zero: they take less.
+
+        With `at_most`, the largest amount for any fills in the meantime: a buy of more at a lower price takes more
+        beyond the old terms the more has been filled.
+        """
+        instrument, (amount, price) = self.instruments[order.pair], terms
+        old, new, filled = order.amount or ZERO, amount or ZERO, order.filled
+        if order.side is Side.SELL:
+            return instrument.base, EXACT.subtract(new, old)
+        before, after = (self._near(order, one) for one in (order.price, price))
+
+        def more(done: Decimal) -> Decimal:
+            left, kept = EXACT.subtract(new, done), EXACT.subtract(old, done)
+            return EXACT.subtract(EXACT.multiply(left, after), EXACT.multiply(kept, before))
+
+        worst = more(max(filled, min(old, new))) if at_most else more(filled)
+        return instrument.quote, max(more(filled), worst)
+
+    def _near(self, order: Order, price: Decimal | None) -> Decimal:
+        """Return the price that a buy pays at most; without a limit price, the stop price with slack."""
+        if price is not None or order.stop_price is None:
+            return price or ZERO
+        slack = self._limit(order.pair, "price_band") or self._settings.market_slack
+        return EXACT.multiply(order.stop_price, ONE + slack)
 
     def amended(self, order: Order, amount: Decimal | None, price: Decimal | None, now: Now) -> None:
         """Check an order's new terms. An order that only gets smaller needs no further check.

@@ -87,6 +87,7 @@ class Held:
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
+    seen_ns: int = 0  # time of the latest report or fill, by the exchange's clock
     amending: Terms | None = None  # the terms in a request under way
     insist: bool = False  # repeat cancels that had no effect
     stray: bool = False  # the mesh ended it as never placed, but it is open on the exchange: must be cancelled
@@ -315,6 +316,7 @@ class Ledger:
 
     def fill(self, held: Held, fill: FillReport, now: Now) -> None:
         """Count a fill once. A later report of the fill completes a fee that the first report lacks."""
+        held.seen_ns = max(held.seen_ns, fill.ts_event_ns)
         order = held.order
         if fill.trade_id in held.fills:
             self._complete(held, fill, now)
@@ -376,6 +378,7 @@ class Ledger:
 
     def _seen(self, held: Held, report: OrderReport, now: Now) -> None:
         order = held.order
+        held.seen_ns = max(held.seen_ns, report.ts_event_ns)
         if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
             held.on_exchange_ns = report.ts_event_ns
         list_id = order.list_id or report.list_id

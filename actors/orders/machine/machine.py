@@ -175,7 +175,7 @@ class OrderMachine:
             else:
                 state.restore_order(order, fills.get(order.client_order_id, []), now)
         for request in loaded.requests:
-            state.restore_request(request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
+            state.restore_request(request, loaded.marks, now)
         for held in state.ledger.open():
             order = held.order
             if order.status is S.PENDING_NEW or (

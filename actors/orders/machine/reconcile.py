@@ -386,7 +386,7 @@ class Reconcile:
         if isinstance(result, Rejected):
             absent = state.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
         if held is None:
-            self._queried_external(one, result, absent, now)
+            self._queried_external(asked, result, absent, now)
             return
         if absent:
             self._fates.absent(held, asked.begun, now)
@@ -400,8 +400,8 @@ class Reconcile:
             state.requests.ask_again(one, now, after_s)
         state.ledger.changed[one] = None
 
-    def _queried_external(self, one: str, result: Reply | MeshError, absent: bool, now: Now) -> None:
-        state = self._state
+    def _queried_external(self, asked: Asked, result: Reply | MeshError, absent: bool, now: Now) -> None:
+        state, one = self._state, asked.key
         order = self._externals.named(one)
         if order is None:
             state.requests.end_doubt(one)
@@ -409,9 +409,8 @@ class Reconcile:
             for report in result.orders:
                 self._externals.apply(order.pair, report, now)
             state.requests.end_doubt(one)
-        elif absent and now.ns >= order.updated_ns + in_ns(state.codec.offer.appears_s):
-            self._externals.lost(order, now)
-            state.requests.end_doubt(one)
+        elif absent:
+            self._fates.external_absent(order, asked.begun, now)
         else:
             state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None)
 

@@ -20,7 +20,7 @@ supersedes the request, it has no end: the absence of its order is never proven.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -36,6 +36,17 @@ from .effect_buffer import EffectBuffer
 from .effects import Now
 
 Terms = tuple[Decimal | None, Decimal | None]  # amount and price
+NOTHING_CHANGED = frozenset({"rejected", "not_sent", "absent"})  # outcomes of a request that had no effect
+
+
+def terms_text(terms: Terms) -> str:
+    """Return terms as the text that `read_terms` reads."""
+    return " ".join("-" if value is None else f"{value:f}" for value in terms)
+
+
+def read_terms(text: str) -> Terms:
+    amount, price = (None if value == "-" else Decimal(value) for value in text.split(" "))
+    return amount, price
 
 
 class Part(Enum):
@@ -87,7 +98,15 @@ class Doubt:
 class PendingRequests:
     """See the module."""
 
-    def __init__(self, settings: OrderSettings, processing_s: float, effects: EffectBuffer) -> None:
+    def __init__(
+        self,
+        settings: OrderSettings,
+        processing_s: float,
+        effects: EffectBuffer,
+        on_settled: Callable[[PendingRequest, str, Part, str, Now], None],
+    ) -> None:
+        """`on_settled(request, client order id, part, outcome, now)` is called for each part."""
+        self._on_settled = on_settled
         self._settings = settings
         self._backoff = Backoff(*settings.query_s, jitter=0.0)
         self._after_ns = in_ns(processing_s + settings.margin_s)
@@ -174,8 +193,10 @@ class PendingRequests:
 
     def settle(self, request: PendingRequest, client_order_id: str, outcome: str, now: Now) -> None:
         """Settle one part. Settling the last part closes the request."""
-        if request.parts.pop(client_order_id, None) is None:
+        part = request.parts.pop(client_order_id, None)
+        if part is None:
             return
+        self._on_settled(request, client_order_id, part, outcome, now)
         own = self._of_order.get(client_order_id)
         if own is not None:
             own.discard(request.request_id)

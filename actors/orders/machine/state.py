@@ -25,6 +25,7 @@ from ....connectors.order_codec import (
     TradingCodec,
     WhenSuperseded,
 )
+from ....journal.records import JournaledRequest
 from ....journal.writes import CloseRequest, PutMark, PutRequest, Write
 from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
@@ -36,14 +37,23 @@ from .effects import Found, Lookup, Now, Send
 from .funds import Funds
 from .guards import Guards
 from .known_ids import KnownIds
-from .ledger import UNKNOWN_TERMS, Ledger
-from .requests import Part, PendingRequest, PendingRequests, Terms
+from .ledger import UNKNOWN_TERMS, Held, Ledger
+from .requests import (
+    NOTHING_CHANGED,
+    Part,
+    PendingRequest,
+    PendingRequests,
+    Terms,
+    read_terms,
+    terms_text,
+)
 
 Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
 BY_ID = "id:"  # prefix of the key of a lookup by client id
 EVERYTHING = Decimal("Infinity")
 NONCE_MARK = "nonce"  # the journal's mark: no journaled request has a higher nonce
+GROWTH = "growth:"  # prefix of the mark, and of the reservation, of a request that amends an order to larger terms
 PARTS = {  # the part of each order that a request of this kind names, in order; the last one repeats
     "cancel": (Part.CANCEL,),
     "batch_cancel": (Part.CANCEL,),
@@ -73,7 +83,7 @@ class AccountState:
         self.known_ids = KnownIds()
         self.effects = EffectBuffer(settings.max_backlog, self.known_ids.add)
         self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent, codec.offer.amend)
-        self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects)
+        self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects, self._settled)
         self.funds = Funds()
         self.guards = Guards(settings, codec.offer, instruments)
         self.born_after_ns = 0  # ids born later than this cannot be in the journal without being in memory
@@ -150,6 +160,33 @@ class AccountState:
         parts = [some for group in groups.values() for some in batches(group, most)]
         return [codec.batch(some) if len(some) > 1 else some[0] for some in parts]
 
+    def amend(self, held: Held, draft: Draft, terms: Terms, token: Any, now: Now) -> None:
+        """Send a request for new terms, and reserve what they take beyond the old ones until its outcome is known."""
+        order = held.order
+        request = self.intend(draft, {order.client_order_id: Part.AMEND}, now, {order.client_order_id: terms}, token)
+        held.amending = terms
+        if self._hold_growth(request.request_id, order, terms):
+            self.effects.write(PutMark(f"{GROWTH}{request.request_id}", terms_text(terms)))
+
+    def _hold_growth(self, request_id: str, order: Order, terms: Terms) -> bool:
+        """Reserve what new terms may take beyond an order's terms. Return whether they may take more."""
+        asset, more = self.guards.growth(order, terms)
+        if more > 0:
+            self.funds.hold(f"{GROWTH}{request_id}", asset, more)
+        return more > 0
+
+    def _settled(self, request: PendingRequest, client_order_id: str, part: Part, outcome: str, now: Now) -> None:
+        """End the reservation of an amendment: at once if it changed nothing, else with the next balances."""
+        name = f"{GROWTH}{request.request_id}"
+        if part is not Part.AMEND or not self.funds.has(name):
+            return
+        self.effects.write(PutMark(name, None))
+        held = self.ledger.get(client_order_id)
+        if outcome in NOTHING_CHANGED:
+            self.funds.release(name)
+        else:
+            self.funds.placed(name, now.exchange_ns if held is None else held.seen_ns)
+
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
         """Hold an order of the journal.
 
@@ -162,11 +199,11 @@ class AccountState:
         asset, amount = self.guards.need(as_new(order), now)
         self.funds.hold(order.client_order_id, asset, EVERYTHING if amount is None else amount)
 
-    def restore_request(
-        self, request_id: str, kind: str, order_ids: Sequence[str], not_after_ns: int, now: Now
-    ) -> None:
+    def restore_request(self, request: JournaledRequest, marks: Mapping[str, str], now: Now) -> None:
         """Hold an open request of an earlier epoch: it may still reach the exchange."""
+        request_id, kind, order_ids = request.request_id, request.kind, request.client_order_ids
         parts = PARTS.get(kind, (Part.PLACE,))
+        growth = marks.get(f"{GROWTH}{request_id}")
         named = {
             order_id: parts[min(index, len(parts) - 1)]
             for index, order_id in enumerate(order_ids)
@@ -174,13 +211,17 @@ class AccountState:
         }
         if not named:
             self.effects.write(CloseRequest(request_id, "resolved:nothing", now.ns))
+            if growth is not None:
+                self.effects.write(PutMark(f"{GROWTH}{request_id}", None))
             return
-        self.requests.add(
-            PendingRequest(request_id, Kind(kind), named, self._ends(not_after_ns), earlier=True, doubt=True)
-        )
+        terms = {} if growth is None else dict.fromkeys(named, read_terms(growth))
+        ends = self._ends(request.not_after_ns)
+        self.requests.add(PendingRequest(request_id, Kind(kind), named, ends, earlier=True, doubt=True, terms=terms))
         for order_id, part in named.items():
             if part is Part.AMEND and (held := self.ledger.get(order_id)) is not None:
-                held.amending = UNKNOWN_TERMS
+                held.amending = terms.get(order_id, UNKNOWN_TERMS)
+                if order_id in terms:
+                    self._hold_growth(request_id, held.order, terms[order_id])
             self.requests.ask_for(order_id, now)
             self.ledger.changed[order_id] = None
 

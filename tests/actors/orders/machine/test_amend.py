@@ -6,13 +6,22 @@ from decimal import Decimal
 
 import pytest
 
-from tests.fakes.order_world import World
+from tests.fakes.order_world import TIMEOUT, World
 from venuemesh.actors.orders.machine.effect_buffer import EffectBuffer
 from venuemesh.actors.orders.machine.effects import Now
 from venuemesh.actors.orders.machine.ledger import Held, Ledger
 from venuemesh.connectors.reports import FillReport, OrderReport
 from venuemesh.connectors.spec import Amend
-from venuemesh.model.errors import InsufficientBalance, MeshError, NotOffered, Paused, Rejected, RuleViolation
+from venuemesh.model.errors import (
+    InsufficientBalance,
+    MeshError,
+    Misconfigured,
+    NotOffered,
+    Paused,
+    Rejected,
+    RetryLater,
+    RuleViolation,
+)
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce, as_order
 
@@ -93,6 +102,80 @@ def test_terms_that_are_there_already_are_answered_at_once() -> None:
     world = resting()
     assert world.answer(asked(world, "2", "100")).amount == D(2)
     assert not world.requests
+
+
+def free(world: World) -> Decimal:
+    return world.machine.balance("USDT").available
+
+
+@pytest.mark.parametrize(
+    ("amount", "price", "held"),
+    [
+        ("3", None, "100"),
+        (None, "110", "20"),
+        ("3", "90", "90"),  # after a fill of the old amount: less before
+        ("1", "150", "0"),
+        ("1", None, "0"),
+    ],
+)
+def test_what_new_terms_take_beyond_the_old_ones_is_reserved_while_the_request_is_under_way(
+    amount: str | None, price: str | None, held: str
+) -> None:
+    world = resting()
+    world.reports()
+    before = free(world)
+    asked(world, amount, price)
+    assert free(world) == before - D(held)
+    world.arrive(world.requests[0])
+    assert free(world) <= world.exchange.free["USDT"]
+    world.deliver(world.requests[0])
+    world.perform()
+    assert free(world) == before - D(held)  # the balances are not reported yet
+    world.settle()
+    world.check()
+
+
+@pytest.mark.parametrize("error", [Rejected("no", "no"), RetryLater(0.5, "busy"), Misconfigured("key", "gone")])
+def test_an_amendment_that_changed_nothing_takes_nothing(error: MeshError) -> None:
+    world = resting()
+    world.reports()
+    before = free(world)
+    asked(world, "3", "99")
+    world.deliver(world.requests[0], error)
+    if world.requests:
+        world.requests.clear()
+    world.perform()
+    assert free(world) == before
+    assert not [name for name in world.journal.marks if name.startswith("growth")]
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_amendment_of_unknown_outcome_stays_reserved_also_by_a_successor(arrives: bool, dies: bool) -> None:
+    world = resting()
+    world.reports()
+    before = free(world)
+    asked(world, "3", "99")
+    if arrives:
+        world.arrive(world.requests[0])
+        world.exchange.stream.clear()
+    world.deliver(world.requests[0], TIMEOUT)
+    if dies:
+        world.crash()
+        world.perform()
+    for ask in list(world.asks):
+        if world.machine.serving:
+            break
+        world.arrive(ask)
+        world.deliver(ask)
+        world.perform()
+    assert free(world) <= min(before - D(97), world.exchange.free["USDT"])
+    for _ in range(3):
+        world.settle()
+        world.advance(10.0)
+    world.settle()
+    world.check()
+    assert not [name for name in world.journal.marks if name.startswith("growth")]
 
 
 class Reported:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.fakes.order_world import PAIRS, TIMEOUT, World
+from venuemesh.connectors.bybit import spec as bybit
 from venuemesh.connectors.kraken import spec as kraken
 from venuemesh.connectors.okx import spec as okx
 from venuemesh.connectors.spec import Amend, Offer
@@ -33,6 +34,7 @@ class Interleavings(RuleBasedStateMachine):
     """The possible steps, in any order. `teardown` ends all faults and compares."""
 
     like: Offer | None = None  # the exchange whose ways the model has; None: answers say how orders stand, or not
+    forgets_unfilled = False  # whether also the exchange's lists forget ended orders that have no fill
 
     @initialize(
         seed=st.integers(0, 3),
@@ -42,7 +44,10 @@ class Interleavings(RuleBasedStateMachine):
     )
     def begin(self, seed: int, acknowledges: bool, batch: int, amend: frozenset[Amend]) -> None:
         acknowledges = acknowledges or self.like is not None
-        self.world = World(seed, acknowledges=acknowledges, batch=batch, like=self.like, amend=amend)
+        forgets = self.forgets_unfilled
+        self.world = World(
+            seed, acknowledges=acknowledges, batch=batch, like=self.like, amend=amend, forgets_unfilled=forgets
+        )
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()
@@ -311,19 +316,32 @@ Interleavings.TestCase.settings = settings(
 TestInterleavings = Interleavings.TestCase
 
 
-class LikeKraken(Interleavings):
-    """Only a later nonce ends requests; fills come by time; lookups forget orders, here within seconds."""
+SOON_FORGOTTEN = {"lookup_s": 8.0, "history_s": 3600.0}  # the exchanges' hours and days as seconds and an hour
 
-    like = replace(kraken.OFFER, lookup_s=8.0)
+
+class LikeKraken(Interleavings):
+    """Only a later nonce ends requests; fills come by time; queries do not find ended orders for long."""
+
+    like = replace(kraken.OFFER, **SOON_FORGOTTEN)
 
 
 class LikeOkx(Interleavings):
-    """An acknowledged order is not found at once, and may be rejected late."""
+    """An acknowledged order is not found at once, and may be rejected late; ended unfilled orders are forgotten."""
 
-    like = okx.OFFER
+    like = replace(okx.OFFER, **SOON_FORGOTTEN)
+    forgets_unfilled = True
+
+
+class LikeBybit(Interleavings):
+    """Orders are created after their acknowledgement, and found later still; ended unfilled ones are forgotten."""
+
+    like = replace(bybit.OFFER, **SOON_FORGOTTEN)
+    forgets_unfilled = True
 
 
 LikeKraken.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 90)
 LikeOkx.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 70)
+LikeBybit.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 30)
 TestInterleavingsLikeKraken = LikeKraken.TestCase
 TestInterleavingsLikeOkx = LikeOkx.TestCase
+TestInterleavingsLikeBybit = LikeBybit.TestCase

@@ -316,6 +316,47 @@ def test_an_external_order_that_ended_unnoticed_is_queried(world: World) -> None
     assert world.machine.externals()[0].status is S.EXPIRED
 
 
+@pytest.mark.parametrize("filled", ["0", "0.4", "1"])
+@pytest.mark.parametrize("by_time", [False, True])
+def test_the_fills_of_a_forgotten_external_order_state_how_it_ended(filled: str, by_time: bool) -> None:
+    world = World(lookup_s=5.0, by_time=by_time)
+    world.go()
+    rested = world.exchange.place(limit("web1"))
+    world.reports()
+    world.exchange.fill(rested, D(filled))  # type: ignore[arg-type]
+    world.exchange.end(rested, S.EXPIRED)  # type: ignore[arg-type]
+    world.exchange.stream.clear()
+    world.advance(61)
+    world.go()
+    (order,) = world.machine.externals()
+    assert (order.status, order.filled) == (rested.status, D(filled))  # type: ignore[union-attr]
+    told = [one.fill.amount for one in world.journal.events if one.fill is not None]
+    assert told == ([D(filled)] if D(filled) else [])
+    assert not world.machine.in_doubt
+
+
+def test_a_forgotten_external_order_whose_end_was_reported_meanwhile_keeps_that_end() -> None:
+    world = World(lookup_s=5.0)
+    world.go()
+    rested = world.exchange.place(limit("web1"))
+    world.reports()
+    world.exchange.fill(rested, D(1))  # type: ignore[arg-type]
+    late, world.exchange.stream = list(world.exchange.stream), []
+    world.advance(61)
+    world.perform()
+    for purpose in (Purpose.OPEN_ORDERS, Purpose.QUERY):
+        ask = next(one for one in world.asks if world.machine._reconcile._asked[one.id].purpose is purpose)
+        world.arrive(ask)
+        if purpose is Purpose.QUERY:
+            for report in late:
+                world.do(world.machine.report(report, world.now))
+        world.deliver(ask)
+        world.perform()
+    assert [one.status for one in world.machine.externals()] == [S.FILLED]
+    world.settle()
+    world.check()
+
+
 @pytest.mark.parametrize("hidden", ["too young to be found", "the query is refused"])
 def test_an_external_order_is_not_ended_by_an_answer_that_proves_nothing(
     monkeypatch: pytest.MonkeyPatch, hidden: str

@@ -12,7 +12,7 @@ from tests.fakes.order_exchange import OFFER, FakeCodec
 from tests.fakes.order_world import World, limit, market
 from venuemesh.connectors.order_codec import Kind
 from venuemesh.connectors.reports import FillReport
-from venuemesh.model.errors import Rejected
+from venuemesh.model.errors import Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import OrderStatus
 
@@ -214,6 +214,31 @@ def test_an_amendment_of_an_order_that_ended_meanwhile_fails(world: World) -> No
     world.go()
     assert isinstance(world.answer(token), Rejected)
     assert events(world) == ["created", "cancelled", "amend_failed"]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_the_time_until_an_order_is_found_begins_with_its_acknowledgement(dies: bool) -> None:
+    """The request may have waited long after the order was journaled."""
+    world = World(like=replace(OFFER, appears_s=5.0), acknowledges=True)
+    world.go()
+    place(world, limit("vm1"), fate="sent")
+    world.advance(4.4)
+    world.arrive(world.requests[0])
+    world.deliver(world.requests[0])
+    world.exchange.stream.clear()
+    world.perform()
+    if dies:
+        world.crash()
+    for _ in range(16):
+        world.advance(0.5)
+        world.perform()
+        for ask in list(world.asks):
+            if ask.what.kind is Kind.OPEN_ORDERS:  # type: ignore[union-attr]
+                world.deliver(ask, RetryLater(1.0, "busy"))
+        world.go()
+        assert status(world) is S.OPEN
+    world.settle()
+    world.check()
 
 
 def test_absence_right_after_the_acknowledgement_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
