@@ -30,7 +30,7 @@ import orjson
 
 from venuemesh.connectors import bybit, kraken, okx
 from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
-from venuemesh.connectors.market_codec import DeltaScanner
+from venuemesh.connectors.market_codec import Scanner
 from venuemesh.model.events import Levels
 from venuemesh.model.fixed import to_raw
 from venuemesh.orderbook.checksum import crc32
@@ -49,7 +49,7 @@ BASELINE = "msgspec + order-book"
 Row = dict[str, Any]
 
 
-def loaded(feed: Feed) -> tuple[OrderBook, DeltaScanner]:
+def loaded(feed: Feed) -> tuple[OrderBook, Scanner]:
     """Return a book that holds the feed's snapshot, and the exchange's scanner bound to it."""
     book = OrderBook(*feed.scales, window=feed.window)
     if feed.exchange != "binance":

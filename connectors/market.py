@@ -15,7 +15,7 @@ from ..model.instrument import Instrument
 from .candles import candle
 from .drafts import batches, public, recognised
 from .failures import Failures
-from .market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from .market_codec import Expected, Outgoing, Scanner, SnapshotKey, SnapshotScanner
 from .reading import amount_text, price_text
 from .signing import encoded, with_query
 from .spec import ExchangeSpec
@@ -50,7 +50,7 @@ class MarketData:
     def bind(self, instruments: Iterable[Instrument]) -> None:
         self._bound = {instrument.symbol: instrument for instrument in instruments}
 
-    def scanner(self) -> DeltaScanner | None:
+    def scanner(self) -> Scanner | None:
         return None
 
     def snapshot_scanner(self) -> SnapshotScanner | None:

@@ -16,23 +16,22 @@ from .sequence import Numbers
 from .sequence import Verdict as Verdict
 from .spec import Dial, ExchangeSpec
 
-NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the scanner does not know the frame exactly; `decode` reads it
+NOT_RECOGNISED = -1  # from `Scanner.scan`: the scanner does not know the frame exactly; `decode` reads it
 
 
-class DeltaScanner(Protocol):
-    """A byte scanner of delta frames, without a Python object per level. It reads a frame completely or not at all.
+class Scanner(Protocol):
+    """A byte scanner of deltas, and of whole books in the feed, without a Python object per level.
 
-    `first`, `last` and `ts_event_ns` are of the last recognised frame. `Codec.decode` reads exactly the same symbol,
-    numbers and levels from such a frame.
-
-    A scanner recognises only deltas; `Codec.decode` reads the whole books of a feed.
+    It reads a frame completely or not at all. The numbers are of the last recognised frame. `Codec.decode` reads
+    exactly the same symbol, numbers and levels from such a frame.
     """
 
     first: int
     last: int
+    depth: int  # 0: the frame is a delta; otherwise a whole book of at most so many levels a side
     previous: int | None  # number of the previous delta, if the exchange states it
-    checksum: int | None  # of the book after the delta, if the exchange states it; the caller compares it
-    ts_event_ns: int
+    checksum: int | None  # of the book after the frame, if the exchange states it; the caller compares it
+    ts_event_ns: int | None
 
     def bind(self, symbol: str, book: OrderBook) -> int:
         """Set the book of a symbol. Return the symbol's slot, counted from 0 in the order of binding."""
@@ -41,7 +40,10 @@ class DeltaScanner(Protocol):
         """Return the slot of the frame's symbol; or NOT_RECOGNISED, and then there is nothing to apply."""
 
     def apply(self) -> None:
-        """Apply the last scanned levels (all or none) to their book; its sequence becomes `last`. Raises BookError."""
+        """Apply the last scanned delta to its book, or load the last scanned book into it: all levels or none.
+
+        The sequence becomes `last`. A side with fewer than `depth` levels is complete. Raises BookError.
+        """
 
     def levels(self) -> tuple[Levels, Levels]:
         """Return copies of the last scanned levels (bids, asks), in the frame's order. Raises BookError: no levels."""
@@ -113,8 +115,8 @@ class Codec(Protocol):
         id `request_id` + n."""
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
-    def scanner(self) -> DeltaScanner | None:
-        """Make a byte scanner of delta frames; None: without a scanner `decode` reads all frames."""
+    def scanner(self) -> Scanner | None:
+        """Make a byte scanner of the book's frames; None: without a scanner `decode` reads all frames."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         """Read one frame as JSON: any documented message, slower than a scanner. Raises DecodeError."""

@@ -101,22 +101,24 @@ cdef inline const char* scan_symbol(const char* p, SymbolTable symbols, int* slo
     return end if slot[0] >= 0 else NULL
 
 
-cdef struct Delta:
+cdef struct Header:  # of a frame with levels: everything but the levels
     int64_t first, last
     int64_t previous  # -1: not stated
     int64_t checksum  # -1: absent
-    int64_t ts_event_ns
+    int64_t ts_event_ns  # -1: absent
+    int64_t depth  # 0: a delta; otherwise a whole book of at most so many levels a side
     int slot
 
 
 cdef class FrameScanner:
-    """The shared part of the scanners of deltas: an exchange's scanner adds `read`, the grammar of its frames."""
+    """The shared part of the scanners: an exchange's scanner adds `read`, the grammar of its frames."""
 
-    cdef readonly int64_t first, last, ts_event_ns
+    cdef readonly int64_t first, last
     cdef readonly int slot
-    cdef readonly object previous, checksum
+    cdef readonly Py_ssize_t depth
+    cdef readonly object previous, checksum, ts_event_ns
     cdef Frame frame
     cdef SymbolTable symbols
 
-    # Read the whole frame; False when it is not exactly a delta of a bound symbol.
-    cdef bint read(self, Delta* delta) noexcept nogil
+    # Read the frame to its last byte; False when it is not exactly a delta or a whole book of a bound symbol.
+    cdef bint read(self, Header* header) noexcept nogil

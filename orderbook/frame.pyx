@@ -202,7 +202,7 @@ cdef class FrameScanner:
         self.symbols = SymbolTable()
         self.slot = -1
 
-    cdef bint read(self, Delta* delta) noexcept nogil:
+    cdef bint read(self, Header* header) noexcept nogil:
         return False
 
     def bind(self, str symbol, OrderBook book not None):
@@ -210,23 +210,29 @@ cdef class FrameScanner:
         return self.symbols.bind(symbol, book)
 
     def scan(self, frame):
-        cdef Delta delta
+        cdef Header header
         self.slot = -1
-        delta.previous = delta.checksum = -1
-        if not self.frame.take(frame) or not self.read(&delta):
+        header.previous = header.checksum = header.ts_event_ns = -1
+        header.depth = 0
+        if not self.frame.take(frame) or not self.read(&header):
             return -1
-        self.first = delta.first
-        self.last = delta.last
-        self.ts_event_ns = delta.ts_event_ns
-        self.previous = None if delta.previous < 0 else delta.previous
-        self.checksum = None if delta.checksum < 0 else delta.checksum
-        self.slot = delta.slot
-        return delta.slot
+        self.first = header.first
+        self.last = header.last
+        self.depth = header.depth
+        self.ts_event_ns = None if header.ts_event_ns < 0 else header.ts_event_ns
+        self.previous = None if header.previous < 0 else header.previous
+        self.checksum = None if header.checksum < 0 else header.checksum
+        self.slot = header.slot
+        return header.slot
 
     def apply(self):
         if self.slot < 0:
             raise BookError("no frame was recognised to apply")
-        self.frame.apply(<OrderBook>self.symbols.slots[self.slot].book, self.last)
+        book = <OrderBook>self.symbols.slots[self.slot].book
+        if self.depth:
+            self.frame.load(book, self.last, self.depth)
+        else:
+            self.frame.apply(book, self.last)
 
     def levels(self):
         if self.slot < 0:

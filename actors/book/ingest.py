@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...connectors.market_codec import ChecksummedBooks, Codec, DeltaScanner
+from ...connectors.market_codec import ChecksummedBooks, Codec, Scanner
 from ...connectors.sequence import Numbers
 from ...connectors.spec import Proof
 from ...model.errors import BookError, DataError, FixedPointError
@@ -163,6 +163,9 @@ class Ingest:
             self._decode(frame, recv_ns)
             return
         pair = self._slots[slot]
+        if scanner.depth:
+            self._book(pair, scanner.apply, scanner.last, scanner.checksum, scanner.ts_event_ns, recv_ns)
+            return
         machine = pair.machine
         if self._observer is not None:
             self._observer.delta(pair, scanner)
@@ -190,7 +193,7 @@ class Ingest:
         pair.sink.publish(pair.book, machine.state, ts_event_ns, recv_ns)
 
     @staticmethod
-    def _scanned(pair: Pair, scanner: DeltaScanner, recv_ns: int) -> DepthDelta:
+    def _scanned(pair: Pair, scanner: Scanner, recv_ns: int) -> DepthDelta:
         """Return the delta that the scanner has just read, as an event."""
         bids, asks = scanner.levels()
         return DepthDelta(
@@ -220,7 +223,9 @@ class Ingest:
                 if self._observer is not None:
                     self._observer.ticker(self.pairs[event.symbol], event)
             elif isinstance(event, DepthSnapshot) and event.request_id is None:
-                self._book(event)
+                pair = self.pairs[event.symbol]
+                load = _loader(pair.book, event)
+                self._book(pair, load, event.sequence, event.checksum, event.ts_event_ns, event.ts_recv_ns)
             elif isinstance(event, Lost):
                 for pair in list(self.pairs.values()) if event.symbol is None else [self.pairs[event.symbol]]:
                     self.on(pair, Suspect(event.reason))
@@ -261,21 +266,28 @@ class Ingest:
             counters.bad_checksums += 1
             raise BookError(f"the book's checksum is {found}; the exchange's is {checksum}")
 
-    def _book(self, came: DepthSnapshot) -> None:
+    def _book(
+        self,
+        pair: Pair,
+        load: Callable[[], None],
+        sequence: int,
+        checksum: int | None,
+        ts_event_ns: int | None,
+        ts_recv_ns: int,
+    ) -> None:
         """Load a whole book that came in the feed."""
-        pair = self.pairs[came.symbol]
         if pair.machine.state in (BookState.CONNECTING, BookState.SILENT):
             return
         try:
-            pair.book.load(came.bids, came.asks, came.sequence, came.bids_complete, came.asks_complete)
-            self._prove(pair, came.checksum)
+            load()
+            self._prove(pair, checksum)
         except BookError as error:
             machine, reason = pair.machine, f"book: {error}"
-            failed = SnapshotFailed(machine.attempt, reason) if machine.waiting else Suspect(reason, came.sequence)
+            failed = SnapshotFailed(machine.attempt, reason) if machine.waiting else Suspect(reason, sequence)
             self.on(pair, failed)
             return
-        pair.ts_event_ns, pair.ts_recv_ns, pair.drained = came.ts_event_ns, came.ts_recv_ns, 1
-        effects = pair.machine.on(BookCame(came.sequence), self._now_ns())
+        pair.ts_event_ns, pair.ts_recv_ns, pair.drained = ts_event_ns, ts_recv_ns, 1
+        effects = pair.machine.on(BookCame(sequence), self._now_ns())
         pair.book.sequence = pair.machine.sequence
         if self._observer is not None:
             self._observer.book(pair)

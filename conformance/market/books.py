@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from ...actors.recording.replay import replay
 from ...connectors import registry
-from ...connectors.market_codec import Codec
+from ...connectors.market_codec import Codec, Scanner
 from ...connectors.sequence import Verdict
 from ...connectors.spec import BookSource, Proof
-from ...model.events import BookState, DepthDelta, Side
+from ...model.events import BookState, DepthDelta, DepthSnapshot, MarketEvent, Side
 from ...orderbook.l2 import OrderBook
 from .book_replay import Story, level_text
 from .mutations import flipped, truncated, twisted
@@ -156,26 +156,27 @@ class Books(Suite):
             skip("the connector has no byte scanner")
         instrument, codec = self.instrument(), self.bound()
         scanner.bind(instrument.symbol, OrderBook(instrument.price_scale, instrument.size_scale))
-        recognised = 0
+        recognised = set()
         for frame in self._frames():
             if scanner.scan(frame) < 0:
                 continue
-            recognised += 1
-            event = reads_or_refuses("decode", lambda frame=frame: codec.decode(frame, RECV_NS), frame)
-            expect(event is not None, f"the scanner reads {excerpt(frame)}, but decode raises DecodeError")
-            delta = self._delta(codec, frame)
-            bids, asks = scanner.levels()
-            same = (
-                (scanner.first, scanner.last, scanner.previous, scanner.checksum, bids.tolist(), asks.tolist())
-                == (delta.first, delta.last, delta.previous, delta.checksum, delta.bids.tolist(), delta.asks.tolist())
-                and delta.symbol == instrument.symbol
-                and (delta.ts_event_ns is None or scanner.ts_event_ns == delta.ts_event_ns)
-            )
-            expect(same, f"scanner and decode read different deltas from {excerpt(frame)}")
-        expect(recognised > 0, "the scanner reads none of the sample deltas")
+            recognised.add(frame)
+            events = reads_or_refuses("decode", lambda frame=frame: codec.decode(frame, RECV_NS), frame)
+            expect(events is not None, f"the scanner reads {excerpt(frame)}, but decode raises DecodeError")
+            if not scanner.depth:
+                self._delta(codec, frame)
+            same = [(instrument.symbol, *_scanned(scanner))] == [_decoded(event) for event in events]
+            expect(same, f"scanner and decode read different levels or numbers from {excerpt(frame)}")
+        for kind, frames in (("deltas", self.samples.deltas), ("books", self._pushed_books())):
+            expect(not frames or not recognised.isdisjoint(frames), f"the scanner reads none of the sample {kind}")
+
+    def _pushed_books(self) -> tuple[bytes, ...]:
+        """The frames of the samples with a whole book."""
+        pushed = self.codec().spec.book.source in (BookSource.PUSHED, BookSource.EVERY_FRAME)
+        return (self.samples.snapshot,) if pushed else ()
 
     def _frames(self) -> Iterator[bytes]:
-        for number, frame in enumerate(self.samples.deltas):
+        for number, frame in enumerate((*self._pushed_books(), *self.samples.deltas)):
             yield frame
             yield from truncated(frame, 100)
             yield from flipped(frame, seed=number)
@@ -239,6 +240,26 @@ class Books(Suite):
             best_bid, best_ask = (row["book"][side][:1] for side in ("bids", "asks"))
             crossed = best_bid and best_ask and float(best_bid[0][0]) >= float(best_ask[0][0])
             expect(not crossed, f"{symbol} ends crossed: {best_bid}, {best_ask}")
+
+
+def _scanned(scanner: Scanner) -> tuple[object, ...]:
+    """Return what a scanner has read, a delta or a whole book."""
+    sides = [levels.tolist() for levels in scanner.levels()]
+    if scanner.depth:
+        complete = [len(levels) < scanner.depth for levels in sides]
+        return scanner.last, scanner.checksum, scanner.ts_event_ns, complete, sides
+    return scanner.first, scanner.last, scanner.previous, scanner.checksum, scanner.ts_event_ns, sides
+
+
+def _decoded(event: MarketEvent) -> tuple[object, ...] | None:
+    """Return the symbol of an event and the same; None if it is of another kind."""
+    if not isinstance(event, DepthDelta | DepthSnapshot):
+        return None
+    sides = [event.bids.tolist(), event.asks.tolist()]
+    if isinstance(event, DepthSnapshot):
+        complete = [event.bids_complete, event.asks_complete]
+        return event.symbol, event.sequence, event.checksum, event.ts_event_ns, complete, sides
+    return event.symbol, event.first, event.last, event.previous, event.checksum, event.ts_event_ns, sides
 
 
 def _plain(text: str) -> str:

@@ -172,7 +172,7 @@ class BinanceCodec(MarketData):
 
     # Frames of the websocket
 
-    def scanner(self) -> market_codec.DeltaScanner | None:
+    def scanner(self) -> market_codec.Scanner | None:
         return DepthScanner()
 
     def snapshot_scanner(self) -> market_codec.SnapshotScanner | None:

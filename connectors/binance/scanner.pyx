@@ -9,9 +9,9 @@ from ...model.errors import BookError
 from libc.stdint cimport INT64_MAX, int64_t
 
 from ...orderbook.frame cimport (
-    Delta,
     Frame,
     FrameScanner,
+    Header,
     Scale,
     Slot,
     scale_of,
@@ -37,7 +37,7 @@ cdef enum:  # the keys found
     WHOLE_SNAPSHOT = LAST | BIDS_KEY | ASKS_KEY
 
 
-cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) noexcept nogil:
+cdef const char* read_event(DepthScanner scanner, const char* p, Header* header) noexcept nogil:
     """Read the object of a depthUpdate whose brace is at p; return the position behind it, or NULL."""
     cdef int seen = 0, flag, side
     cdef int64_t ts_ms = 0
@@ -64,19 +64,19 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) n
                 p = skip_levels(p)
         elif name == c"U":
             flag = FIRST
-            p = scan_integer(p, &delta.first)
+            p = scan_integer(p, &header.first)
         elif name == c"u":
             flag = LAST
-            p = scan_integer(p, &delta.last)
+            p = scan_integer(p, &header.last)
         elif name == c"E":
             flag = TIME
             p = scan_integer(p, &ts_ms)
         elif name == c"s":
             flag = SYMBOL
-            p = scan_symbol(p, scanner.symbols, &delta.slot)
+            p = scan_symbol(p, scanner.symbols, &header.slot)
             if p is NULL:
                 return NULL
-            slot = &scanner.symbols.slots[delta.slot]
+            slot = &scanner.symbols.slots[header.slot]
             price = slot.price
             size = slot.size
         elif name == c"e":
@@ -91,9 +91,9 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) n
             break
         if p[0] != c",":
             return NULL
-    if seen != WHOLE_EVENT or delta.first > delta.last or ts_ms > INT64_MAX // 1000000:
+    if seen != WHOLE_EVENT or header.first > header.last or ts_ms > INT64_MAX // 1000000:
         return NULL
-    delta.ts_event_ns = ts_ms * 1000000
+    header.ts_event_ns = ts_ms * 1000000
     for side in range(2):
         if waiting[side] is not NULL:
             end = scan_levels(waiting[side], side, price, size, &scanner.frame.column[side])
@@ -103,7 +103,7 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) n
 
 
 cdef class DepthScanner(FrameScanner):
-    cdef bint read(self, Delta* delta) noexcept nogil:
+    cdef bint read(self, Header* header) noexcept nogil:
         """Read a bare event or {"stream":...,"data":{...}}, in either order, to the last byte."""
         cdef const char* start = self.frame.text
         cdef const char* end = start + self.frame.length
@@ -111,18 +111,18 @@ cdef class DepthScanner(FrameScanner):
         if p[0] != c"{":
             return False
         if p[2] != c"s" and p[2] != c"d" or p[3] == c'"':
-            return read_event(self, p, delta) == end
+            return read_event(self, p, header) == end
         p = scan_literal(start, b'{"stream":')
         if p is not NULL:
             p = scan_string(p)
             if p is not NULL:
                 p = scan_literal(p, b',"data":')
             if p is not NULL:
-                p = read_event(self, p, delta)
+                p = read_event(self, p, header)
             return p is not NULL and p[0] == c"}" and p + 1 == end
         p = scan_literal(start, b'{"data":')
         if p is not NULL:
-            p = read_event(self, p, delta)
+            p = read_event(self, p, header)
             if p is not NULL:
                 p = scan_literal(p, b',"stream":')
             if p is not NULL:

@@ -28,7 +28,7 @@ from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, closed_by, in_order
 from ..listing import Listing, listing
 from ..market import MarketData, day_ticker, in_batches, whole_book
-from ..market_codec import DeltaScanner, Expected, Outgoing
+from ..market_codec import Expected, Outgoing, Scanner
 from ..reading import (
     decimal,
     digits,
@@ -179,8 +179,8 @@ class BybitCodec(MarketData):
 
     # Frames of the websocket
 
-    def scanner(self) -> DeltaScanner | None:
-        return BookScanner() if self.spec.book.is_numbered else None  # at depth 1 there are no deltas
+    def scanner(self) -> Scanner | None:
+        return BookScanner(self.spec.book.is_numbered)
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         with reading("a frame of this exchange", frame) as message:

@@ -1,7 +1,7 @@
-"""C declarations of the scanner of Bybit's book deltas. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
+"""C declarations of the scanner of Bybit's books. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
 
 from ...orderbook.frame cimport FrameScanner
 
 
 cdef class BookScanner(FrameScanner):
-    pass
+    cdef bint is_numbered  # whether whole books have a number

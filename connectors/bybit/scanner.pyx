@@ -1,4 +1,4 @@
-"""Reads Bybit's book deltas from bytes into fixed-point levels. scanner.pyi lists accepted forms.
+"""Reads Bybit's books and their changes from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: bybit-exchange/docs, docs/v5, websocket/public/orderbook.mdx, read 2026-11-27.
 """
@@ -7,8 +7,8 @@ from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memcmp
 
 from ...orderbook.frame cimport (
-    Delta,
     FrameScanner,
+    Header,
     Slot,
     scan_integer,
     scan_levels,
@@ -39,7 +39,7 @@ cdef enum:  # the keys found of the data
     WHOLE_DATA = SYMBOL | BIDS_KEY | ASKS_KEY | UPDATE
 
 
-cdef const char* read_data(BookScanner scanner, const char* p, const Slot* slot, Delta* delta) noexcept nogil:
+cdef const char* read_data(BookScanner scanner, const char* p, const Slot* slot, Header* header) noexcept nogil:
     """Read the object whose brace is at p; return what follows it, or NULL."""
     cdef const char* value
     cdef int seen = 0, flag
@@ -63,7 +63,7 @@ cdef const char* read_data(BookScanner scanner, const char* p, const Slot* slot,
             p = scan_levels(value, ASKS, slot.price, slot.size, &scanner.frame.column[ASKS])
         elif (value := scan_literal(p, b'"u":')) is not NULL:
             flag = UPDATE
-            p = scan_integer(value, &delta.last)
+            p = scan_integer(value, &header.last)
         elif (value := scan_literal(p, b'"seq":')) is not NULL:
             flag = CROSS_SEQUENCE
             p = scan_integer(value, &unread)
@@ -78,30 +78,31 @@ cdef const char* read_data(BookScanner scanner, const char* p, const Slot* slot,
             return NULL
 
 
-cdef const Slot* read_topic(BookScanner scanner, const char** at, Delta* delta) noexcept nogil:
-    """Read {"topic":"orderbook.<depth>.<symbol>" at `at` and advance it; return the slot, or NULL."""
+cdef const Slot* read_topic(BookScanner scanner, const char** at, Header* header) noexcept nogil:
+    """Read {"topic":"orderbook.<depth>.<symbol>" at `at` and advance `at`; return the slot, or NULL."""
     cdef const char* p = scan_literal(at[0], b'{"topic":"orderbook.')
     cdef const char* end = scan_string(at[0] + 9) if p is not NULL else NULL
-    cdef int digits = 0
     if end is NULL:
         return NULL
-    while c"0" <= p[0] <= c"9" and digits < 9:
-        p += 1
-        digits += 1
-    if digits == 0 or p[0] != c".":
+    p = scan_integer(p, &header.depth)
+    if p is NULL or p[0] != c"." or header.depth == 0:
         return NULL
     p += 1
-    delta.slot = scanner.symbols.find(p, end - 1 - p)
+    header.slot = scanner.symbols.find(p, end - 1 - p)
     at[0] = end
-    return &scanner.symbols.slots[delta.slot] if delta.slot >= 0 else NULL
+    return &scanner.symbols.slots[header.slot] if header.slot >= 0 else NULL
 
 
 cdef class BookScanner(FrameScanner):
-    cdef bint read(self, Delta* delta) noexcept nogil:
+    def __cinit__(self, bint is_numbered):
+        self.is_numbered = is_numbered
+
+    cdef bint read(self, Header* header) noexcept nogil:
         cdef const char* p = self.frame.text
         cdef const char* value
-        cdef const Slot* slot = read_topic(self, &p, delta)
+        cdef const Slot* slot = read_topic(self, &p, header)
         cdef int seen = 0, flag
+        cdef bint is_delta = False
         cdef int64_t sent_ms = 0, engine_ms = 0
         if slot is NULL:
             return False
@@ -110,6 +111,9 @@ cdef class BookScanner(FrameScanner):
             if (value := scan_literal(p, b'"type":')) is not NULL:
                 flag = TYPE
                 p = scan_literal(value, b'"delta"')
+                is_delta = p is not NULL
+                if not is_delta:
+                    p = scan_literal(value, b'"snapshot"')
             elif (value := scan_literal(p, b'"ts":')) is not NULL:
                 flag = TIME
                 p = scan_integer(value, &sent_ms)
@@ -118,7 +122,7 @@ cdef class BookScanner(FrameScanner):
                 p = scan_integer(value, &engine_ms)
             elif (value := scan_literal(p, b'"data":')) is not NULL:
                 flag = DATA
-                p = read_data(self, value, slot, delta)
+                p = read_data(self, value, slot, header)
             else:
                 return False
             if p is NULL or seen & flag:
@@ -128,8 +132,12 @@ cdef class BookScanner(FrameScanner):
             return False
         if seen & ENGINE_TIME:
             sent_ms = engine_ms
-        if sent_ms > INT64_MAX // 1000000 or delta.last == RESTARTED:
+        if sent_ms > INT64_MAX // 1000000:
             return False
-        delta.first = delta.last
-        delta.ts_event_ns = sent_ms * 1000000
+        if is_delta and header.last != RESTARTED:
+            header.depth = 0
+        elif not self.is_numbered:
+            header.last = 0
+        header.first = header.last
+        header.ts_event_ns = sent_ms * 1000000
         return True

@@ -40,7 +40,7 @@ from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches
 from ..listing import Listing, listing
 from ..market import MarketData, whole_book
-from ..market_codec import DeltaScanner, Expected, Outgoing
+from ..market_codec import Expected, Outgoing, Scanner
 from ..reading import (
     amount_text,
     decimal,
@@ -217,8 +217,8 @@ class KrakenCodec(MarketData):
         super().bind(instruments)
         self._learn(self._bound.values())
 
-    def scanner(self) -> DeltaScanner | None:
-        return BookScanner()
+    def scanner(self) -> Scanner | None:
+        return BookScanner(self._depth)
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         with reading("a frame of this exchange", frame, exact=True) as message:

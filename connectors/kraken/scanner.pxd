@@ -1,7 +1,9 @@
-"""C declarations of the scanner of Kraken's book updates. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
+"""C declarations of the scanner of Kraken's books. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
+
+from libc.stdint cimport int64_t
 
 from ...orderbook.frame cimport FrameScanner
 
 
 cdef class BookScanner(FrameScanner):
-    pass
+    cdef int64_t window  # levels a side of a whole book, at most

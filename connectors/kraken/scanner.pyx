@@ -1,11 +1,13 @@
-"""Reads Kraken's book updates from bytes into fixed-point levels. scanner.pyi lists accepted forms.
+"""Reads Kraken's books and their changes from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: docs.kraken.com, websocket-v2/book, read 2026-11-27.
 """
 
+from libc.stdint cimport int64_t
+
 from ...orderbook.frame cimport (
-    Delta,
     FrameScanner,
+    Header,
     Slot,
     scan_integer,
     scan_literal,
@@ -21,26 +23,34 @@ cdef enum:  # the keys found
     BIDS_KEY = 2
     ASKS_KEY = 4
     CHECKSUM = 8
+    WHOLE = 15
     TIME = 16
-    WHOLE = 31
 
 
 cdef class BookScanner(FrameScanner):
-    cdef bint read(self, Delta* delta) noexcept nogil:
-        cdef const char* p = scan_literal(self.frame.text, b'{"channel":"book","type":"update","data":[{')
+    def __cinit__(self, int64_t depth):
+        self.window = depth
+
+    cdef bint read(self, Header* header) noexcept nogil:
+        cdef const char* p = scan_literal(self.frame.text, b'{"channel":"book","type":"')
         cdef const char* value
         cdef int seen = 0, flag
         cdef Slot* slot = NULL
         if p is NULL:
             return False
-        delta.first = delta.last = 0
+        if (value := scan_literal(p, b'update","data":[{')) is NULL:
+            if (value := scan_literal(p, b'snapshot","data":[{')) is NULL:
+                return False
+            header.depth = self.window
+        p = value
+        header.first = header.last = 0
         while True:
             if (value := scan_literal(p, b'"symbol":')) is not NULL:
                 flag = SYMBOL
-                p = scan_symbol(value, self.symbols, &delta.slot)
+                p = scan_symbol(value, self.symbols, &header.slot)
                 if p is NULL:
                     return False
-                slot = &self.symbols.slots[delta.slot]
+                slot = &self.symbols.slots[header.slot]
             elif (value := scan_literal(p, b'"bids":')) is not NULL:
                 flag = BIDS_KEY
                 if slot is NULL:
@@ -53,10 +63,10 @@ cdef class BookScanner(FrameScanner):
                 p = scan_objects(value, -1, slot.price, slot.size, &self.frame.column[ASKS])
             elif (value := scan_literal(p, b'"checksum":')) is not NULL:
                 flag = CHECKSUM
-                p = scan_integer(value, &delta.checksum)
+                p = scan_integer(value, &header.checksum)
             elif (value := scan_literal(p, b'"timestamp":')) is not NULL:
                 flag = TIME
-                p = scan_time(value, &delta.ts_event_ns)
+                p = scan_time(value, &header.ts_event_ns)
             else:
                 return False
             if p is NULL or seen & flag:
@@ -66,4 +76,4 @@ cdef class BookScanner(FrameScanner):
                 break
             p += 1
         p = scan_literal(p, b"}]}")
-        return seen == WHOLE and p is not NULL and p == self.frame.text + self.frame.length
+        return seen & WHOLE == WHOLE and p is not NULL and p == self.frame.text + self.frame.length

@@ -34,7 +34,7 @@ from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, in_order
 from ..listing import Listing, listing
 from ..market import MarketData, day_ticker, in_batches, whole_book
-from ..market_codec import DeltaScanner, Expected, Outgoing
+from ..market_codec import Expected, Outgoing, Scanner
 from ..reading import (
     decimal,
     digits,
@@ -192,8 +192,8 @@ class OkxCodec(MarketData):
 
     # Frames of the websocket
 
-    def scanner(self) -> DeltaScanner | None:
-        return BookScanner()
+    def scanner(self) -> Scanner | None:
+        return BookScanner(DEPTH)
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         if bytes(frame[:5]) == b"pong":

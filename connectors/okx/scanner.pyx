@@ -1,4 +1,4 @@
-"""Reads OKX's book updates from bytes into fixed-point levels. scanner.pyi lists accepted forms.
+"""Reads OKX's books and their changes from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: order/book/trading-market-data-ws-order-book-channel.md of the manual, read 2026-11-27.
 """
@@ -6,8 +6,8 @@ Source: order/book/trading-market-data-ws-order-book-channel.md of the manual, r
 from libc.stdint cimport INT64_MAX, int64_t
 
 from ...orderbook.frame cimport (
-    Delta,
     FrameScanner,
+    Header,
     Slot,
     scan_integer,
     scan_literal,
@@ -22,9 +22,10 @@ cdef enum:  # the keys found
     BIDS_KEY = 2
     TIME = 4
     SEQUENCE = 8
+    BOOK = ASKS_KEY | BIDS_KEY | TIME | SEQUENCE
     PREVIOUS = 16
+    UPDATE = BOOK | PREVIOUS
     CHECKSUM = 32
-    WHOLE = 31
 
 
 cdef const char* read_time(const char* p, int64_t* ns) noexcept nogil:
@@ -40,21 +41,29 @@ cdef const char* read_time(const char* p, int64_t* ns) noexcept nogil:
 
 
 cdef class BookScanner(FrameScanner):
-    cdef bint read(self, Delta* delta) noexcept nogil:
+    def __cinit__(self, int64_t depth):
+        self.window = depth
+
+    cdef bint read(self, Header* header) noexcept nogil:
         cdef const char* p = scan_literal(self.frame.text, b'{"arg":{"channel":"books","instId":')
         cdef const char* value
-        cdef int seen = 0, flag
+        cdef int seen = 0, flag, wanted
         cdef int64_t unread = 0
         cdef const Slot* slot
         if p is NULL:
             return False
-        p = scan_symbol(p, self.symbols, &delta.slot)
+        p = scan_symbol(p, self.symbols, &header.slot)
         if p is NULL:
             return False
-        slot = &self.symbols.slots[delta.slot]
-        p = scan_literal(p, b'},"action":"update","data":[{')
+        slot = &self.symbols.slots[header.slot]
+        p = scan_literal(p, b'},"action":"')
         if p is NULL:
             return False
+        if (value := scan_literal(p, b'update","data":[{')) is NULL:
+            if (value := scan_literal(p, b'snapshot","data":[{')) is NULL:
+                return False
+            header.depth = self.window
+        p = value
         while True:
             if (value := scan_literal(p, b'"asks":')) is not NULL:
                 flag = ASKS_KEY
@@ -64,13 +73,16 @@ cdef class BookScanner(FrameScanner):
                 p = scan_rows(value, BIDS, slot.price, slot.size, &self.frame.column[BIDS])
             elif (value := scan_literal(p, b'"ts":')) is not NULL:
                 flag = TIME
-                p = read_time(value, &delta.ts_event_ns)
+                p = read_time(value, &header.ts_event_ns)
             elif (value := scan_literal(p, b'"seqId":')) is not NULL:
                 flag = SEQUENCE
-                p = scan_integer(value, &delta.last)
+                p = scan_integer(value, &header.last)
             elif (value := scan_literal(p, b'"prevSeqId":')) is not NULL:
                 flag = PREVIOUS
-                p = scan_integer(value, &delta.previous)
+                if header.depth:  # -1 in a whole book
+                    p = scan_integer(value + (value[0] == c"-"), &unread)
+                else:
+                    p = scan_integer(value, &header.previous)
             elif (value := scan_literal(p, b'"checksum":')) is not NULL:
                 flag = CHECKSUM
                 p = scan_integer(value + (value[0] == c"-"), &unread)
@@ -82,6 +94,7 @@ cdef class BookScanner(FrameScanner):
             if p[0] != c",":
                 break
             p += 1
-        delta.first = delta.last
+        header.first = header.last
+        wanted = BOOK if header.depth else UPDATE
         p = scan_literal(p, b"}]}")
-        return seen & WHOLE == WHOLE and p is not NULL and p == self.frame.text + self.frame.length
+        return seen & wanted == wanted and p is not NULL and p == self.frame.text + self.frame.length

@@ -14,7 +14,7 @@ from tests.fakes.captures import captures
 from tests.fakes.depth_frames import EFFORT
 from venuemesh.connectors.market_codec import NOT_RECOGNISED, Codec
 from venuemesh.model.errors import DataError
-from venuemesh.model.events import DepthDelta
+from venuemesh.model.events import DepthDelta, DepthSnapshot
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.l2 import OrderBook, use_wide
 
@@ -22,7 +22,7 @@ TRIES = settings(max_examples=max(5, int(100 * EFFORT)), deadline=None)
 
 
 class BothReaders:
-    """`fast` is the scanner's result and `slow` the JSON path's: a tuple of plain values for a delta."""
+    """`fast` is the scanner's result and `slow` the JSON path's: a tuple of plain values for a delta or a whole book."""
 
     def __init__(self, codec: Codec, instruments: Sequence[Instrument]) -> None:
         self.codec = codec
@@ -51,19 +51,27 @@ class BothReaders:
         if slot == NOT_RECOGNISED:
             return None
         bids, asks = scanner.levels()
+        symbol, sides = self.instruments[slot].symbol, (bids.tolist(), asks.tolist())
+        if scanner.depth:
+            assert (scanner.first, scanner.previous) == (scanner.last, None)
+            complete = len(bids) < scanner.depth, len(asks) < scanner.depth
+            return "book", symbol, scanner.last, scanner.checksum, scanner.ts_event_ns, *complete, *sides
         numbers = scanner.first, scanner.last, scanner.previous, scanner.checksum, scanner.ts_event_ns
-        return self.instruments[slot].symbol, *numbers, bids.tolist(), asks.tolist()
+        return symbol, *numbers, *sides
 
     def slow(self, frame: bytes) -> Any:
         try:
             events = self.codec.decode(frame, 1)
         except DataError as error:
             return error
-        if len(events) != 1 or not isinstance(events[0], DepthDelta):
+        if len(events) != 1 or not isinstance(events[0], DepthDelta | DepthSnapshot):
             return list(events)
         one = events[0]
-        numbers = one.first, one.last, one.previous, one.checksum, one.ts_event_ns
-        return one.symbol, *numbers, one.bids.tolist(), one.asks.tolist()
+        sides = one.bids.tolist(), one.asks.tolist()
+        if isinstance(one, DepthSnapshot):
+            complete = one.bids_complete, one.asks_complete
+            return "book", one.symbol, one.sequence, one.checksum, one.ts_event_ns, *complete, *sides
+        return one.symbol, one.first, one.last, one.previous, one.checksum, one.ts_event_ns, *sides
 
     def check(self, frame: bytes) -> bool:
         """Assert that both paths read the same; return whether the scanner read the frame."""
