@@ -20,7 +20,7 @@ class FrameScanner:
 
     def apply(self) -> None:
         """Apply the last scanned delta to the bound book, or load the last scanned book into the bound book; the
-        sequence becomes `last`. If it raises BookError, nothing changed (also when the last frame was NOT_RECOGNISED)."""
+        sequence becomes `last`. BookError: nothing changed (also when the last frame was NOT_RECOGNISED)."""
 
     def levels(self) -> tuple[Levels, Levels]:
         """Return copies of the last levels scanned (bids, asks), in the frame's order. BookError when there are

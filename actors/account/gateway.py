@@ -42,7 +42,7 @@ from ...connectors.order_codec import (
     joined,
 )
 from ...connectors.spec import ExchangeSpec
-from ...connectors.transport import Rest
+from ...connectors.transport import Attempted, Rest
 from ...connectors.transport.calls import Calls
 from ...keystore.secrets import read_key_async
 from ...model.errors import DataError, MeshError, Misconfigured, Rejected, RetryLater
@@ -123,11 +123,7 @@ class Gateway:
             found["counters"] = counts
         return found
 
-    async def admit_connection(self) -> None:
-        """Spend one connection attempt. Raises as `Budget.acquire`."""
-        await self.budget.acquire((("connections", 1),), Priority.URGENT)
-
-    async def admit_private(self) -> None:
+    async def admit_private(self) -> Attempted:
         """Spend one attempt at a connection that takes signed messages: with the exchange's clock, and a new token if
         the exchange uses tokens.
 
@@ -135,13 +131,14 @@ class Gateway:
             RetryLater, InboxFull, OutcomeUnknown: no attempt now.
         """
         await self.clock.ready()
-        await self.admit_connection()
+        attempted = await self.budget.connection()
         if isinstance(self.codec, UsesTokens):
             try:
                 token = (await self.read(self.codec.token(), Priority.URGENT)).token
             except (Rejected, Misconfigured, DataError) as error:
                 raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
             self.codec.use_token(token or "")
+        return attempted
 
     async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
         lease = await self.budget.acquire(request.cost, Priority.URGENT)
@@ -447,7 +444,7 @@ def _calls(gateway: Gateway, context: Context) -> Calls:
         codec,
         on_failure=context.fail,
         opening=None if opens is None else opening,
-        admit=gateway.admit_connection if opens is None else gateway.admit_private,
+        admit=gateway.budget.connection if opens is None else gateway.admit_private,
         keepalive=spec.keepalive,
         silence_s=spec.silence_s,
         max_connection_s=spec.max_connection_s,

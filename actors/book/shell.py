@@ -88,7 +88,7 @@ class BookSession:
             self._dial if isinstance(codec, DialedByRequest) else codec.ws_url,
             self,
             on_failure=around.fail,
-            admit=lambda: around.budget.acquire((("connections", 1),), Priority.URGENT),
+            admit=around.budget.connection,
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
             on_refused=around.budget.refused,

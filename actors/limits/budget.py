@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 from .machine import Priority
 
+CONNECTION = (("connections", 1),)
 WAIT_S = 5.0
 # most unanswered messages to the limits role; a further message is dropped, because the next answer repeats the counts
 TELLING_MAX = 64
@@ -56,6 +57,14 @@ class Budget:
         granted = await self._context.ask(self._limits, "acquire", body, wait_s + 1.0)
         lease: int = granted["lease"]
         return lease
+
+    async def connection(self) -> Callable[[], None]:
+        """Wait until a connection may be attempted. Return what to call when the attempt was answered or has failed.
+
+        Raises as `acquire`.
+        """
+        lease = await self.acquire(CONNECTION, Priority.URGENT)
+        return lambda: self.lost(lease, CONNECTION)
 
     def answered(self, lease: int, response: HttpResponse, cost: Cost) -> None:
         """Report the exchange's answer to the request of `lease`, and end the lease."""

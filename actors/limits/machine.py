@@ -11,6 +11,12 @@ predecessor had spent everything, and refills from the first moment. So both tog
 window, without any message between them. Only the first start of a mesh begins with full buckets (`fresh`), because the
 mesh has spent nothing before.
 
+For a limit with a short period (up to `exact_s`) most of that divisor would be the lease, and a bucket would grant a
+small part of the limit. So the machine counts such a limit exactly: a unit is in use from its grant until one period
+after its lease ended, and `usable` units may be in use. A spend lies between its grant and the end of its lease, so no
+window of the exchange has more. A successor cannot know what its predecessor granted; it grants nothing from an exact
+limit for a lease and a period, and then starts with none in use.
+
 Response headers state the exchange's own count. The machine follows a count above its own (other programs may use the
 address): `floor` holds the count plus everything granted since. A lower count replaces the floor only if it is
 certainly later, that is, if its request was granted after the higher count had arrived; then a new window of the
@@ -25,6 +31,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -36,6 +43,7 @@ from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 
+SLOTS = 100  # of a period, in which settled units are counted
 QUIET_S = 600.0  # a hit this long after the last cool-down starts a new count of hits
 COOLING = "cooling down after the exchange refused a request for its rate"
 
@@ -53,6 +61,7 @@ class Settings:
     reserve: float = 0.1  # share of each limit that is never granted: clocks differ, answers are late
     burst: float = 0.4  # share of `usable` that may be granted at once
     lease_s: float = 10.0  # how long a grant is valid
+    exact_s: float = 2.0  # limits with a period up to this are counted exactly
     step_s: float = 2.0  # see Priority
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
@@ -88,13 +97,14 @@ class Floor:
 
 
 class Bucket:
-    """One limit. Exact: a level is kept as units x divisor, so that it refills by whole numbers every nanosecond."""
+    """One limit. A level is kept as units x divisor, so that it refills by whole numbers every nanosecond."""
 
     def __init__(self, name: str, limit: Limit, settings: Settings, now_ns: int, fresh: bool) -> None:
         self.limit = limit.amount
         self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
         self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
         self.period_ns = in_ns(limit.per_s)
+        self.slot_ns = max(1, self.period_ns // SLOTS)
         self.divisor = self.period_ns + in_ns(settings.lease_s)
         self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
         self.full = self.burst * self.divisor
@@ -106,32 +116,59 @@ class Bucket:
         self.at_ns = now_ns
         self.taken = 0  # everything granted so far; never decreases
         self.leased = 0  # granted and not settled
+        self.settled: deque[tuple[int, int]] = deque()  # when units were settled as spent, and how many; in one period
+        self.most = 0  # largest number of units that were in use at once: no window of the exchange had more
         self.floor: Floor | None = None
+
+    @property
+    def in_use(self) -> int:
+        """The units that the exchange may count in the window that ends now."""
+        return self.leased + sum(units for _, units in self.settled)
+
+    @property
+    def free(self) -> int:
+        """The units that can be granted at once."""
+        return max(0, self.level // self.divisor)
 
     def advance(self, now_ns: int) -> None:
         if now_ns > self.at_ns:
             self.level = min(self.full, self.level + self.rate * (now_ns - self.at_ns))
             self.at_ns = now_ns
+            while self.settled and now_ns - self.settled[0][0] >= self.period_ns:
+                self.settled.popleft()
         if self.floor is not None and now_ns - self.floor.at_ns >= self.period_ns:
             self.floor = None
 
     def wait_ns(self, cost: int) -> int:
-        """Return how long until `cost` can be granted if nothing else is granted before; 0: now."""
-        wait = max(0, -(-(cost * self.divisor - self.level) // self.rate))
+        """Return how long until `cost` can be granted if nothing else is granted or settled before; 0: now."""
+        wait = self._earned_ns(cost)
         if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
             wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
         return wait
+
+    def _earned_ns(self, cost: int) -> int:
+        return max(0, -(-(cost * self.divisor - self.level) // self.rate))
 
     def take(self, cost: int) -> None:
         self.level -= cost * self.divisor
         self.taken += cost
         self.leased += cost
+        self.most = max(self.most, self.in_use)
         if self.floor is not None:
             self.floor.extra += cost
 
-    def settle(self, cost: int, spent: int) -> None:
+    def settle(self, cost: int, spent: int, at_ns: int) -> None:
+        """End a lease of `cost` units; `spent` of them were spent, at `at_ns` at the latest."""
         back = cost - spent
         self.leased -= cost
+        if spent:
+            slot_ns = (
+                -(-at_ns // self.slot_ns) * self.slot_ns
+            )  # later by at most one slot, so that few entries are kept
+            if self.settled and self.settled[-1][0] >= slot_ns:
+                slot_ns, before = self.settled.pop()
+                spent += before
+            self.settled.append((slot_ns, spent))
         self.level = min(self.full, self.level + back * self.divisor)
         if self.floor is not None:
             self.floor.extra = max(0, self.floor.extra - back)
@@ -153,6 +190,30 @@ class Bucket:
         self.level = min(self.level, 0)
         end_ns = now_ns + in_ns(min(wait_s, LONGEST_S))
         self.floor = Floor(max(self.limit, self.usable), 0, end_ns - self.period_ns)
+
+
+class ExactBucket(Bucket):
+    """A limit with a short period: see the module."""
+
+    def __init__(self, name: str, limit: Limit, settings: Settings, now_ns: int, fresh: bool) -> None:
+        super().__init__(name, limit, settings, now_ns, fresh)
+        self.burst = self.usable
+        self.lease_ns = in_ns(settings.lease_s)
+        self.opens_ns = now_ns if fresh else now_ns + self.period_ns + self.lease_ns
+
+    @property
+    def free(self) -> int:
+        return max(0, self.usable - self.in_use) if self.at_ns >= self.opens_ns else 0
+
+    def _earned_ns(self, cost: int) -> int:
+        wait = max(0, self.opens_ns - self.at_ns)
+        above = self.in_use + cost - self.usable
+        for settled_ns, units in self.settled:
+            if above <= 0:
+                break
+            above -= units
+            wait = max(wait, settled_ns + self.period_ns - self.at_ns)
+        return wait if above <= 0 else max(wait, self.lease_ns)  # granted units must be settled before
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +240,9 @@ class LimitsMachine:
         self.settings = settings or Settings()
         self._address = address
         self.buckets = {
-            name: Bucket(name, limit, self.settings, now_ns, fresh)
+            name: (ExactBucket if limit.per_s <= self.settings.exact_s else Bucket)(
+                name, limit, self.settings, now_ns, fresh
+            )
             for name, limit in limits.items()
             if limit.scope == "egress"
         }
@@ -249,7 +312,7 @@ class LimitsMachine:
         for name, amount in lease.cost.items():
             used = 0 if spent is None else min(amount, max(0, int(spent.get(name, 0))))
             self.buckets[name].advance(now_ns)
-            self.buckets[name].settle(amount, used)
+            self.buckets[name].settle(amount, used, now_ns)
         return True
 
     def observe(
@@ -372,7 +435,7 @@ class LimitsMachine:
                 return
             del self._leases[lease.id]
             for name, amount in lease.cost.items():
-                self.buckets[name].settle(amount, amount)
+                self.buckets[name].settle(amount, amount, lease.expires_ns)
 
     def status(self, now_ns: int) -> dict[str, Any]:
         """Return plain values: per limit the used share, the rest of the cool-down, the queue, the leases."""
@@ -382,11 +445,12 @@ class LimitsMachine:
             windows[name] = {
                 "limit": bucket.limit,
                 "usable": bucket.usable,
-                "free": max(0, bucket.level // bucket.divisor),
+                "free": bucket.free,
                 "burst": bucket.burst,
                 "exchange_count": bucket.floor.count if bucket.floor is not None else None,
-                "used": bucket.burst - max(0, bucket.level // bucket.divisor),
+                "used": bucket.burst - bucket.free,
                 "granted": bucket.taken,
+                "most": bucket.most,
             }
         return {
             "windows": windows,

@@ -9,8 +9,8 @@ Both have a `Clock`, and both are arguments of roles, so that tests pass their o
 from __future__ import annotations
 
 from .clock import SYSTEM_CLOCK, Clock, SystemClock
-from .feed import Feed
+from .feed import Attempted, Feed
 from .link import DialFailed, FrameHandler, Link
 from .rest import Rest
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "DialFailed", "Feed", "FrameHandler", "Link", "Rest", "SystemClock"]
+__all__ = ["SYSTEM_CLOCK", "Attempted", "Clock", "DialFailed", "Feed", "FrameHandler", "Link", "Rest", "SystemClock"]

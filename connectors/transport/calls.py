@@ -23,7 +23,7 @@ from ..order_codec import OpensCalls, Signed, TradingCodec
 from ..reports import StreamEnded
 from ..spec import KeepAlive
 from .clock import SYSTEM_CLOCK, Clock
-from .feed import AGAIN, Feed
+from .feed import AGAIN, Attempted, Feed
 from .link import Link
 
 RETRY_S = 1.0  # the delay of RetryLater
@@ -61,7 +61,7 @@ class Calls:
         on_failure: Callable[[BaseException], None],
         on_push: Callable[[bytes, int], None] | None = None,
         opening: Callable[[], bytes] | None = None,
-        admit: Callable[[], Awaitable[object]] | None = None,
+        admit: Callable[[], Awaitable[Attempted | None]] | None = None,
         on_refused: Callable[[int, dict[str, str]], None] | None = None,
         keepalive: KeepAlive | None = None,
         wait_s: float = 1.0,

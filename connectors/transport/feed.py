@@ -26,6 +26,8 @@ try:
 except ImportError:  # Windows, where picows is not available
     from .websockets import dial  # type: ignore[assignment]
 
+Attempted = Callable[[], None]
+
 NEVER_NS = 1 << 62
 AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that did not prove good
 PROVEN_S = 5.0  # a connection with messages after this time has proven good
@@ -45,7 +47,7 @@ class Feed:
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
         backoff: after failed attempts and connections that did not prove good.
         admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown postpone the attempt; any other
-            error ends the feed.
+            error ends the feed. If it returns a function, this is called when the attempt has been answered or failed.
         silence_s: a connection without a message for this long is dropped.
         max_connection_s: the exchange closes connections of this age; the feed closes its own earlier (`LEAVE_AT`).
         connect_timeout_s: for name, TCP, TLS and upgrade together.
@@ -63,7 +65,7 @@ class Feed:
         *,
         on_failure: Callable[[BaseException], None],
         backoff: Backoff = AGAIN,
-        admit: Callable[[], Awaitable[object]] | None = None,
+        admit: Callable[[], Awaitable[Attempted | None]] | None = None,
         silence_s: float = 60.0,
         max_connection_s: float = 86_400.0,
         connect_timeout_s: float = 10.0,
@@ -78,6 +80,7 @@ class Feed:
         self._on_failure = on_failure
         self._backoff = backoff
         self._admit = admit
+        self._attempted: Attempted | None = None
         self._silence_ns = in_ns(silence_s)
         self._max_connection_ns = in_ns(max_connection_s)
         self._connect_timeout_s = connect_timeout_s
@@ -154,7 +157,7 @@ class Feed:
         put_off: tuple[type[Exception], ...] = (RetryLater, InboxFull, OutcomeUnknown)
         try:
             if self._admit is not None:
-                await self._admit()
+                self._attempted = await self._admit()
             put_off += (Rejected, DecodeError)  # the exchange may have an address later
             url = self._url()
             self._target = Dial(url) if isinstance(url, str) else await url
@@ -212,6 +215,9 @@ class Feed:
                 await attempt.result().gone
             raise
         finally:
+            attempted, self._attempted = self._attempted, None
+            if attempted is not None:
+                attempted()
             if not attempt.done():
                 attempt.cancel()
                 await asyncio.wait({attempt})

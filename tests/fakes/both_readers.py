@@ -22,7 +22,7 @@ TRIES = settings(max_examples=max(5, int(100 * EFFORT)), deadline=None)
 
 
 class BothReaders:
-    """`fast` is the scanner's result and `slow` the JSON path's: a tuple of plain values for a delta or a whole book."""
+    """`fast` is the scanner's result and `slow` the JSON path's: plain values of a delta or a whole book."""
 
     def __init__(self, codec: Codec, instruments: Sequence[Instrument]) -> None:
         self.codec = codec

@@ -42,6 +42,10 @@ class Budget:
             raise self.refusal
         return 1
 
+    async def connection(self) -> Any:
+        await self.acquire((("connections", 1),))
+        return lambda: None
+
     def answered(self, lease: int, response: Any, cost: Any) -> None: ...
     def unsent(self, lease: int) -> None: ...
     def refused(self, status: int, headers: Any) -> None: ...

@@ -86,6 +86,23 @@ class TestWindows:
         assert isinstance(granted(m, {"x": 1}, T0 + 19 * S), RetryLater)
         assert granted(m, {"x": 1}, T0 + 20 * S).cost == {"x": 1}
 
+    def test_a_short_period_is_counted_exactly(self) -> None:
+        m = machine(limits={"connections": Limit(3, 1.0)})
+        first, second = granted(m, {"connections": 1}, T0), granted(m, {"connections": 1}, T0)
+        assert isinstance(granted(m, {"connections": 1}, T0), RetryLater), "one of three is the reserve"
+        m.release(first.id, first.cost, T0 + S // 2)
+        assert isinstance(granted(m, {"connections": 1}, T0 + S), RetryLater), "it may have been made half a second ago"
+        assert granted(m, {"connections": 1}, T0 + S + S // 2).cost == {"connections": 1}
+        m.release(second.id, None, T0 + S + S // 2)
+        assert granted(m, {"connections": 1}, T0 + S + S // 2).cost == {"connections": 1}
+        assert m.status(T0 + 2 * S)["windows"]["connections"]["most"] == 2
+
+    def test_after_a_death_a_limit_with_a_short_period_waits_for_the_grants_of_the_predecessor(self) -> None:
+        m = machine(fresh=False, limits={"connections": Limit(3, 1.0)})
+        refused = granted(m, {"connections": 2}, T0)
+        assert refused.after_s == pytest.approx(11.0)
+        assert granted(m, {"connections": 2}, T0 + 11 * S).cost == {"connections": 2}
+
     def test_settings_that_cannot_work(self) -> None:
         with pytest.raises(Misconfigured):
             machine(burst=1.0)
@@ -263,12 +280,15 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
-@given(steps)
-def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(trace: list[Any]) -> None:
+@pytest.mark.parametrize("exact_s", [2.0, 10.0], ids=["bucket", "exact"])
+@settings(max_examples=200, deadline=None)
+@given(trace=steps)
+def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(
+    trace: list[Any], exact_s: float
+) -> None:
     """Every holder spends at the worst allowed moment, and the role may die and be replaced at any time."""
     limits, period = {"w": Limit(100, 10.0)}, 10 * S
-    options = Settings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50)
+    options = Settings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50, exact_s=exact_s)
     m = LimitsMachine("limits/x/y", limits, T0, True, options)
     usable = m.buckets["w"].usable
     assert usable == 90
@@ -347,10 +367,14 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
         assert sum(amount for at, amount in spent if end - period < at <= end) <= usable
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 36), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 200))
-def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]], count: int) -> None:
-    m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0))
+@pytest.mark.parametrize("exact_s", [2.0, 10.0], ids=["bucket", "exact"])
+@settings(max_examples=50, deadline=None)
+@given(
+    wanted=st.lists(st.tuples(st.integers(1, 36), st.integers(0, 2)), min_size=1, max_size=12),
+    count=st.integers(0, 200),
+)
+def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]], count: int, exact_s: float) -> None:
+    m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0, exact_s=exact_s))
     tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
     m.observe({"w": count}, Hit(5.0), None, T0)
     now = T0
