@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ..model.events import Side
-from ..model.order import OrderStatus, OrderType, TimeInForce
+from ..model.order import Charged, Fee, OrderStatus, OrderType, TimeInForce
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class OrderReport:
 
 
 @dataclass(frozen=True, slots=True)
-class FillReport:
-    """One reported fill. The fee is None if the message has none.
+class FillReport(Charged):
+    """One reported fill. The fee is None if the message has none; `more_fees` are fees besides it, in any assets.
 
     `page` is the key for pages of fills, if that is not the trade id.
 
@@ -59,6 +59,7 @@ class FillReport:
     side: Side | None = None
     symbol: str = ""
     page: str = ""
+    more_fees: tuple[Fee, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.trade_id:

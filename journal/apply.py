@@ -100,10 +100,12 @@ class Statements:
         )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
         fill, known = _insert(dialect, schema.fills), schema.fills.c.fee
-        is_zero = func.trim(known, literal_column("'-0.'")) == literal_column("''")
+        is_zero = and_(
+            func.trim(known, literal_column("'-0.'")) == literal_column("''"), schema.fills.c.more_fees.is_(None)
+        )
         self.fill = fill.on_conflict_do_update(
             index_elements=["account_id", "pair", "trade_id", "exchange_order_id"],
-            set_={name: fill.excluded[name] for name in ("fee", "fee_asset")},
+            set_={name: fill.excluded[name] for name in ("fee", "fee_asset", "more_fees")},
             where=and_(fill.excluded.fee.is_not(None), or_(known.is_(None), is_zero)),
         )
         self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
@@ -225,7 +227,9 @@ class Changes:
         self._puts.append(write)
 
     def _put_fill(self, write: PutFill) -> None:
-        self._fills.append(self._row(write.fill.to_dict()))
+        row = self._row(write.fill.to_dict())
+        row["more_fees"] = text(row["more_fees"]) if row["more_fees"] else None
+        self._fills.append(row)
 
     def _put_request(self, write: PutRequest) -> None:
         self._requests.append(

@@ -45,7 +45,9 @@ def order_of(row: Any) -> Order:
 
 
 def fill_of(row: Any) -> Fill:
-    return Fill.from_dict({column.name: row[column.name] for column in _FILL_FIELDS})
+    plain = {column.name: row[column.name] for column in _FILL_FIELDS}
+    plain["more_fees"] = orjson.loads(plain["more_fees"] or "[]")
+    return Fill.from_dict(plain)
 
 
 def event_of(row: Any) -> AccountEvent:

@@ -32,8 +32,8 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0003"
-KNOWN = ("0001", "0002", "0003")
+HEAD = "0004"
+KNOWN = ("0001", "0002", "0003", "0004")
 """Versions of the schema from which this code can migrate; the last is `HEAD`. A test compares them with the files."""
 BALANCES_KEPT = 100
 BATCHES_KEPT = 1000
@@ -137,6 +137,7 @@ fills = Table(
     Column("is_maker", Boolean, nullable=False),
     _number("ts_event_ns"),
     _number("ts_recv_ns"),
+    _text("more_fees"),
     UniqueConstraint("account_id", "pair", "trade_id", "exchange_order_id", name="uq_fills"),
 )
 Index("ix_fills_account", fills.c.account_id, fills.c.seq)

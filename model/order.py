@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from .errors import InvalidTransition
 from .events import Side
@@ -198,10 +198,32 @@ class NewOrder(_Record):
     owner: str = ""
 
 
+class Fee(NamedTuple):
+    """A fee of one fill: positive is paid, negative is a rebate."""
+
+    asset: str
+    amount: Decimal
+
+
+class Charged:
+    """The fees of a fill, of which nearly every fill has one: `fee` in `fee_asset`, and `more_fees` besides it."""
+
+    __slots__ = ()
+    fee: Decimal | None
+    fee_asset: str | None
+    more_fees: tuple[Fee, ...]
+
+    @property
+    def fees(self) -> tuple[Fee, ...]:
+        """All stated fees, such as a trading fee and a tax; two of them may be in one asset."""
+        first = () if self.fee is None or self.fee_asset is None else (Fee(self.fee_asset, self.fee),)
+        return (*first, *self.more_fees)
+
+
 @dataclass(frozen=True, slots=True)
-class Fill(_Record):
+class Fill(_Record, Charged):
     """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; both are None if the exchange does not
-    state them.
+    state them (yet). A fill may have `more_fees`, in any assets; `fees` are all of them.
 
     `trade_id` is the exchange's. Two own orders that trade with each other have one fill each under the same trade id:
     (pair, trade_id, exchange_order_id) identifies a fill.
@@ -220,6 +242,7 @@ class Fill(_Record):
     is_maker: bool
     ts_event_ns: int
     ts_recv_ns: int
+    more_fees: tuple[Fee, ...] = ()
 
     @property
     def liquidity(self) -> str:
@@ -388,6 +411,8 @@ def _plain(record: Any) -> dict[str, Any]:
             value = f"{value:f}"
         elif isinstance(value, Enum):
             value = value.value
+        elif one.name == "more_fees":
+            value = [[asset, f"{amount:f}"] for asset, amount in value]
         elif one.name == "fees":
             value = {asset: f"{fee:f}" for asset, fee in value.items()}
         found[one.name] = value
@@ -403,6 +428,8 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
             found[key] = Decimal(value)
         elif key in _ENUMS:
             found[key] = _ENUMS[key](value)
+        elif key == "more_fees":
+            found[key] = tuple(Fee(asset, Decimal(amount)) for asset, amount in value)
         elif key == "fees":
             found[key] = {asset: Decimal(fee) for asset, fee in value.items()}
     return found

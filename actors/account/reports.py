@@ -27,7 +27,7 @@ from ...connectors.reports import (
     StreamReport,
 )
 from ...model.events import Side
-from ...model.order import OrderStatus, OrderType, TimeInForce
+from ...model.order import Fee, OrderStatus, OrderType, TimeInForce
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def _plain_fields(record: Any) -> dict[str, Any]:
             value = [list(pair) for pair in value]
         elif one.name == "unread":
             value = list(value)
+        elif one.name == "more_fees":
+            value = [[asset, f"{amount:f}"] for asset, amount in value]
         found[one.name] = value
     return found
 
@@ -124,6 +126,8 @@ def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
             found[key] = tuple(
                 (_plain_of(key, str, client), _plain_of(key, str, exchange)) for client, exchange in value
             )
+        elif key == "more_fees":
+            found[key] = tuple(Fee(_plain_of(key, str, asset), _number(key, amount)) for asset, amount in value)
         elif key == "unread":
             found[key] = tuple(_plain_of(key, str, asset) for asset in value)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -82,9 +83,7 @@ class Account(TradingSuite):
                         share <= rates.rate * 2,
                         f"fill {fill.trade_id} paid a fee of {share:f}, estimate {rates.rate:f}",
                     )
-            sums: dict[str, Decimal] = {}
-            for fill in await desk.fills(done.client_order_id):
-                sums[fill.fee_asset or ""] = sums.get(fill.fee_asset or "", Decimal(0)) + (fill.fee or 0)
+            sums = _fees(await desk.fills(done.client_order_id))
             expect(done.fees == sums, f"the order's fees are {done.fees}, the sum of its fills' fees is {sums}")
 
     @trading
@@ -109,9 +108,7 @@ class Account(TradingSuite):
 
             await desk.until("the fee of a fill", stated, LOOK_AGAIN_S)
             await _fills_agree(desk, done)
-            sums: dict[str, Decimal] = {}
-            for fill in await desk.fills(name):
-                sums[fill.fee_asset or ""] = sums.get(fill.fee_asset or "", Decimal(0)) + (fill.fee or 0)
+            sums = _fees(await desk.fills(name))
             known = await desk.market.get_order(name)
             expect(known.fees == sums, f"the order's fees are {known.fees}, the sum of its fills' fees is {sums}")
             kinds = [event.type for event in await desk.events(after) if event.client_order_id == name]
@@ -467,6 +464,14 @@ async def _fills_agree(desk: Desk, order: Order) -> None:
         expect(own == reported, f"fill {trade_id} is {own} in the mesh, {reported} at the exchange")
 
 
+def _fees(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    """Return the sums of the fills' fees, by asset."""
+    sums: dict[str, Decimal] = {}
+    for asset, amount in (fee for fill in fills for fee in fill.fees):
+        sums[asset] = sums.get(asset, Decimal(0)) + amount
+    return sums
+
+
 def _fill(fill: Fill | FillReport) -> dict[str, object]:
-    names = ("price", "amount", "quote_amount", "fee", "fee_asset", "is_maker", "side")
+    names = ("price", "amount", "quote_amount", "fees", "is_maker", "side")
     return {name: getattr(fill, name) for name in names}

@@ -12,8 +12,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from ...model.events import Side
-from ...model.order import OrderStatus, OrderType, TimeInForce
+from ...model.order import Fee, OrderStatus, OrderType, TimeInForce
 from ..reading import decimal, flag, milliseconds_text, plain_decimal, rows, text
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..trading import held
@@ -96,7 +98,14 @@ def fill(row: dict[str, Any]) -> FillReport:
         exchange_order_id=_id(row["orderId"]),
         side=SIDE[row["side"]],
         symbol=text(row["symbol"]),
+        more_fees=tuple(Fee(text(one["feeCoin"]), decimal(one["fee"])) for one in _taxes(row)),
     )
+
+
+def _taxes(row: dict[str, Any]) -> list[Any]:
+    """Return the fees besides `execFee`: a list in the topic, and text in REST, whose form the manual does not show."""
+    extra = row.get("extraFees") or []
+    return rows(orjson.loads(extra) if isinstance(extra, str) else extra)
 
 
 def execution(row: dict[str, Any]) -> OrderReport:

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from ...model.order import OrderStatus
+from ...model.order import Fee, OrderStatus
 from ..reading import flag, integer, number, reading, rfc3339, rows, text
 from ..reports import BalanceChange, FillReport, Missed, OrderReport, StreamOpened, StreamReport
 from . import reports
@@ -155,22 +155,22 @@ class PrivateReader:
 
     @staticmethod
     def _fill(row: dict[str, Any], symbol: str, txid: str) -> FillReport:
-        """Read a fill. Fees come in one asset, the quote currency ("currently"); no fees mean a fee of zero."""
-        fees = rows(row["fees"])
-        assets = {text(fee["asset"]) for fee in fees} or {symbol.partition("/")[2]}
-        (asset,) = assets
+        """Read a fill. Its fees are in the quote currency ("currently"); no fees mean a fee of zero."""
+        fees = [Fee(text(fee["asset"]), Decimal(number(fee["qty"]))) for fee in rows(row["fees"])]
+        first, *more = fees or [Fee(symbol.partition("/")[2], Decimal(0))]
         return FillReport(
             trade_id=text(row["exec_id"]),
             price=Decimal(number(row["last_price"])),
             amount=Decimal(number(row["last_qty"])),
             quote_amount=Decimal(number(row["cost"])),
-            fee=sum((Decimal(number(fee["qty"])) for fee in fees), Decimal(0)),
-            fee_asset=asset,
+            fee=first.amount,
+            fee_asset=first.asset,
             is_maker=MAKER[row["liquidity_ind"]],
             ts_event_ns=rfc3339(row["timestamp"]),
             exchange_order_id=txid,
             side=reports.SIDE[row["side"]],
             symbol=symbol,
+            more_fees=tuple(more),
         )
 
     @staticmethod

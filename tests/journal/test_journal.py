@@ -21,7 +21,7 @@ from venuemesh.journal.writes import (
     PutTombstone,
 )
 from venuemesh.model.errors import EventsTrimmed, Fenced, Misconfigured
-from venuemesh.model.order import EventType, OrderStatus, OrderType, Side, TimeInForce
+from venuemesh.model.order import EventType, Fee, OrderStatus, OrderType, Side, TimeInForce
 
 S = OrderStatus
 
@@ -161,6 +161,18 @@ def test_a_missing_fee_is_completed_once(journal, commit):
     commit(put_fill("t1", fee=Decimal(7), fee_asset="USDT"), put_fill("t1", **bare))
     found = {one.trade_id: (one.fee, one.fee_asset, one.amount) for one in journal.fills().rows}
     assert found == {"t1": (Decimal("-0.5"), "BNB", Decimal("0.5")), "t2": (None, None, Decimal("0.5"))}
+
+
+def test_fees_in_several_assets_are_kept(journal, commit):
+    more = (Fee("IDR", Decimal("1.50")), Fee("BNB", Decimal("-0.3")))
+    bare = {"fee": None, "fee_asset": None}
+    commit(put_fill("t1", more_fees=more), put_fill("t2", **bare))
+    commit(put_fill("t1", fee=Decimal(9)), put_fill("t2", more_fees=more))
+    commit(put_event(fill=fill("t1", more_fees=more)))
+    assert [one.more_fees for one in journal.fills().rows] == [more, more]
+    (event,) = journal.events(*ACCOUNT, 0, 1)
+    assert event.fill is not None
+    assert event.fill.fees == (Fee("BTC", Decimal("0.0005")), *more)
 
 
 @pytest.mark.parametrize("zero", ["0", "0.000", "-0.0"])

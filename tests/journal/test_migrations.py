@@ -137,11 +137,11 @@ def test_a_journal_of_the_first_version_keeps_its_content_and_then_takes_a_fill_
             table.drop_constraint("uq_fills", type_="unique")
             table.create_unique_constraint("uq_fills", ["account_id", "pair", "trade_id"])
             table.drop_index("ix_fills_without_fee")
+            table.drop_column("more_fees")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     before = run(journal, _rows)
     run(journal, back, write=True)
-    assert run(journal, _rows) == before
     journal.close()
     journal = Journal.open(url)
     assert run(journal, _rows) == before

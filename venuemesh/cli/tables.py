@@ -293,7 +293,7 @@ def fills_table(fills: Iterable[Fill]) -> Table:
     for name in ("time (UTC)", "order", "trade", "pair", "side", *right, "liquidity"):
         table.add_column(name, justify="right" if name in right else "left")
     for fill in fills:
-        fee = "" if fill.fee is None else f"{plain_number(fill.fee)} {fill.fee_asset}"
+        fee = ", ".join(f"{plain_number(amount)} {asset}" for asset, amount in fill.fees)
         table.add_row(
             time_text(fill.ts_event_ns),
             fill.client_order_id,

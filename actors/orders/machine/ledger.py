@@ -30,6 +30,7 @@ from ....model.order import (
     NEXT,
     ZERO,
     AccountEvent,
+    Charged,
     EventType,
     Fill,
     Order,
@@ -354,7 +355,7 @@ class Ledger:
         own = held.fills[fill.trade_id]
         if not completes(fill, own):
             return
-        held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset)
+        held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset, more_fees=fill.more_fees)
         held.without_fee.discard(fill.trade_id)
         self._effects.write(PutFill(own))
         self.note(held, "FEE", now, fees=_fees_with(held.order, fill))
@@ -431,7 +432,11 @@ def completes(fill: FillReport, own: Fill) -> bool:
     """Return whether a later report states the fee that the first report of the same fill did not."""
     if fill.fee is None or fill.fee_asset is None:
         return False
-    return own.fee is None or (own.fee == ZERO and fill.fee != ZERO)
+    return own.fee is None or (_is_zero(own) and not _is_zero(fill))
+
+
+def _is_zero(fill: Charged) -> bool:
+    return all(fee.amount == ZERO for fee in fill.fees)
 
 
 def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:
@@ -450,12 +455,13 @@ def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:
         is_maker=bool(fill.is_maker),
         ts_event_ns=fill.ts_event_ns,
         ts_recv_ns=now.ns,
+        more_fees=fill.more_fees,
     )
 
 
 def _fees_with(order: Order, fill: FillReport) -> dict[str, Decimal]:
     """Return the fees of an order by asset, together with a fill's; a fee below zero is a rebate."""
     fees = dict(order.fees)
-    if fill.fee is not None and fill.fee_asset is not None:
-        fees[fill.fee_asset] = EXACT.add(fees.get(fill.fee_asset, ZERO), fill.fee)
+    for asset, amount in fill.fees:
+        fees[asset] = EXACT.add(fees.get(asset, ZERO), amount)
     return fees

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -265,9 +266,11 @@ def test_masking_hides_credentials():
 
 
 def test_reports_travel_unchanged():
-    plain = order_plain("a", "1", fills=[fill_plain("t", "1.50")], filled="1.50", list_id=None)
+    taxed = fill_plain("u", "2") | {"more_fees": [["USDT", "-0.3"], ["BTC", "0.1"]]}
+    plain = order_plain("a", "1", fills=[fill_plain("t", "1.50"), taxed], filled="3.50", list_id=None)
     report = from_plain(plain)
     assert isinstance(report, OrderReport)
+    assert report.fills[1].fees == (("BTC", Decimal("0.001")), ("USDT", Decimal("-0.3")), ("BTC", Decimal("0.1")))
     assert from_plain(to_plain(report)) == report
     other = {"type": "balances", "balances": {"BTC": ["1.0", "0"]}, "whole": True, "ts_event_ns": 1, "unread": ["X"]}
     assert to_plain(from_plain(other)) == other

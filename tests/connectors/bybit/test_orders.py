@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -345,6 +346,15 @@ def test_orders_and_fills_come_apart() -> None:
     cancelled_too_late = {"category": "spot", "cancelType": "CancelByUser", "orderStatus": "Filled"}
     (again,) = pushed("order", ORDER | cancelled_too_late | {"rejectReason": "EC_OrigClOrdIDDoesNotExist"})
     assert (again.status, again.code) == (OrderStatus.FILLED, None)
+
+
+@pytest.mark.parametrize("write", [lambda extra: extra, lambda extra: orjson.dumps(extra).decode()])
+def test_a_fill_may_have_taxes_besides_its_fee(write: Callable[[Any], Any]) -> None:
+    """websocket/private/execution.mdx: a list; order/execution.mdx: text."""
+    extra = [{"feeCoin": "USDT", "feeType": "GST", "subFeeType": "IND_GST", "feeRate": "0.0000675", "fee": "0.0064"}]
+    (report,) = pushed("execution", EXECUTION | {"extraFees": write(extra)})
+    (fill,) = report.fills
+    assert fill.fees == (("BTC", D("-0.001")), ("USDT", D("0.0064")))
 
 
 def test_an_unreadable_row_does_not_affect_others() -> None:

@@ -96,6 +96,15 @@ def test_what_came_before_completes_what_comes_later(connection):
     assert ended.reason == "User requested"
 
 
+def test_a_fill_may_have_fees_in_several_assets(connection):
+    connection.says("executions", pending())
+    fees = [{"asset": "USD", "qty": 1.5}, {"asset": "BTC", "qty": 0.001}]
+    (traded,) = connection.says("executions", trade() | {"fees": fees})
+    assert traded.fills[0].fees == (("USD", D("1.5")), ("BTC", D("0.001")))
+    (free,) = connection.says("executions", trade() | {"fees": []})
+    assert free.fills[0].fees == (("USD", D(0)),)
+
+
 def test_an_order_that_this_connection_has_not_heard_of_is_missed_not_guessed(connection):
     (missed,) = connection.says("executions", event("canceled"))
     assert isinstance(missed, Missed)

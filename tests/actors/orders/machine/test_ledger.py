@@ -15,7 +15,7 @@ from venuemesh.actors.orders.machine.ledger import Held, Ledger
 from venuemesh.connectors.reports import FillReport, OrderReport
 from venuemesh.journal.writes import PutEvent, PutFill, PutOrder
 from venuemesh.model.events import Side
-from venuemesh.model.order import NewOrder, OrderStatus, OrderType, Step, TimeInForce, as_order
+from venuemesh.model.order import Fee, NewOrder, OrderStatus, OrderType, Step, TimeInForce, as_order
 
 S = OrderStatus
 D = Decimal
@@ -252,6 +252,19 @@ def test_fees_of_fills_in_several_assets_are_kept_apart() -> None:
     paid, rebate = fill("1", fee=D("0.001"), fee_asset="BTC"), fill("2", fee=D("-0.3"), fee_asset="BNB")
     book.tell(ACK, report(S.PARTIALLY_FILLED, "2", paid, rebate))
     assert book.held.order.fees == {"BTC": D("0.001"), "BNB": D("-0.3")}
+
+
+def test_a_fill_may_have_several_fees_of_either_sign() -> None:
+    book = Book()
+    taxes = (Fee("BTC", D("0.0001")), Fee("BNB", D("-0.3")))
+    book.tell(ACK, report(S.PARTIALLY_FILLED, "1", fill("1", fee=D("0.001"), fee_asset="BTC", more_fees=taxes)))
+    assert book.held.order.fees == {"BTC": D("0.0011"), "BNB": D("-0.3")}
+    assert book.held.fills["1"].fees == (Fee("BTC", D("0.001")), *taxes)
+    bare = fill("2", fee=D(0), fee_asset="BTC")
+    book.tell(report(S.PARTIALLY_FILLED, "2", bare))
+    book.tell(report(S.PARTIALLY_FILLED, "2", replace(bare, more_fees=taxes)))
+    assert book.held.order.fees == {"BTC": D("0.0012"), "BNB": D("-0.6")}
+    assert book.events == ["created", "filled", "filled", "fee"]
 
 
 def test_a_list_id_stays_on_the_order() -> None:
