@@ -20,6 +20,7 @@ from .reading import amount_text, price_text
 from .signing import encoded, with_query
 from .spec import ExchangeSpec
 
+Fixed = Mapping[str, tuple[tuple[str, str], ...]]
 DAY_PRICES = ("bid", "ask", "last", "open", "high", "low")
 
 
@@ -31,7 +32,7 @@ class MarketData:
     """
 
     failures: ClassVar[Failures]
-    fixed: ClassVar[Mapping[str, tuple[tuple[str, str], ...]]] = {}
+    fixed: ClassVar[Fixed] = {}
     book_query: ClassVar[tuple[str, str, int]] = ("symbol", "limit", 100)
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None) -> None:

@@ -329,6 +329,7 @@ class Offer:
     cancel_all: bool = False
     dead_man_s: tuple[int, int] | None = None  # the shortest and longest time that the dead-man switch takes
     stream: bool = True  # False: reports come by polling only
+    token_every_s: float | None = None  # how often the token of an open stream is requested again, which extends it
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
     late_reject: bool = False  # an unacceptable order is acknowledged first, and rejected later

@@ -82,6 +82,7 @@ class Gateway:
         """`manager`: the address that signs reads for this gateway, if the exchange requires rising nonces."""
         self.market, self.codec, self.auth, self.budget = market, codec, auth, budget
         self.validity_ms, self.answer_s, self.calls = validity_ms, answer_s, calls
+        self.token = ""  # of the latest private connection, if the exchange uses tokens
         self._context = context
         self._rest = rest
         self._manager = manager if codec.offer.nonces else None
@@ -133,12 +134,16 @@ class Gateway:
         await self.clock.ready()
         attempted = await self.budget.connection()
         if isinstance(self.codec, UsesTokens):
-            try:
-                token = (await self.read(self.codec.token(), Priority.URGENT)).token
-            except (Rejected, Misconfigured, DataError) as error:
-                raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
-            self.codec.use_token(token or "")
+            self.token = await self.request_token(self.codec)
+            self.codec.use_token(self.token)
         return attempted
+
+    async def request_token(self, codec: UsesTokens) -> str:
+        """Request a token for private connections. Raises as `admit_private`."""
+        try:
+            return (await self.read(codec.token(), Priority.URGENT)).token or ""
+        except (Rejected, Misconfigured, DataError) as error:
+            raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
 
     async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
         lease = await self.budget.acquire(request.cost, Priority.URGENT)

@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...connectors.order_codec import Auth, TradingCodec
+from ...connectors.order_codec import Auth, TradingCodec, UsesTokens
 from ...connectors.reports import Missed, StreamEnded, StreamOpened, StreamSay
 from ...connectors.transport import Feed
 from ...connectors.transport.link import Link
@@ -37,7 +37,7 @@ from ...model.time import SECOND_NS
 from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
-from .gateway import Gateway, open_gateway
+from .gateway import TOKEN_AGAIN_S, Gateway, open_gateway
 from .polling import Deliver, Poller
 from .reports import Marker, Outbox, Report, to_plain
 from .settings import StreamSettings
@@ -224,6 +224,8 @@ class Listener:
         self.up = False
         self._state, self._error = "CONNECTING", ""
         self._closes = 0
+        self._token_ns = 0  # when the stream's token was requested
+        self._extending: asyncio.Task[None] | None = None
         self._unreadable = 0
         self._frames = 0
         self.feed = connect(
@@ -241,7 +243,26 @@ class Listener:
         self.feed.start()
 
     async def stop(self) -> None:
+        if self._extending is not None:
+            self._extending.cancel()
+            await asyncio.gather(self._extending, return_exceptions=True)
         await self.feed.stop()
+
+    async def _extend(self, codec: UsesTokens) -> None:
+        """Request the token of the open stream again, which extends it. Another token: the exchange has ended the
+        stream of the first one."""
+        try:
+            token = await self._gateway.request_token(codec)
+        except MeshError as error:
+            self._error = f"the stream's token was not extended: {error}"
+            self._token_ns += int(TOKEN_AGAIN_S * SECOND_NS) - self._every_ns()  # the next request is due then
+            return
+        self._error = ""
+        if token != self._gateway.token and self.up:
+            self.feed.reconnect("the exchange gave another token")
+
+    def _every_ns(self) -> int:
+        return int((self._gateway.codec.offer.token_every_s or 0.0) * SECOND_NS)
 
     # The connection; called by the feed, on the loop
 
@@ -251,7 +272,8 @@ class Listener:
         self._state = "SUBSCRIBING"
         self._opened += 1
         request_id = f"stream-{self._context.incarnation[0]}-{self._context.incarnation[1]}-{self._opened}"
-        self._asked = {request_id: self._context.monotonic_ns()}
+        self._token_ns = self._context.monotonic_ns()
+        self._asked = {request_id: self._token_ns}
         gateway = self._gateway
         frames = gateway.codec.stream_open(gateway.auth, request_id, gateway.clock.now_ns(), gateway.validity_ms)
         for frame in frames:
@@ -320,12 +342,17 @@ class Listener:
         if self._link is not None and any(now_ns - at_ns >= CONFIRM_S * SECOND_NS for at_ns in self._asked.values()):
             self._asked = {}
             self.feed.reconnect(f"the stream was not confirmed within {CONFIRM_S:g} s")
+        codec, every_ns = self._gateway.codec, self._every_ns()
+        is_due = self.up and every_ns and now_ns - self._token_ns >= every_ns
+        if is_due and isinstance(codec, UsesTokens) and (self._extending is None or self._extending.done()):
+            self._token_ns = now_ns
+            self._extending = asyncio.get_running_loop().create_task(self._extend(codec))
 
     def status(self) -> dict[str, Any]:
         link, now_ns = self._link, self._context.monotonic_ns()
         return {
             "state": self._state,
-            "error": (self._error or self.feed.last_error or None) if self._state != "LIVE" else None,
+            "error": self._error or (self.feed.last_error if self._state != "LIVE" else None) or None,
             "source": "websocket",
             "age_s": None if link is None else (now_ns - link.opened_ns) / SECOND_NS,
             "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,

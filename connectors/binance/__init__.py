@@ -1,4 +1,4 @@
-"""Binance spot and Binance.US: exchanges with the same protocol share the codec, and each has its own spec."""
+"""Binance spot, and Binance.US, a sister exchange with its own spec and some requests of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from .auth import BinanceAuth
 from .market import BinanceCodec
 from .orders import BinanceTrading
 from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT, SPEC
-from .us import US_SPEC
+from .us import US_SPEC, BinanceUsAuth, BinanceUsCodec, BinanceUsTrading
 
 
 @dataclass(frozen=True, slots=True)
-class BinanceMarketData(SpecifiedConnector):
-    """One exchange that sends market data by Binance's protocol."""
+class BinanceConnector(SpecifiedConnector):
+    """An exchange with Binance's protocol; a sister may have codecs and a signer that differ in some requests."""
+
+    market: type[BinanceCodec] = BinanceCodec
+    orders: type[BinanceTrading] = BinanceTrading
+    key: type[BinanceAuth] = BinanceAuth
 
     def codec(
         self,
@@ -29,12 +33,7 @@ class BinanceMarketData(SpecifiedConnector):
         hosts = self.spec.hosts(environment)
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
-        return BinanceCodec(self.spec, rest, ws, depth_speed, snapshot_limit)
-
-
-@dataclass(frozen=True, slots=True)
-class BinanceConnector(BinanceMarketData):
-    """One exchange that also takes orders by Binance's protocol."""
+        return self.market(self.spec, rest, ws, depth_speed, snapshot_limit)
 
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
@@ -46,13 +45,13 @@ class BinanceConnector(BinanceMarketData):
         hosts = self.spec.hosts(environment)
         if hosts is not None:
             rest, ws_api = rest or hosts.rest, ws_api or hosts.ws_api
-        return BinanceTrading(self.spec, rest, ws_api)
+        return self.orders(self.spec, rest, ws_api)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BinanceAuth:
-        """Read a key of the kind "hmac", "rsa" or "ed25519"; `passphrase` opens an encrypted one. Raises
-        Misconfigured."""
-        return BinanceAuth(kind, api_key, secret, **fields)
+        """Read a key of the kind "hmac", "rsa" or "ed25519" (Binance.US: "hmac"); `passphrase` opens an encrypted one.
+        Raises Misconfigured."""
+        return self.key(kind, api_key, secret, **fields)
 
 
 CONNECTOR = BinanceConnector(SPEC)
-BINANCE_US = BinanceMarketData(US_SPEC)
+BINANCE_US = BinanceConnector(US_SPEC, BinanceUsCodec, BinanceUsTrading, BinanceUsAuth)

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import orjson
 
-from ..order_codec import At, Draft, Signed
+from ..order_codec import At, Draft, Kind, Signed
 from ..signing import FORM, SigningKey, encoded, signed_request, whole_window, with_query
 
 MAX_WINDOW_MS = 60_000  # rest-api.md, Timing security
@@ -35,7 +36,7 @@ class BinanceAuth(SigningKey):
 
     __slots__ = ()
     exchange = "binance"
-    kinds = ("hmac", "rsa", "ed25519")
+    kinds: ClassVar[tuple[str, ...]] = ("hmac", "rsa", "ed25519")
 
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign for REST; POST and PUT carry their parameters in the body.
@@ -46,7 +47,7 @@ class BinanceAuth(SigningKey):
         method, path = draft.rest
         params, ends = _timed(draft, now_ns, validity_ms)
         sent = payload = encoded(params)
-        headers = (("X-MBX-APIKEY", self._api_key),) if draft.signed else ()
+        headers = (("X-MBX-APIKEY", self._api_key),) if draft.signed or draft.kind is Kind.TOKEN else ()
         if draft.signed:
             sent = f"{payload}&{encoded([('signature', self.signature(payload))])}"
         text = f"{method} {with_query(path, payload)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -20,7 +20,7 @@ from ...model.time import MILLISECOND_NS
 from .. import market_codec
 from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
 from ..listing import Listing, listing
-from ..market import MarketData, day_ticker, requests, whole_book
+from ..market import Fixed, MarketData, day_ticker, requests, whole_book
 from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, readable, reading, rows, text
 from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
@@ -48,7 +48,7 @@ class BinanceCodec(MarketData):
     """Market data of an exchange with Binance's protocol. Raises Misconfigured: an option has a forbidden value."""
 
     failures = FAILURES
-    fixed = dict.fromkeys(("instruments",), (("showPermissionSets", "false"),))
+    fixed: ClassVar[Fixed] = {"instruments": (("showPermissionSets", "false"),)}
 
     def __init__(
         self,

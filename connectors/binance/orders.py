@@ -90,6 +90,8 @@ class BinanceTrading(Trading):
     def amend(
         self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
     ) -> Draft:
+        if not self.offer.amend:
+            return super().amend(order, instrument, amount, price)
         if amount is None or price is not None:
             raise self._refuse("amending a price")
         params = [*_named(order, instrument), ("newQty", plain(amount))]
@@ -115,20 +117,28 @@ class BinanceTrading(Trading):
         Orders of a pair share a side and an amount: an OCO as the list, a pending OCO as its pending part.
         """
         params = [("symbol", instrument.symbol), ("listClientOrderId", list_id), FULL]
+        if kind not in self.offer.order_lists:
+            raise self._refuse(f"a list {kind!r}")
         try:
             roles = list_roles(kind, orders)
         except ValueError as error:
             raise self._refuse(str(error)) from None
         if len({order.self_trade for order in orders}) > 1:
             raise self._refuse("different self-trade prevention within one list")
+        ids = tuple(order.client_order_id for order in orders)
+        params += [*self._members(roles), *_self_trade(orders[0])]
+        return self._draft(Kind.PLACE_LIST, kind.lower(), params, ids, instrument)
+
+    def _members(self, roles: list[tuple[str, NewOrder]]) -> Params:
+        """Return the parameters of the orders of a list."""
+        params: Params = []
         for role, order in roles:
             amount, part = plain(self._shaped(order)), PARTS.get(role)
             if part is not None:
                 params += [(_name(part, "side"), order.side.name), (_name(part, "quantity"), amount)]
             params += [(f"{role}Type", order.order_type.value), (f"{role}ClientOrderId", order.client_order_id)]
             params += _prices(role, order)
-        ids = tuple(order.client_order_id for order in orders)
-        return self._draft(Kind.PLACE_LIST, kind.lower(), [*params, *_self_trade(orders[0])], ids, instrument)
+        return params
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """Query by the exchange's id where it is known, because the client id may change."""
@@ -218,10 +228,7 @@ class BinanceTrading(Trading):
         facts about orders and balances (externalLockUpdate: locks by another system; the next balances show them)."""
         with reading("a frame of the user stream", frame) as message:
             if "event" in message:
-                kind = message["event"]["e"]
-                if not isinstance(kind, str):
-                    raise TypeError("an event without a type")
-                return (STREAM[kind](message["event"]),) if kind in STREAM else ()
+                return event(message["event"])
             if message["status"] == 200:
                 return (StreamOpened(str(message["id"])),)
             error = message["error"]
@@ -242,6 +249,14 @@ class BinanceTrading(Trading):
         if type(status) is not int or not isinstance(request_id, str):
             return None
         return CallAnswer(request_id, status, orjson.dumps(body), _used(message.get("rateLimits")))
+
+
+def event(message: dict[str, Any]) -> Sequence[StreamReport]:
+    """Read an event of the user stream; none for a kind that the mesh does not use."""
+    kind = message["e"]
+    if not isinstance(kind, str):
+        raise TypeError("an event without a type")
+    return (STREAM[kind](message),) if kind in STREAM else ()
 
 
 def _which(

@@ -14,7 +14,6 @@ from ..engine.accounts import Order
 from ..engine.market import Market
 from ..wire.numbers import text
 from . import errors, order_bodies, payloads
-from .client import NAME
 from .limits import Limits
 from .orders import NO_DISCOUNT, ONE_ORDER, SYMBOL
 from .params import Param, timestamp_ns
@@ -80,7 +79,7 @@ def find(asked: Asked, symbol: str, order_id: int | None, client_id: str | None)
     """
     if order_id is None and client_id is None:
         raise errors.missing_either("origClientOrderId", "orderId")
-    order = asked.floor.find_order(NAME, asked.account, order_id, client_id)
+    order = asked.floor.find_order(asked.protocol, asked.account, order_id, client_id)
     if order is None or order.symbol != symbol:
         raise errors.no_such_order()
     if client_id is not None and order.client_id != client_id:
@@ -152,7 +151,7 @@ def trades(asked: Asked) -> Any:
     rows = [fill for fill in asked.account.fills if fill.symbol == symbol and of in (None, fill.order_id)]
     first = None if since is None else lambda fill: fill.trade_id >= since
     shown, page = asked.floor.late_fees.shown, _page(rows, values, lambda f: f.time_ns, first)
-    return [order_bodies.trade(shown(NAME, fill), asked.unit) for fill in page]
+    return [order_bodies.trade(shown(asked.protocol, fill), asked.unit) for fill in page]
 
 
 def order_counts(limits: Limits, counts: tuple[int, int]) -> list[dict[str, Any]]:

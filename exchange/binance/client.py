@@ -10,8 +10,6 @@ from ..engine.keys import ApiKey
 from ..wire.connection import Connection
 from .limits import Limits
 
-NAME = "binance"
-
 
 @dataclass(frozen=True, slots=True)
 class Logon:
@@ -35,6 +33,7 @@ class Client(Connection):
 
     def __init__(
         self,
+        protocol: str,
         number: int,
         ip: str,
         transport: asyncio.Transport,
@@ -46,7 +45,7 @@ class Client(Connection):
         show_rate_limits: bool,
     ) -> None:
         """`now_ns` is of the monotonic clock, `connected_ns` of the exchange's."""
-        super().__init__(number, NAME, ip, transport, limits, now_ns)
+        super().__init__(number, protocol, ip, transport, limits, now_ns)
         self.form = form
         self.is_api = is_api
         self.connected_ns = connected_ns

@@ -1,4 +1,4 @@
-"""The shared state of the handlers of Binance's protocol."""
+"""The shared state of the handlers of Binance's protocol, and of a protocol that differs in some parts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from .user_data import UserData
 class Desk:
     """The floor, and the protocol's own limits, streams, user data and order counts."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(
+        self, floor: Floor, protocol: str, limits: Limits | None = None, user_data: UserData | None = None
+    ) -> None:
         self.floor = floor
-        self.limits = Limits()
+        self.protocol = protocol
+        self.limits = limits or Limits()
         self.meter = Meter(self.limits)
-        self.streams = Streams(floor)
-        self.user_data = UserData(floor)
+        self.streams = Streams(floor, protocol)
+        self.user_data = user_data or UserData(floor, protocol)
         self.order_counts = OrderCounts()
 
     def now_ns(self) -> int:

@@ -13,7 +13,7 @@ from ..floor import Floor
 from ..public_face import PublicFace
 from ..wire.connection import Connection
 from ..wire.frames import text_frame
-from .client import NAME, Client
+from .client import Client
 from .desk import Desk
 from .errors import UNKNOWN
 from .rest import Rest
@@ -24,11 +24,11 @@ from .streams import shutdown_event
 class Binance(PublicFace[Desk]):
     """Binance's `Face`."""
 
-    name = NAME
+    name = "binance"
     unknown_outcomes = tuple(UNKNOWN)
 
     def __init__(self, floor: Floor) -> None:
-        super().__init__(Desk(floor))
+        super().__init__(Desk(floor, self.name))
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         rest, sockets = Rest(self.desk), Sockets(self.desk)

@@ -17,7 +17,6 @@ from ..engine.rules import SCALE
 from ..faults import Fault
 from ..wire.numbers import text
 from ..wire.receipts import Receipt
-from .client import NAME
 from .desk import Desk
 from .errors import STATUS_BODIES, UNKNOWN, ApiError
 from .placements import client_ids
@@ -41,11 +40,11 @@ class Outcome:
 class FrontEnvelope(ABC):
     """One request. Fault rules may use any of its `names`; placements are counted by the last one."""
 
-    protocol = NAME
     slow_executes_first = False
 
     def __init__(self, desk: Desk, names: tuple[str, ...], account: Account | None, sent: Mapping[str, Any]) -> None:
         self.desk = desk
+        self.protocol = desk.protocol
         self.names = names
         self.account = account
         symbol = sent.get("symbol")

@@ -117,4 +117,3 @@ METHODS: tuple[Method, ...] = (
 )
 BY_ROUTE = {(method.verb, method.path): method for method in METHODS}
 BY_NAME = {method.name: method for method in METHODS}
-SIGNED_PATHS = {method.path for method in METHODS}

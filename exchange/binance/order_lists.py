@@ -13,7 +13,6 @@ from ...model.events import Side
 from ..engine.accounts import Account, OrderList, Ticket
 from ..engine.market import Market
 from . import errors, order_bodies
-from .client import NAME
 from .errors import ApiError
 from .orders import SYMBOL, no_extras, response_type, self_trade
 from .params import Param
@@ -149,14 +148,14 @@ def _working(asked: Asked, market: Market) -> Ticket:
 def oco(asked: Asked) -> Any:
     market, values = asked.market(), asked.values
     side = Side[values["side"]]
-    return _place(asked, "OCO", _pair(asked, market, ("above", "below"), side, values["quantity"]))
+    return submit(asked, "OCO", _pair(asked, market, ("above", "below"), side, values["quantity"]))
 
 
 def oto(asked: Asked) -> Any:
     market, values = asked.market(), asked.values
     working = _working(asked, market)
     pending = _ticket(asked, market, "pending", Side[values["pendingSide"]], values["pendingQuantity"])
-    return _place(asked, "OTO", (working, pending))
+    return submit(asked, "OTO", (working, pending))
 
 
 def otoco(asked: Asked) -> Any:
@@ -164,10 +163,11 @@ def otoco(asked: Asked) -> Any:
     working = _working(asked, market)
     side = Side[values["pendingSide"]]
     pair = _pair(asked, market, ("pendingAbove", "pendingBelow"), side, values["pendingQuantity"])
-    return _place(asked, "OTO", (working, *pair))
+    return submit(asked, "OTO", (working, *pair))
 
 
-def _place(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
+def submit(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
+    """Place the orders of a list; the answer reports each."""
     account, values, now = asked.account, asked.values, asked.now_ns
     asked.order_count.add(len(tickets), now)
     before = account.fill_count
@@ -180,7 +180,7 @@ def _place(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
         raise
     made = account.fill_count - before
     shown = asked.floor.late_fees.shown
-    fills = [shown(NAME, account.fills[n]) for n in range(-min(made, len(account.fills)), 0)]
+    fills = [shown(asked.protocol, account.fills[n]) for n in range(-min(made, len(account.fills)), 0)]
     reports = [
         order_bodies.placed(
             order,

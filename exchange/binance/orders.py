@@ -13,7 +13,6 @@ from ..engine.accounts import Account, Order, Ticket
 from ..engine.market import Market
 from ..wire.numbers import text
 from . import errors, order_bodies
-from .client import NAME
 from .errors import ApiError
 from .params import Param
 from .signed import Asked, Values, refused
@@ -144,13 +143,13 @@ def _place(asked: Asked, wanted: Ticket) -> Any:
     before = account.fill_count
     asked.order_count.add(1, now)
     try:
-        order = asked.floor.submit(NAME, account, asked.values["symbol"], wanted, now)
+        order = asked.floor.submit(asked.protocol, account, asked.values["symbol"], wanted, now)
     except Rejected:
         asked.order_count.add(-1, now)
         raise
     made = account.fill_count - before
     fills = [account.fills[n] for n in range(-min(made, len(account.fills)), 0)]
-    own = [asked.floor.late_fees.shown(NAME, fill) for fill in fills if fill.order_id == order.id]
+    own = [asked.floor.late_fees.shown(asked.protocol, fill) for fill in fills if fill.order_id == order.id]
     return order_bodies.placed(order, response_type(asked.values, order.kind), own, now, asked.unit)
 
 

@@ -39,6 +39,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "time_in_force": ("GTC", "IOC", "FOK"),
     "response": ("ACK", "RESULT", "FULL"),
     "self_trade": ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"),
+    "us_self_trade": ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"),
     "restrictions": ("ONLY_NEW", "ONLY_PARTIALLY_FILLED"),
     "replace_mode": ("STOP_ON_FAILURE", "ALLOW_FAILURE"),
     "exceeded_mode": ("DO_NOTHING", "CANCEL_ONLY"),

@@ -23,7 +23,7 @@ from .auth import Signed, without_signature
 from .desk import Desk
 from .errors import ApiError
 from .front import FrontEnvelope, Outcome, refused_by
-from .methods import BY_ROUTE, SIGNED_PATHS
+from .methods import BY_ROUTE
 from .queries import BY_PATH, Asked, Query
 from .signed import Method, perform
 
@@ -69,15 +69,23 @@ class Envelope(FrontEnvelope):
 class Rest:
     """Answers every HTTP request."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        methods: Mapping[tuple[str, str], Method] = BY_ROUTE,
+        queries: Mapping[str, Query] = BY_PATH,
+    ) -> None:
+        """`methods` by verb and path, `queries` by path."""
         self.desk = desk
+        self._methods, self._queries = methods, queries
+        self._signed_paths = {path for _, path in methods}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or apply a fault to it."""
         desk = self.desk
-        method = BY_ROUTE.get((request.method, request.path))
+        method = self._methods.get((request.method, request.path))
         if method is None:
-            envelope = Envelope(desk, request, None, request.query, lambda: self._unsigned(request))
+            envelope = Envelope(desk, request, None, request.query, lambda: self.unsigned(request))
         else:
             signed, twice = await _read(request)
             owner = desk.floor.owner(signed.key)
@@ -88,16 +96,16 @@ class Rest:
         execute(desk.floor.faults, envelope)
         return await envelope.channel.response()
 
-    def _unsigned(self, request: web.Request) -> Outcome:
+    def unsigned(self, request: web.Request) -> Outcome:
         """Answer a request without a signature."""
-        query = BY_PATH.get(request.path)
+        query = self._queries.get(request.path)
         if query is not None and request.method in ("GET", "HEAD"):
             return self._public(request, query)
-        known = query is not None or request.path in SIGNED_PATHS
+        known = query is not None or request.path in self._signed_paths
         try:
             self.desk.meter.check_ban(request.remote or "", self.desk.now_ns())
         except ApiError as error:
-            return self._failed(request, error, {})
+            return self.failed(request, error, {})
         title = "405 Method Not Allowed" if known else "404 Not Found"
         return Outcome(405 if known else 404, page=f"<html><body>{title}</body></html>")
 
@@ -116,14 +124,14 @@ class Rest:
                 values = params.read(request.query, query.params, rest=True)
             except ApiError as error:
                 failed = error
-            self._spend(request, query.weight(values), now, headers)
+            self.spend(request, query.weight(values), now, headers)
             if failed is not None:
                 raise failed
             return Outcome(
                 200, query.answer(Asked(desk.floor.engine, desk.limits, values, now, unit, rest=True)), headers
             )
         except ApiError as error:
-            return self._failed(request, error, headers)
+            return self.failed(request, error, headers)
 
     def _signed(self, request: web.Request, method: Method, signed: Signed, twice: bool) -> Outcome:
         """Answer a signed request; `twice`: a parameter occurs twice in one place."""
@@ -131,7 +139,7 @@ class Rest:
         headers: dict[str, str] = {}
         try:
             self.desk.meter.check_ban(request.remote or "", now)
-            self._spend(request, method.weight(signed.sent), now, headers)
+            self.spend(request, method.weight(signed.sent), now, headers)
             unit = time_unit(request.headers.get("X-MBX-TIME-UNIT"))
             if twice:
                 raise errors.duplicate()
@@ -141,13 +149,13 @@ class Rest:
                     headers[f"X-MBX-ORDER-COUNT-{interval}"] = str(count)
             return Outcome(200, reply.body, headers, reply.counts)
         except ApiError as error:
-            return self._failed(request, error, headers)
+            return self.failed(request, error, headers)
 
-    def _spend(self, request: web.Request, weight: int, now_ns: int, headers: dict[str, str]) -> None:
+    def spend(self, request: web.Request, weight: int, now_ns: int, headers: dict[str, str]) -> None:
         used = self.desk.meter.spend(request.remote or "", weight, now_ns)
         headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
 
-    def _failed(self, request: web.Request, error: ApiError, headers: dict[str, str]) -> Outcome:
+    def failed(self, request: web.Request, error: ApiError, headers: dict[str, str]) -> Outcome:
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(error.retry_after_s)
             used = self.desk.meter.used(request.remote or "", self.desk.now_ns())

@@ -32,6 +32,7 @@ Values = dict[str, Any]
 class Asked:
     """One authenticated request: its account, its values, and the state that its answer needs."""
 
+    protocol: str
     floor: Floor
     limits: Limits
     account: Account
@@ -96,7 +97,7 @@ def perform(desk: Desk, method: Method, signed: Signed, now_ns: int, unit: int) 
     if read < len(signed.sent):
         raise errors.unread(read, len(signed.sent))
     values = convert(signed.sent, method.params, signed.rest)
-    asked = Asked(desk.floor, desk.limits, account, count, values, now_ns, unit)
+    asked = Asked(desk.protocol, desk.floor, desk.limits, account, count, values, now_ns, unit)
     try:
         if method.orders and method.checks_orders:
             count.check(desk.limits, method.orders, now_ns)

@@ -16,7 +16,7 @@ from aiohttp import web
 from ..faults import Fault
 from ..wire.sockets import converse, handshake_fault, is_handshake
 from . import commands, ws_api
-from .client import NAME, Client, Form
+from .client import Client, Form
 from .desk import Desk
 from .errors import ApiError
 from .rest import refusal, response, time_unit
@@ -52,7 +52,9 @@ class Sockets:
             floor.count(endpoint, fault.status)
             return response(refusal(fault))
 
-        refused = await handshake_fault(floor.faults, NAME, endpoint, refuse) or self._refuse(request, endpoint, ip)
+        refused = await handshake_fault(floor.faults, desk.protocol, endpoint, refuse) or self._refuse(
+            request, endpoint, ip
+        )
         if refused is not None:
             return refused
         is_api = hear is ws_api.hear
@@ -67,13 +69,13 @@ class Sockets:
             now = floor.clock.monotonic_ns()
             shows = request.query.get("returnRateLimits") != "false"
             form = Form(combined, unit)
-            return Client(number, ip, transport, form, desk.limits, now, is_api, desk.now_ns(), shows)
+            return Client(desk.protocol, number, ip, transport, form, desk.limits, now, is_api, desk.now_ns(), shows)
 
         def opened(client: Client) -> None:
             if len(names) > desk.limits.streams:
                 client.close(1008, "Too many streams", "streams")
             for name in dict.fromkeys(names):
-                desk.streams.subscribe(client, name)
+                self.subscribe(client, name)
 
         def closed(client: Client) -> None:
             desk.streams.topics.drop(client)
@@ -83,6 +85,10 @@ class Sockets:
         return await converse(
             floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, not is_api
         )
+
+    def subscribe(self, client: Client, name: str) -> None:
+        """Subscribe a connection to a stream that its address names."""
+        self.desk.streams.subscribe(client, name)
 
     def _refuse(self, request: web.Request, endpoint: str, ip: str) -> web.Response | None:
         if not is_handshake(request):

@@ -21,7 +21,7 @@ from ..floor import Floor
 from ..wire.candles import CandleFeed
 from ..wire.topics import Topic, Topics
 from . import payloads
-from .client import NAME, Client, Form
+from .client import Client, Form
 
 SLOTS = 10
 EAST_8 = 8 * 60 * MINUTE_NS
@@ -88,9 +88,10 @@ class _Slow:
 class Streams:
     """All market streams of the protocol."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, protocol: str) -> None:
         self.topics: Topics[Client, Stream, Form] = Topics(floor.faults, lambda client: client.form, self._watch)
         self._floor = floor
+        self._protocol = protocol
         self._changes: dict[str, LevelChanges] = {}
         self._slow: dict[str, _Slow] = {}
 
@@ -110,9 +111,9 @@ class Streams:
         if market is None:
             return
         if any(stream.kind == "bookTicker" for stream in self.topics.of(symbol)):
-            market.top_watchers.add(NAME)
+            market.top_watchers.add(self._protocol)
         else:
-            market.top_watchers.discard(NAME)
+            market.top_watchers.discard(self._protocol)
 
     # ------------------------------------------------------------------------------------------------ engine
 
@@ -160,7 +161,7 @@ class Streams:
     def _flush_fast(self, market: Market) -> None:
         streams = self.topics.of(market.symbol)
         taken = self._changes[market.symbol].take()
-        skipped = self._floor.faults.skip(NAME, market.symbol) if taken is not None else 0
+        skipped = self._floor.faults.skip(self._protocol, market.symbol) if taken is not None else 0
         market.update_id += skipped
         if not streams:
             self._slow.pop(market.symbol, None)

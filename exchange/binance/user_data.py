@@ -20,7 +20,7 @@ from ..floor import Floor
 from ..wire import user_data as wire
 from ..wire.frames import text_frame
 from . import user_events
-from .client import NAME, Client
+from .client import Client
 from .errors import ApiError
 
 ACTIVE = 1_000  # subscriptions of one connection at a time
@@ -38,9 +38,10 @@ class Subscription(wire.Subscription):
 class UserData:
     """All subscriptions to user data."""
 
-    def __init__(self, floor: Floor) -> None:
+    def __init__(self, floor: Floor, protocol: str) -> None:
         self.streams: wire.UserData[Subscription] = wire.UserData(floor.faults, floor.later)
         self._floor = floor
+        self._protocol = protocol
         self._ever: dict[int, int] = {}
 
     # ------------------------------------------------------------------------------------------- subscriptions
@@ -120,7 +121,7 @@ class UserData:
         """Send balances, with the amounts that faults add."""
         listeners = self.streams.to(account)
         if listeners:
-            wrong = self._floor.faults.misstated(NAME, account.name, (USER,))
+            wrong = self._floor.faults.misstated(self._protocol, account.name, (USER,))
             self._send(listeners, user_events.position(account, assets, wrong, time_ns, self._now()))
 
     def balance(self, account: Account, asset: str, delta: int, time_ns: int) -> None:
@@ -144,8 +145,11 @@ class UserData:
             body = bodies.get(unit)
             if body is None:
                 body = bodies[unit] = orjson.dumps(user_events.in_unit(event, unit))
-            frame = text_frame(b'{"subscriptionId":%d,"event":%b}' % (subscription.number, body))
-            self.streams.send(subscription, event["e"], frame, symbol)
+            self.streams.send(subscription, event["e"], text_frame(self.framed(subscription, body)), symbol)
+
+    def framed(self, subscription: Subscription, body: bytes) -> bytes:
+        """Return the text of an event on one connection."""
+        return b'{"subscriptionId":%d,"event":%b}' % (subscription.number, body)
 
     def _now(self) -> int:
         return self._floor.clock.now_ns()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.counters import Counters
 from venuemesh.connectors import registry
 from venuemesh.connectors.kraken import CONNECTOR as KRAKEN
+from venuemesh.connectors.order_codec import Draft, Kind, Reply, Signed
 from venuemesh.connectors.reports import OrderReport
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
@@ -355,3 +357,62 @@ def test_fast_rounds_leave_three_quarters_of_a_counter_that_falls(granted: dict[
     counters.granted(granted)
     gateway = SimpleNamespace(spec=KRAKEN.spec, codec=KRAKEN.trading(), counters=counters)
     assert _affordable_s(gateway) == interval_s  # type: ignore[arg-type]
+
+
+class TokenCodec(PlainCodec):
+    """Its stream needs a token, which a request every half hour extends."""
+
+    def __init__(self, stream: bool = True) -> None:
+        super().__init__(stream)
+        self.offer = replace(self.offer, token_every_s=1800.0)
+        self.used: list[str] = []
+
+    def token(self) -> Draft:
+        return self._draft(Kind.TOKEN, "/token")
+
+    def use_token(self, token: str) -> None:
+        self.used.append(token)
+
+    def stream_open(self, auth: Any, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
+        return []
+
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
+        if signed.draft.kind is not Kind.TOKEN:
+            return super().reply(signed, response)
+        return Reply(token=json.loads(response.body))
+
+
+async def test_the_token_of_an_open_stream_is_extended_and_another_token_opens_another_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = Rig()
+    one.codec = codec = TokenCodec()
+    monkeypatch.setattr(registry, "connector", lambda name: Acme(one.codec))
+    one.exchange["/token"] = "first"
+    await one.start()
+
+    async def beats(seconds: float, requests: int) -> None:
+        one.clock.advance(seconds)
+        one.role.beat()
+        await until(lambda: len([url for url in one.asked if url.startswith("/token")]) == requests)
+
+    try:
+        await one.feed.options["admit"]()
+        one.feed.open(one.clock.monotonic_ns())
+        await beats(1799.0, 1)
+        await beats(2.0, 2)
+        await beats(1799.0, 2)
+        one.down = OutcomeUnknown("POST /token", "no answer")
+        await beats(2.0, 3)
+        await until(lambda: "was not extended" in (one.role.status()["error"] or ""))
+        assert one.role.status()["state"] == "LIVE"
+        await beats(1.0, 3)  # not at once again
+        one.down, one.exchange["/token"] = None, "second"
+        await beats(5.0, 4)
+        await until(lambda: bool(one.feed.reconnects))
+        assert "another token" in one.feed.reconnects[0]
+        assert codec.used == ["first"]
+        await one.feed.options["admit"]()
+        assert codec.used == ["first", "second"]
+    finally:
+        await one.role.stop()
