@@ -1,40 +1,35 @@
-"""OKX spot. Another exchange with the same protocol is another `OkxConnector` with its own spec."""
+"""OKX spot, and its companies of other regions: the same connector with other hosts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ..connector import SpecifiedConnector
+from ..connector import SpecifiedConnector, sister
+from ..spec import Hosts
 from .auth import OkxAuth
 from .market import OkxCodec
 from .orders import OkxTrading
-from .spec import IS_DEMO, REGION, SPEC
+from .spec import DEMO_NAME, IS_DEMO, REGIONS, SPEC
 
 
 @dataclass(frozen=True, slots=True)
 class OkxConnector(SpecifiedConnector):
     """An exchange with OKX's protocol."""
 
-    def codec(
-        self,
-        rest: str | None = None,
-        ws: str | None = None,
-        region: str = REGION.default,
-        demo: bool = IS_DEMO.default,
-    ) -> OkxCodec:
+    def codec(self, rest: str | None = None, ws: str | None = None, demo: bool = IS_DEMO.default) -> OkxCodec:
         """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
-        return OkxCodec(self.spec, rest, ws, region, demo)
+        chosen = self._hosts(demo)
+        return OkxCodec(self.spec, rest or chosen.rest, ws or chosen.ws, demo)
 
-    def trading(
-        self,
-        rest: str | None = None,
-        ws_api: str | None = None,
-        region: str = REGION.default,
-        demo: bool = IS_DEMO.default,
-    ) -> OkxTrading:
-        """Make a trading codec; demo trading has separate keys. Raises Misconfigured as `codec`."""
-        return OkxTrading(self.spec, rest, ws_api, region, demo)
+    def trading(self, rest: str | None = None, ws_api: str | None = None, demo: bool = IS_DEMO.default) -> OkxTrading:
+        """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
+        chosen = self._hosts(demo)
+        return OkxTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws, demo)
+
+    def _hosts(self, demo: bool) -> Hosts:
+        """Return the base URLs; demo trading has separate ones."""
+        return self.spec.hosts(DEMO_NAME if IS_DEMO.checked(demo) else None) or Hosts(self.spec.rest, self.spec.ws)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:
         """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""
@@ -42,3 +37,6 @@ class OkxConnector(SpecifiedConnector):
 
 
 CONNECTOR = OkxConnector(SPEC)
+OKX_EEA, OKX_US = (
+    sister(CONNECTOR, name, real, environments={DEMO_NAME: demo}) for name, (real, demo) in REGIONS.items()
+)

@@ -53,7 +53,7 @@ from ..spec import ExchangeSpec
 from ..trade_ids import trade_id
 from .refusals import FAILURES
 from .scanner import BookScanner
-from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, REGION, REGIONS
+from .spec import CANDLES, DEMO_HEADER, DEPTH, NEW_CANDLES, ONLY_OLD
 
 CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
 CANDLE = "candle"  # before the interval in the name of a channel
@@ -71,22 +71,14 @@ Reader = Callable[[Instrument, dict[str, Any], dict[str, Any], int], MarketEvent
 
 
 class OkxCodec(MarketData):
-    """Market data of an exchange with OKX's protocol. Raises Misconfigured: an option does not allow its value."""
+    """Market data of an exchange with OKX's protocol."""
 
     failures = FAILURES
     fixed = dict.fromkeys(("instruments", "tickers"), (("instType", "SPOT"),))
     book_query = ("instId", "sz", 1)  # trading-market-data-get-order-book.md
 
-    def __init__(
-        self,
-        spec: ExchangeSpec,
-        rest: str | None = None,
-        ws: str | None = None,
-        region: str = REGION.default,
-        demo: bool = IS_DEMO.default,
-    ) -> None:
-        hosts = REGIONS[REGION.checked(region)][IS_DEMO.checked(demo)]
-        super().__init__(spec, rest or hosts.rest, ws or hosts.ws)
+    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, demo: bool = False) -> None:
+        super().__init__(spec, rest, ws)
         self._headers = (DEMO_HEADER,) if demo else ()
         self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade, "tickers": self._ticker}
 

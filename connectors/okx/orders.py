@@ -25,7 +25,6 @@ from typing import Any
 
 import orjson
 
-from ...model.errors import Misconfigured
 from ...model.events import Side
 from ...model.http import HttpResponse
 from ...model.instrument import Instrument
@@ -39,7 +38,7 @@ from ..trading import Params, Trading, accepted, asked_for, changed, listed_fill
 from . import reports
 from .auth import OkxAuth, json_of
 from .refusals import FAILURES, SOME_FAILED
-from .spec import DEMO_HEADER, IS_DEMO, OFFER, OTHER, PAGE, REGION, REGIONS, SLIPPAGE, TRADING
+from .spec import DEMO_HEADER, OFFER, OTHER, PAGE, SLIPPAGE, TRADING
 
 CHANNELS = ("orders", "account")
 GOING_AWAY = "64008"  # overview/websocket/notification.md
@@ -50,17 +49,14 @@ HISTORY = TRADING["history"].path
 
 
 class OkxTrading(Trading):
-    """The trading side of an exchange with OKX's protocol. Raises Misconfigured: an option does not allow its value."""
+    """The trading side of an exchange with OKX's protocol."""
 
     failures = FAILURES
     raw_paths, raw_cost = ("/api/v5/",), ((OTHER, 1),)
 
-    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, region: str, demo: bool) -> None:
-        for option, value in ((REGION, region), (IS_DEMO, demo)):
-            if (problem := option.problem(value)) is not None:
-                raise Misconfigured(option.name, problem)
-        super().__init__(spec, rest or REGIONS[region][demo].rest, OFFER)
-        self._ws = (ws or REGIONS[region][demo].ws).rstrip("/")
+    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, demo: bool = False) -> None:
+        super().__init__(spec, rest, OFFER)
+        self._ws = ws.rstrip("/")
         self._opening = ""
         self._awaited: set[str] = set()  # channels of the stream that are not confirmed yet
         self._demo = [DEMO_HEADER] if demo else []

@@ -32,31 +32,25 @@ CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
 DEPTH = 400  # levels a side of the channel `books`, and the largest number over REST
 
 # overview/production/trading-services.md and overview/demo/trading-services.md; demo trading has the same REST host and
-# the header below. The regional hosts are those of my.okx.com/docs-v5 and app.okx.com/docs-v5, taken from ccxt 4.5.90,
-# not from those pages.
+# the header below.
 REAL = Hosts(rest="https://openapi.okx.com", ws="wss://ws.okx.com:8443")
 DEMO = Hosts(rest="https://openapi.okx.com", ws="wss://wspap.okx.com:8443")
+# Companies of other regions, each for the accounts that were registered there, with the hosts of demo trading.
+# overview.md: hosts of REST. The hosts of the websockets are taken from ccxt 4.5.90: the regions' manuals were not read
 REGIONS = {
-    "global": (REAL, DEMO),
-    "eea": (
+    "okxeea": (
         Hosts(rest="https://eea.okx.com", ws="wss://wseea.okx.com:8443"),
         Hosts(rest="https://eea.okx.com", ws="wss://wseeapap.okx.com:8443"),
     ),
-    "us": (
+    "okxus": (
         Hosts(rest="https://us.okx.com", ws="wss://wsus.okx.com:8443"),
         Hosts(rest="https://us.okx.com", ws="wss://wsuspap.okx.com:8443"),
     ),
 }
 DEMO_HEADER = ("x-simulated-trading", "1")
 
-REGION = Option(
-    "region",
-    "global",
-    "Company of the exchange at which the account is registered; each has separate hosts.",
-    choices=tuple(REGIONS),
-    orders=True,
-)
-IS_DEMO = Option("demo", False, "Whether to use demo trading, which has separate keys and markets.", orders=True)
+DEMO_NAME = "demo"
+IS_DEMO = Option(DEMO_NAME, False, "Whether to use demo trading, which has separate keys and markets.", orders=True)
 
 
 # market data, Candlesticks: the number of candles of an interval at that endpoint; the history has all candles
@@ -188,10 +182,10 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
     max_snapshot=DEPTH,  # market data, Order book: sz
     unknown_symbol=frozenset({"51001"}),  # error/code.md, Trade Class
-    environments={"demo": DEMO},
+    environments={DEMO_NAME: DEMO},
     # overview/rest/authentication-generating-an-api-key.md
     key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
-    options=(REGION, IS_DEMO),
+    options=(IS_DEMO,),
     # By user, and the first limits by user and instrument; each on the page of its endpoint
     key_limits={
         PLACE: Limit(60, per_s=2.0, scope="account", by_pair=True),

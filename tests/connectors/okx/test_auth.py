@@ -12,7 +12,7 @@ from hmac import digest
 import pytest
 
 from tests.fakes.captures import captures
-from venuemesh.connectors.okx import CONNECTOR
+from venuemesh.connectors.okx import CONNECTOR, OKX_EEA
 from venuemesh.connectors.order_codec import Draft, Kind
 from venuemesh.model.errors import Misconfigured, NotOffered
 
@@ -82,9 +82,9 @@ def test_demo_trading_is_a_header() -> None:
     assert "simulated" not in auth().sign(demo, "r", NOW_NS, 5_000).request.url
     real = CONNECTOR.trading().account()
     assert "x-simulated-trading" not in dict(auth().sign(real, "r", NOW_NS, 5_000).request.headers)
-    assert CONNECTOR.trading(region="eea").account().host == "https://eea.okx.com"
-    with pytest.raises(Misconfigured, match="region"):
-        CONNECTOR.trading(region="moon")
+    assert OKX_EEA.trading(demo=True).account().host == "https://eea.okx.com"
+    with pytest.raises(Misconfigured, match="demo"):
+        CONNECTOR.trading(demo=1)
 
 
 @pytest.mark.parametrize(

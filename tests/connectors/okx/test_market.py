@@ -13,7 +13,7 @@ from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import Record, read
 from venuemesh.actors.recording.replay import Replay
 from venuemesh.connectors.market_codec import Expected
-from venuemesh.connectors.okx import CONNECTOR
+from venuemesh.connectors.okx import CONNECTOR, OKX_EEA, OKX_US
 from venuemesh.connectors.okx.refusals import CODES, FAILURES, error_body
 from venuemesh.connectors.okx.samples import SAMPLES
 from venuemesh.connectors.order_codec import Refusal
@@ -151,15 +151,15 @@ def test_regions_and_demo_trading_have_hosts_of_their_own() -> None:
     assert codec().instruments_request().url == "https://openapi.okx.com/api/v5/public/instruments?instType=SPOT"
     assert codec().ws_url() == "wss://ws.okx.com:8443/ws/v5/public"
     assert codec().instruments_request().headers == ()
-    demo = codec(region="eea", demo=True)
+    demo = OKX_EEA.codec(demo=True)
     assert demo.ws_url() == "wss://wseeapap.okx.com:8443/ws/v5/public"
+    assert OKX_US.codec().ws_url() == "wss://wsus.okx.com:8443/ws/v5/public"
     assert demo.time_request().url == "https://eea.okx.com/api/v5/public/time"
     assert demo.time_request().headers == (("x-simulated-trading", "1"),)
     hosts = CONNECTOR.spec.environments["demo"]
     assert codec(demo=True).ws_url().startswith(hosts.ws)
-    for wrong in ({"region": "moon"}, {"demo": 1}):
-        with pytest.raises(Misconfigured):
-            codec(**wrong)
+    with pytest.raises(Misconfigured):
+        codec(demo=1)
 
 
 def test_a_subscription_is_confirmed_by_channel_and_refused_by_id() -> None:
