@@ -164,7 +164,9 @@ def _events(events: Sequence[AccountEvent], ours: Mapping[str, Order], fills: It
             shown = [status.value for status in statuses]
             yield f"{client_order_id}: {order.status.value}, but its events end with {shown}"
     in_events = Counter(
-        (event.fill.pair, event.fill.trade_id, event.fill.client_order_id) for event in events if event.fill is not None
+        (event.fill.pair, event.fill.trade_id, event.fill.client_order_id)
+        for event in events
+        if event.fill is not None and event.type is not EventType.FEE  # which completes a fill reported before
     )
     journaled = Counter((fill.pair, fill.trade_id, fill.client_order_id) for fill in fills)
     yield from (f"fill {fill[1]} of {fill[2]}: no event reports it" for fill in journaled - in_events)

@@ -88,6 +88,12 @@ def test_what_agrees_is_counted():
     assert (found.orders, found.fills, found.events) == ({"FILLED": 1, "FAILED": 1}, 1, 4)
 
 
+def test_a_fee_that_is_stated_later_reports_no_other_fill():
+    bare = replace(EVENTS[2], fill=replace(FILL, fee=None, fee_asset=None))
+    stated = AccountEvent(5, EventType.FEE, "binance", "main", 5, order=FILLED, fill=FILL)
+    assert compare(**(AGREED | {"events": [*EVENTS[:2], bare, EVENTS[3], stated]})).problems == []
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
