@@ -23,6 +23,7 @@ from .effects import Ask, AskSnapshot, AwaitBook, Resubscribe
 from .events import Closed, Confirmed, Opened, Quiet, Refused, Shallow, SnapshotFailed, Suspect
 from .ingest import Ingest, Pair
 from .send_queue import SendQueue
+from .snapshot_size import SnapshotSize
 from .surroundings import Surroundings
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is sent again
@@ -68,8 +69,7 @@ class BookSession:
         self._around = around
         self._alive, self._changed, self._tap = around.alive, around.changed, around.tap  # looked up for every frame
         self._take = self.ingest.frame
-        self._limit = codec.snapshot_limit
-        self._proven_wanted = min(levels, self._limit // 2)
+        self._size = SnapshotSize(codec.spec, codec.snapshot_limit, levels)
         self._link: Link | None = None
         self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges return a number as text
         self._any_confirmed = False  # on this connection
@@ -128,6 +128,7 @@ class BookSession:
         self.ingest.untrack(symbol)
         self._drop_snapshot(symbol)
         self._forget(symbol)
+        self._size.forget(symbol)
         if self._link is not None:
             self._unsubscribe(pair)
 
@@ -380,7 +381,8 @@ class BookSession:
     async def _fetch(self, pair: Pair, attempt: int) -> None:
         """Acquire budget, then request the snapshot; report the result to the machine."""
         around = self._around
-        request = self.codec.snapshot_request(pair.instrument, self._limit)
+        levels = self._size.levels(pair, len(self.ingest.pairs))
+        request = self.codec.snapshot_request(pair.instrument, levels)
         try:
             priority = Priority.BACKGROUND if pair.machine.is_joined else Priority.URGENT
             lease = await around.budget.acquire(request.cost, priority)
@@ -397,7 +399,10 @@ class BookSession:
                 raise failure
             if around.tap is not None:
                 around.tap("http", request.url, response.body, response.recv_ns)
-            self.ingest.snapshot(pair, attempt, response.body, self._limit, response.recv_ns)
+            joined = pair.machine.counters.snapshots
+            self.ingest.snapshot(pair, attempt, response.body, levels, response.recv_ns)
+            if pair.machine.counters.snapshots > joined:
+                self._size.joined(pair, levels)
         except RetryLater as error:
             self.ingest.on(pair, SnapshotFailed(attempt, str(error), error.after_s))
         except MeshError as error:
@@ -426,7 +431,7 @@ class BookSession:
             self._shallow_ns = now_ns
             if self.codec.spec.book.source is BookSource.REST:
                 for pair in self.ingest.pairs.values():
-                    if pair.machine.is_joined and self._is_shallow(pair):
+                    if pair.machine.is_joined and self._size.is_shallow(pair):
                         self.ingest.on(pair, Shallow())
 
     def _confirmed_in_time(self, now_ns: int) -> bool:
@@ -462,12 +467,6 @@ class BookSession:
                 del self._due[symbol]
                 late_s = self.codec.spec.book.first_book_s
                 self.ingest.on(pair, SnapshotFailed(due.attempt, f"no book came within {late_s:g} s"))
-
-    def _is_shallow(self, pair: Pair) -> bool:
-        book = pair.book
-        return (not book.bids_complete and book.proven_bids < self._proven_wanted) or (
-            not book.asks_complete and book.proven_asks < self._proven_wanted
-        )
 
     def status(self) -> dict[str, Any]:
         """Return plain values about the connection."""

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
 LOCAL = ("wire_to_book", "segment_reads", "websocket_clients")
-ON_RAY = ("feed_to_strategy", "recovery", "density", "four_exchanges", "slow_reader")
+ON_RAY = ("feed_to_strategy", "recovery", "density", "cold_start", "four_exchanges", "slow_reader")
 
 
 def command(name: str, out: Path) -> list[str]:
@@ -89,6 +89,17 @@ def test_four_exchanges_are_followed_beside_ccxt(tmp_path: Path) -> None:
         assert row["lag_samples"] > 0
         assert row["cpu_percent"] > 0
     assert strategy["books"] == ccxt["books"] == 16
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_cold_start_stays_within_the_limits_of_each_exchange(tmp_path: Path) -> None:
+    rows = quick("cold_start", tmp_path)["rows"]
+    assert [row["exchange"] for row in rows] == ["binance", "kraken", "okx", "bybit"]
+    for row in rows:
+        assert row["live_s"] > row["limits_alone_s"] == 0  # ten pairs need one connection and one list
+        assert "connections: 1 granted, most 1 of" in row["limits_role"]
+        assert row["exchange_connections"] == 1
 
 
 @pytest.mark.ray
