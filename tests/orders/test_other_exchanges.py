@@ -125,17 +125,20 @@ async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
     return case.problems(found) if status == 0 else [found.get("error", f"exit {status}")]
 
 
-@pytest.mark.parametrize("exchange", ["kraken", "okx"])
+@pytest.mark.parametrize(
+    ("exchange", "send_by", "points"),
+    [("kraken", "rest", POINTS), ("kraken", "websocket", POINTS[1:4]), ("okx", "rest", POINTS)],
+)
 async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(
-    urls: dict[str, Any], hosts: Hosts, tmp_path: Path, exchange: str
+    urls: dict[str, Any], hosts: Hosts, tmp_path: Path, exchange: str, send_by: str, points: tuple[str, ...]
 ) -> None:
-    quiet = Case(urls, exchange, tmp_path)
+    quiet = Case(urls, exchange, tmp_path, send_by=send_by)
     status, found = await hosts.run(quiet.job("trade"))
     assert status == 0, found
     assert quiet.problems(found) == []
     assert len(found["orders"]) >= 8
     shutil.copy(quiet.folder / "instruments.json", tmp_path / f"{exchange}-instruments.json")
-    cases = [(failpoint, Case(urls, exchange, tmp_path)) for failpoint in POINTS]
+    cases = [(failpoint, Case(urls, exchange, tmp_path, send_by=send_by)) for failpoint in points]
     results = await asyncio.gather(*(kill_at(case, hosts, failpoint) for failpoint, case in cases))
     assert {name: wrong for (name, _), wrong in zip(cases, results, strict=True) if wrong} == {}
 

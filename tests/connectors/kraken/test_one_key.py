@@ -35,10 +35,11 @@ def refused(exchange: LocalExchange) -> int:
     return int(exchange.admin.stats()["statuses"].get("400", 0))
 
 
-@pytest.mark.parametrize("stream", ["websocket", "polling"])
-async def test_manager_and_stream_never_overtake_each_other(exchange: LocalExchange, stream: str) -> None:
+@pytest.mark.parametrize(("orders", "stream"), [("rest", "websocket"), ("rest", "polling"), ("websocket", "websocket")])
+async def test_manager_and_stream_never_overtake_each_other(exchange: LocalExchange, orders: str, stream: str) -> None:
+    """Orders by websocket have no nonces; reads have them all the same."""
     before = refused(exchange)
-    with LocalMesh(config(exchange, stream=stream), connectors=[CONNECTOR]) as mesh:
+    with LocalMesh(config(exchange, orders=orders, stream=stream), connectors=[CONNECTOR]) as mesh:
         await asyncio.to_thread(mesh.wait_ready)
         market = mesh.aio.market("kraken")
         await market.wait_trading(30.0)
