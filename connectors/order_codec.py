@@ -376,6 +376,17 @@ class Batches(Protocol):
 
 
 @runtime_checkable
+class AgesOrders(Protocol):
+    """A codec whose requests cost less the longer their order has rested unamended (`Draft.aging`).
+
+    The codec notes amendments when it reads their answers; a new process passes those of its predecessor.
+    """
+
+    def was_amended(self, client_order_id: str, at_ns: int) -> None:
+        """Note that an order was amended, by our clock."""
+
+
+@runtime_checkable
 class DeadManSwitch(Protocol):
     """A codec of an exchange that cancels an account's orders unless renewed in time (`Offer.dead_man_s`)."""
 

@@ -212,6 +212,15 @@ class Journal:
 
         return self._read(work)
 
+    def requests(self, exchange: str, account: str, kind: str, since_ns: int) -> list[JournaledRequest]:
+        """Return the requests of one kind that are unresolved or were resolved since a time, oldest first."""
+
+        def work(connection: Connection) -> list[JournaledRequest]:
+            mine = queries.account_row(connection, exchange, account)
+            return [] if mine is None else queries.requests(connection, mine.id, kind, since_ns)
+
+        return self._read(work)
+
     def transitions(self, exchange: str, account: str, client_order_id: str) -> list[Transition]:
         """Return the history of one order's status, oldest first."""
 

@@ -159,6 +159,15 @@ def unresolved(connection: Connection, account_id: int) -> list[JournaledRequest
     return [request_of(row) for row in found]
 
 
+def requests(connection: Connection, account_id: int, kind: str, since_ns: int) -> list[JournaledRequest]:
+    """Return the requests of one kind that are unresolved or were resolved since a time, oldest first."""
+    of = schema.requests.c
+    mine = (of.account_id == account_id, of.kind == kind)
+    found = rows(connection, schema.requests, *mine, of.open == true())
+    found += rows(connection, schema.requests, *mine, of.open == false(), of.closed_ns >= since_ns)
+    return [request_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
+
+
 def transitions(connection: Connection, account_id: int, client_order_id: str) -> list[Transition]:
     of = schema.transitions.c
     where = (of.account_id == account_id, of.client_order_id == client_order_id)

@@ -236,6 +236,14 @@ def test_requests_stay_unresolved_until_somebody_says_more_than_unknown(journal,
     assert journal.request(*ACCOUNT, "r1").client_order_ids == ("o1",)
 
 
+def test_requests_of_a_kind_since_a_time_include_unresolved_ones(journal, commit):
+    commit(intent("r1", "o1"), intent("r2", "o2"), intent("r3", "o3"))
+    commit(CloseRequest("r1", "accepted", 10), CloseRequest("r2", "accepted", 20))
+    kind = journal.request(*ACCOUNT, "r1").kind
+    assert [one.request_id for one in journal.requests(*ACCOUNT, kind, 11)] == ["r2", "r3"]
+    assert journal.requests(*ACCOUNT, "another", 0) == journal.requests("acme", "nobody", kind, 0) == []
+
+
 def test_a_cursor_never_goes_back(journal, commit):
     commit(PutCursor("c", 5))
     commit(PutCursor("c", 3), PutCursor("d", 1))
