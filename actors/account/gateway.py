@@ -215,7 +215,8 @@ class Gateway:
     async def _exchanged(self, draft: Draft, priority: Priority, wait_s: float) -> tuple[Signed, HttpResponse]:
         if draft.signed:
             await self.clock.ready()
-        await self.counters.take(draft.cost, draft.pair, wait_s, reads=True)
+        urgent = priority is Priority.URGENT
+        await self.counters.take(draft.cost, draft.pair, wait_s, reads=True, urgent=urgent)
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         try:
             signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())

@@ -1,8 +1,9 @@
 """Polls open orders, fills and balances, and reports changes: the user stream of an exchange without one.
 
 One round requests all open orders. A changed order is reported in its new state, with its fills if its filled amount
-grew. An order that disappeared is queried by its id; the answer states how it ended. An order that the manager holds
-open but no round has shown appeared and ended between two rounds, and is queried, too. Balances are requested after a
+grew. An order that disappeared is queried by its id; the answer states how it ended. It is not queried if the manager
+held it open and no longer does: the manager knows its end. An order that the manager holds open but no round has shown
+appeared and ended between two rounds, and is queried, too. Balances are requested after a
 change and in every slow round. A failed round loses nothing: the next round compares with the last reports. Rounds are
 fast after the start, while orders are open and after a change, and slow otherwise.
 
@@ -55,6 +56,7 @@ class Poller:
         self._background = Background()
         self._instruments: dict[str, Instrument] = {}
         self._open: dict[str, OrderReport] = {}  # last reports by exchange order id
+        self._followed: set[str] = set()  # orders that the manager held open and the last round showed
         self._ended_ids: set[str] = set()  # orders that the manager held open and that were reported as ended
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
@@ -137,14 +139,22 @@ class Poller:
             before = self._open.get(number)
             if before is None or _seen(before) != _seen(report):
                 news.append(await self._with_fills(report, before))
+        held_ids = None if held is None else {number for number, _, _ in held}
+        is_explained = False
         for number, before in list(self._open.items()):
-            if number not in now_open:
-                news.append(await self._ended(before))
-        for number, symbol, client_order_id in held:
+            if number in now_open:
+                continue
+            if held_ids is not None and number in self._followed and number not in held_ids:
+                is_explained = True  # the manager knows its end: it asked by itself
+                continue
+            news.append(await self._ended(before))
+        for number, symbol, client_order_id in held or ():
             if number not in now_open and number not in self._open and number not in self._ended_ids:
                 news.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
-        self._ended_ids = {number for number, _, _ in held if number not in now_open}
-        changed = len(news) > 0
+        self._ended_ids = {number for number, _, _ in held or () if number not in now_open}
+        if held_ids is not None:
+            self._followed = (self._followed | held_ids) & now_open.keys()
+        changed = len(news) > 0 or is_explained
         now_ns = context.monotonic_ns()
         if changed or now_ns - self._balances_ns >= self._slow_s * SECOND_NS:
             balances = await self._ask_balances()
@@ -162,13 +172,13 @@ class Poller:
         if news:
             self._deliver(news, b"", context.time_ns())
 
-    async def _held(self) -> list[tuple[str, str, str]]:
-        """Return (exchange's id, symbol, client id) of the orders that the manager holds open; none if it does not
+    async def _held(self) -> list[tuple[str, str, str]] | None:
+        """Return (exchange's id, symbol, client id) of the orders that the manager holds open; None if it does not
         answer."""
         try:
             answer = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
         except MeshError:
-            return []
+            return None
         symbols = {instrument.name: symbol for symbol, instrument in self._instruments.items()}
         rows = (row for row in answer["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
         return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]

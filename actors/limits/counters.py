@@ -21,6 +21,7 @@ from ...model.errors import RetryLater
 from ...model.time import SECOND_NS, in_ns
 from .order_window import OrderWindow
 
+RESERVE = 0.4  # share of a counter that falls which only urgent reads use: a lookup must not wait behind polls
 ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
 
 
@@ -102,7 +103,7 @@ class Counters:
         self._limits, self._now_ns, self._share = dict(limits), now_ns, share
         self._counts: dict[tuple[str, str], Counter] = {}
         self._rests: dict[tuple[str, str], int] = {}  # limits that wait after a hit, and until when
-        self._turn = asyncio.Lock()
+        self._turns: dict[tuple[Any, ...], asyncio.Lock] = {}  # of the requests that wait for the same counts
 
     def granted(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
         """Apply the granted values (amount, seconds) of these limits; return the granted values of all other limits."""
@@ -122,17 +123,19 @@ class Counters:
             for name, limit in self._limits.items()
         }
 
-    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False) -> None:
-        """Count a request once there is room for it.
+    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False, urgent: bool = True) -> None:
+        """Count a request once there is room for it; reads that are not `urgent` leave a reserve.
 
         Raises:
             RetryLater: no room within `wait_s`. Nothing was counted.
         """
-        if not self._counted(cost):
+        counted = tuple(self._key(name, pair) for name, _ in self._counted(cost))
+        if not counted:
             return
+        turn = self._turns.setdefault((urgent, *counted), asyncio.Lock())
         try:
-            async with asyncio.timeout(wait_s), self._turn:
-                while (left_s := self._wait_s(cost, pair, reads)) > 0:
+            async with asyncio.timeout(wait_s), turn:
+                while (left_s := self._wait_s(cost, pair, reads, urgent)) > 0:
                     if left_s > wait_s:
                         raise RetryLater(left_s, f"the account's counters are high: {self.status()}")
                     await asyncio.sleep(left_s)
@@ -192,10 +195,12 @@ class Counters:
             self._counts[key] = Falling(limit, self._now_ns()) if isinstance(limit, Decay) else Windowed(limit)
         return self._counts[key]
 
-    def _wait_s(self, cost: Cost, pair: str | None, reads: bool) -> float:
+    def _wait_s(self, cost: Cost, pair: str | None, reads: bool, urgent: bool) -> float:
         now_ns, wait_s = self._now_ns(), 0.0
         room = ROOM * (self._share if reads else 1.0)
         for name, amount in self._counted(cost):
             rest_s = (self._rests.get(self._key(name, pair), 0) - now_ns) / SECOND_NS
-            wait_s = max(wait_s, rest_s, self._count(name, pair).wait_s(amount, room, now_ns))
+            falls = isinstance(self._limits[name], Decay)
+            own = room - RESERVE if reads and falls and not urgent else room
+            wait_s = max(wait_s, rest_s, self._count(name, pair).wait_s(amount, own, now_ns))
         return wait_s

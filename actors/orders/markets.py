@@ -2,7 +2,8 @@
 
 Rules come from the catalog by a long poll; changes go to the machine. A top comes from the book's segment if this node
 has the book (a microsecond), else from the catalog's cached ticker. Fees come from the configuration, else from the
-exchange for this account (cached), else from the exchange's published schedule.
+exchange for this account (cached; the last known ones while the exchange does not answer), else from the exchange's
+published schedule. `FeeRates.source` says which.
 """
 
 from __future__ import annotations
@@ -161,11 +162,12 @@ class Markets:
         held = self._fees.get(instrument.name)
         now_ns = self._context.monotonic_ns()
         if held is None or now_ns - held[0] >= FEES_KEPT_NS:
-            rates = await self._ask_fees(instrument)
-            if rates.source == "exchange":
-                self._fees[instrument.name] = (now_ns, rates)
-        else:
-            rates = held[1]
+            stated = await self._ask_fees(instrument)
+            held = held if stated is None else (now_ns, stated)
+            if held is not None:
+                self._fees[instrument.name] = held
+        offer = self._gateway.codec.offer
+        rates = FeeRates(offer.maker_fee, offer.taker_fee, "schedule") if held is None else held[1]
         return FeeRates(
             rates.maker if self._maker_fee is None else self._maker_fee,
             rates.taker if self._taker_fee is None else self._taker_fee,
@@ -173,15 +175,14 @@ class Markets:
             rates.discount,
         )
 
-    async def _ask_fees(self, instrument: Instrument) -> FeeRates:
-        gateway, offer = self._gateway, self._gateway.codec.offer
+    async def _ask_fees(self, instrument: Instrument) -> FeeRates | None:
+        """Request the account's rates; None: the exchange does not state them now. A caller waits for them."""
+        gateway = self._gateway
         try:
-            stated = (await gateway.read(gateway.codec.fees(instrument), Priority.NORMAL)).fees
+            stated = (await gateway.read(gateway.codec.fees(instrument), Priority.URGENT)).fees
         except MeshError:
-            stated = None
-        if stated is None:
-            return FeeRates(offer.maker_fee, offer.taker_fee, "schedule")
-        return FeeRates(stated.maker, stated.taker, "exchange", stated.discount)
+            return None
+        return None if stated is None else FeeRates(stated.maker, stated.taker, "exchange", stated.discount)
 
 
 def _price(text: Any) -> Decimal | None:

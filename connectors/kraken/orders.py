@@ -36,7 +36,7 @@ from .refusals import FAILURES, TRANSACTIONS, code_of
 from .spec import AMEND_STEPS, CANCEL_STEPS, KEY_CALLS, OFFER, TRADING
 from .stream import PrivateReader, opened, subscription, subscriptions
 
-AMENDED_KEPT = 20_000
+KEPT = 20_000  # orders whose times are remembered
 PAGE = 50  # get-closed-orders, get-trade-history
 # rest-api/cancel-order-batch: the parameter by which a cancel names its order, and the list for such names in a batch.
 # In the manual's example the first is a list of texts; a guess: the second is one, too.
@@ -61,6 +61,7 @@ class KrakenTrading(Trading):
         self._by_name: dict[str, Instrument] = {}  # by symbol, altname and key
         self._assets: frozenset[str] = frozenset()
         self._amended_ns: dict[str, int] = {}  # the last amendment of each order, from which the order's age counts
+        self._opened_ns: dict[str, int] = {}  # by the exchange's id
         self._readers |= {
             Kind.PLACE: self._placed,
             Kind.CANCEL: self._cancelled,
@@ -105,6 +106,9 @@ class KrakenTrading(Trading):
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
         draft = self._draft(Kind.CANCEL, "cancel", [_which(order)], (order.client_order_id,), instrument)
         return self._aged(draft, order, CANCEL_STEPS)
+
+    def was_amended(self, client_order_id: str, at_ns: int) -> None:
+        _remember(self._amended_ns, client_order_id, at_ns)
 
     def _aged(self, draft: Draft, order: Order, steps: tuple[tuple[float, int], ...]) -> Draft:
         since_ns = max(order.created_ns, self._amended_ns.get(order.client_order_id, 0))
@@ -156,11 +160,13 @@ class KrakenTrading(Trading):
         return self._draft(Kind.ORDERS, "closed_orders", params, (), instrument)
 
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
-        """Request the fills of one order, after a request for its time; or all fills since a time, page after page."""
-        if exchange_order_id:
+        """Request the fills of one order since it was opened, a time that a first request asks unless an answer had it;
+        or all fills since a time, page after page."""
+        opened_ns = self._opened_ns.get(exchange_order_id or "")
+        if exchange_order_id and opened_ns is None:
             return self._draft(Kind.FILLS, "orders_info", [("txid", exchange_order_id)], (), instrument)
-        params = [("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
-        return self._draft(Kind.FILLS, "fills", params, (), instrument)
+        start_ns = since_ns if opened_ns is None else opened_ns - SECOND_NS
+        return self._draft(Kind.FILLS, "fills", _since(start_ns), _named(exchange_order_id), instrument)
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
         """Request the fills after a trade; the manual calls `start` exclusive. The mesh pages by time
@@ -215,9 +221,7 @@ class KrakenTrading(Trading):
 
     def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         text(read["amend_id"])
-        self._amended_ns[draft.orders[0]] = sent_ns
-        if len(self._amended_ns) > AMENDED_KEPT:
-            del self._amended_ns[next(iter(self._amended_ns))]
+        self.was_amended(draft.orders[0], sent_ns)
         asked = dict(draft.params)
         amount, price = (Decimal(asked[name]) if name in asked else None for name in ("order_qty", "limit_price"))
         txid, own = asked.get("txid", ""), draft.orders[0]
@@ -250,9 +254,9 @@ class KrakenTrading(Trading):
     def _fills(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if draft.rest[1] == TRADING["orders_info"].path:
             ((txid, row),) = read.items()
-            head = (("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"))
-            params = (*head, *_start(reports.time_ns(row["opentm"]) - SECOND_NS))
-            return Reply(then=redirected(replace(draft, orders=(text(txid),)), TRADING["fills"], params))
+            _remember(self._opened_ns, text(txid), reports.time_ns(row["opentm"]))
+            then = self._draft(Kind.FILLS, "fills", _since(self._opened_ns[txid] - SECOND_NS), (txid,))
+            return Reply(then=replace(then, pair=draft.pair))
         rows = read["trades"]
         fills = [reports.fill(key, row, self._symbol, self._quote) for key, row in rows.items()]
         own = [one for one in fills if one.symbol == self._symbol_of(draft)]
@@ -262,6 +266,8 @@ class KrakenTrading(Trading):
         return Reply(fills=tuple(own), then=_next_page(draft) if len(rows) >= PAGE else None)
 
     def _orders(self, listed: Any) -> tuple[OrderReport, ...]:
+        for txid, row in listed.items():
+            _remember(self._opened_ns, txid, reports.time_ns(row["opentm"]))
         return tuple(reports.order(txid, row, self._symbol) for txid, row in listed.items())
 
     def _of_pair(self, draft: Draft, orders: tuple[OrderReport, ...]) -> tuple[OrderReport, ...]:
@@ -342,8 +348,22 @@ def _which(order: Order) -> tuple[str, str]:
     return "cl_ord_id", packed(order.client_order_id)
 
 
+def _remember(times: dict[str, int], name: str, at_ns: int) -> None:
+    times[name] = at_ns
+    if len(times) > KEPT:
+        del times[next(iter(times))]
+
+
 def _rest_name(instrument: Instrument) -> str:
     return instrument.aliases[0] if instrument.aliases else instrument.symbol
+
+
+def _named(exchange_order_id: str | None) -> tuple[str, ...]:
+    return (exchange_order_id,) if exchange_order_id else ()
+
+
+def _since(since_ns: int | None) -> Params:
+    return [("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
 
 
 def _start(since_ns: int | None) -> Params:

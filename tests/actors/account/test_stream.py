@@ -322,6 +322,23 @@ async def test_polling_queries_orders_that_came_and_went_between_two_rounds(rig)
     assert len(one.received) == received
 
 
+async def test_polling_does_not_query_an_order_whose_end_the_manager_knows(rig):
+    """The order is no longer open, and the manager no longer holds it open; its balances are no gap."""
+    one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    one.exchange["/account"] = {"BTC": ["1", "0"]}
+    one.held = [{"client_order_id": "a", "exchange_order_id": "1", "pair": "BTC-USDT"}]
+    one.exchange["/open"] = [order_plain("a", "1")]
+    await until(lambda: any(plain.get("client_order_id") == "a" for _, plain in one.received))
+    rounds = one.role.status()["rounds"]
+    await until(lambda: one.role.status()["rounds"] > rounds + 1)
+    one.exchange["/order"] = [order_plain("a", "1", "CANCELED")]
+    one.exchange["/account"] = {"BTC": ["2", "0"]}
+    one.held, one.exchange["/open"] = [], []
+    await until(lambda: sum(plain["type"] == "balances" for _, plain in one.received) == 2)
+    assert not [plain for _, plain in one.received if plain.get("status") == "CANCELED"]
+    assert one.marks() == ["up"]
+
+
 async def test_polling_reports_down_without_answers_and_up_again(rig):
     one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])

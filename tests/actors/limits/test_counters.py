@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.fakes.clock import FakeClock
@@ -48,6 +50,31 @@ async def test_a_cancel_is_counted_and_never_waits():
     assert made.status()["transactions BTC-USD"]["used"] == 40
     with pytest.raises(RetryLater):
         await made.take(PAIR, "BTC-USD", 1.0)
+
+
+async def test_reads_that_are_not_urgent_leave_a_reserve():
+    """Half of 20 calls for polls, nine tenths for lookups; a window has no reserve, because it is free again soon."""
+    made = Counters({"calls": Decay(20, 0.5), "window": Limit(20, 1.0)}, FakeClock().monotonic_ns)
+    for _ in range(5):
+        await made.take(CALLS, None, 0.0, reads=True, urgent=False)
+    with pytest.raises(RetryLater) as raised:
+        await made.take(CALLS, None, 0.0, reads=True, urgent=False)
+    assert raised.value.after_s == pytest.approx(4.0)
+    for _ in range(4):
+        await made.take(CALLS, None, 0.0, reads=True)
+    for _ in range(9):
+        await made.take((("window", 2),), None, 0.0, reads=True, urgent=False)
+
+
+async def test_an_order_does_not_wait_behind_a_read_that_waits_for_another_counter():
+    made = counters(FakeClock())
+    for _ in range(9):
+        await made.take(CALLS, None, 0.0)
+    reading = asyncio.ensure_future(made.take(CALLS, None, 60.0, reads=True))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(made.take(PAIR, "BTC-USD", 1.0), 1.0)
+    assert not reading.done()
+    reading.cancel()
 
 
 async def test_a_hit_fills_the_counter():
