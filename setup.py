@@ -1,6 +1,6 @@
 """Compile the Cython modules. Everything else is declared in pyproject.toml.
 
-Every ``.pyx`` below ``venuemesh/`` is compiled, in whatever folder it stands; each may include the headers of
+Every ``.pyx`` in any folder below ``venuemesh/`` is compiled; each may include the headers of
 ``orderbook/``. ``VENUEMESH_BOUNDSCHECK=1`` builds with bounds and wraparound checks on, for the tests of the book; an
 ``-O`` in ``CFLAGS`` replaces ours.
 """

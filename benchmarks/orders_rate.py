@@ -1,10 +1,11 @@
 """Orders a second through one order manager, with group commit, and the limiting resource.
 
 Strategy actors place limit orders that rest, in batches (`place_orders`), several batches at a time each, and wait for
-each batch to be answered before the next; by turns over REST and over the exchange's websocket. An order counts when
-its caller knows that the exchange has it: the intent was journaled and flushed before the request, the outcome after
-it. Further figures: the orders, and commits of the manager, that shared a flush of the journal, and the cores that each
-process used (a Python process can use one core at most). The local exchange and the strategies run on the same cores.
+each batch to be answered before the next; runs over REST and over the exchange's websocket alternate. An order counts
+when its caller knows that the exchange has it: the intent was journaled and flushed before the request, the outcome
+after it. Further figures: the orders, and commits of the manager, that shared a flush of the journal, and the cores
+that each process used (a Python process can use one core at most). The local exchange and the strategies run on the
+same cores.
 """
 
 from __future__ import annotations

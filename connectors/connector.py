@@ -1,4 +1,4 @@
-"""What the connectors of all exchanges share: a name, and the samples beside their code."""
+"""The shared part of all connectors: a name, and the samples next to their code."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class SignedRequest(HttpRequest):
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """The exchange refuses the bytes after the time `ns` of its own clock."""
+    """The exchange refuses the bytes after the time `ns` on its own clock."""
 
     ns: int
 

@@ -255,7 +255,7 @@ class ExchangeSpec:
     key_limits: Mapping[str, Decay | Limit] = field(default_factory=dict)  # kept by the exchange per key or account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real exchange, such as "testnet"
-    sister_of: str | None = None  # the exchange whose protocol this one speaks, at hosts of its own
+    sister_of: str | None = None  # the exchange whose protocol this exchange speaks, at separate hosts
     time_resolution_ns: int = MILLISECOND_NS  # of the time in `Codec.server_time`
     key_fields: tuple[KeyField, ...] = ()  # further fields of a key, besides the API key and its secret
     options: tuple[Option[Any], ...] = ()  # options of the configuration, passed to the codecs as keywords

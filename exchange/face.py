@@ -41,7 +41,7 @@ class Face(Listener, Structural):
         """The error codes that mean "outcome unknown"; the first is the usual one of `accept_then_status`."""
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """The HTTP routes and websocket endpoints. Every protocol has a port of its own, so paths cannot collide."""
+        """The HTTP routes and websocket endpoints. Every protocol has a separate port, so paths cannot collide."""
 
     def urls(self, host: str) -> Mapping[str, str]:
         """Return the base URLs for clients; `host` is `address:port`."""

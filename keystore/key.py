@@ -111,7 +111,7 @@ def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]
             raise Misconfigured(
                 what,
                 "contains a private key with its own passphrase: put it into a keystore with "
-                "`venuemesh keys add --secret-file`, which asks for the passphrase, or remove the passphrase",
+                "`venuemesh keys add --secret-file`, which prompts for the passphrase, or remove the passphrase",
             )
     else:
         passphrase = None

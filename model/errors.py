@@ -216,9 +216,7 @@ class BeyondDepth(NotSynced):
     proven: int
 
     def __str__(self) -> str:
-        return (
-            f"{self.address}: the query asks for {self.asked} on the {self.side} side; {self.proven} levels are proven"
-        )
+        return f"{self.address}: the query needs {self.asked} on the {self.side} side; {self.proven} levels are proven"
 
 
 class Misconfigured(MeshError):

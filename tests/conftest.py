@@ -11,7 +11,7 @@ from xdist.workermanage import WorkerController
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
 
-PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes of their own
+PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes
 FOLDER = Path(__file__).parent
 SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder share a mesh or an environment
 LONG = ("mesh", "service", "packaging", "benchmarks", "truth")  # folders whose process tests take longest, first to run

@@ -32,7 +32,7 @@ from .settings import StreamSettings
 FAST_S = 1.0
 ASK_S = 2.0
 SHARE = 0.25  # largest share of any limit that fast rounds use
-MISSED_ROUNDS = 2  # after so many intervals without a successful round the stream is down
+MISSED_ROUNDS = 2  # after this many intervals without a successful round the stream is down
 EAGER_ROUNDS = 3  # fast rounds after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 

@@ -17,7 +17,7 @@ class SetState:
 
 @dataclass(frozen=True, slots=True)
 class AskSnapshot:
-    """Ask for a snapshot after a delay and answer with this `attempt`."""
+    """Request a snapshot after a delay and answer with this `attempt`."""
 
     attempt: int
     delay_s: float

@@ -85,7 +85,7 @@ class Drained:
 
 @dataclass(frozen=True, slots=True)
 class Shallow:
-    """Fewer levels are proven than readers are promised: ask for a newer snapshot without leaving LIVE."""
+    """Fewer levels are proven than readers are promised: request a newer snapshot without leaving LIVE."""
 
 
 @dataclass(frozen=True, slots=True)

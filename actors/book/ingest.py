@@ -328,7 +328,7 @@ class Ingest:
         pair = self.pairs[trade.symbol]
         if self._observer is not None:
             self._observer.trade(pair, trade)
-        known = ~trade.trade_id if trade.aggregate else trade.trade_id  # aggregate trades have ids of their own
+        known = ~trade.trade_id if trade.aggregate else trade.trade_id  # aggregate trades have separate ids
         if known in pair.recent and (trade.aggregate or known <= pair.last_trade_id):
             pair.duplicate_trades += 1
             return

@@ -44,7 +44,7 @@ def read_query(exchange: str, offer: CandleOffer | None, body: Any, now_ns: int)
 
     Raises:
         NotOffered: the exchange has no candles, or none of this interval; the error lists its intervals.
-        Rejected: the query asks for more than `MOST` candles, or for candles older than the exchange keeps.
+        Rejected: the query is for more than `MOST` candles, or for candles older than the exchange keeps.
     """
     if offer is None:
         raise NotOffered(exchange, "candles")
@@ -69,7 +69,7 @@ def read_query(exchange: str, offer: CandleOffer | None, body: Any, now_ns: int)
         )
     count = -(-(end_ns - start_ns) // shortest)
     if min(count, limit or count) > MOST:
-        raise Rejected("too_many", f"about {count} candles; ask for at most {MOST} at a time, by `limit` or `end`")
+        raise Rejected("too_many", f"about {count} candles; request at most {MOST} at a time, by `limit` or `end`")
     width = offer.page * shortest
     pages = tuple((first, min(first + width, end_ns)) for first in range(start_ns, end_ns, width))
     return CandleQuery(interval, start_ns, end_ns, min(limit or MOST, MOST), from_start, pages)

@@ -93,7 +93,7 @@ class Surroundings:
 class Hooks:
     """Callbacks from a host to its owner. They must not raise."""
 
-    failed: Callable[[BaseException], None]  # the role cannot go on: end the cell
+    failed: Callable[[BaseException], None]  # the role cannot continue: end the cell
     lease_over: Callable[[int], None]  # the loop did not run for this many ns: end the cell before it touches anything
     read_failed: Callable[[Envelope, Exception], None]  # a query raised an unexpected error; the role keeps running
 

@@ -69,7 +69,7 @@ class LocalCells:
 
     `first` is the counter of the first incarnation of each address, for a process that succeeds another. `on_failed` is
     called with the address and the error of a role that failed; `on_lease_over` when the loop did not run for longer
-    than `lease_s`, with the time in ns, before a role goes on.
+    than `lease_s`, with the time in ns, before a role continues.
     """
 
     def __init__(
@@ -214,7 +214,8 @@ class LocalCells:
         self.failures.append((cell.address, error))
 
     def on_unhandled(self, loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
-        """Keep the error of a task that nobody awaits (for `loop.set_exception_handler`); drop errors of dead cells."""
+        """Keep the error of a task without a waiting task (for `loop.set_exception_handler`); drop errors of dead
+        cells."""
         error, cell = details.get("exception"), _running.get()
         if isinstance(error, Exception) and (cell is None or not cell.gone.done()):
             self.failures.append((cell.address if cell is not None else self._around.mesh, error))

@@ -1,4 +1,4 @@
-"""An event loop in a thread, for roles that run beside the synchronous code of the same process."""
+"""An event loop in a thread, for roles that run in parallel with the synchronous code of the same process."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | Non
     """
     try:
         future = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
-        # Retrieve an error that nobody awaits
+        # Retrieve the error even if no task awaits it
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({future}, timeout=timeout_s)
         if not future.done():

@@ -72,7 +72,7 @@ def _look(codec: Codec, listed: Mapping[str, Instrument], raw: bytes, found: dic
 
 
 def _window(spec: ExchangeSpec, levels: int) -> int:
-    """Return the codec's own window, or the smallest offered window for a book of so many levels."""
+    """Return the codec's own window, or the smallest offered window for a book of this many levels."""
     window = spec.book.window or 0
     if not window or levels <= window:
         return window

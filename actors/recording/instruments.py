@@ -22,14 +22,14 @@ NUMBERS = ("price_increment", "size_increment")
 
 def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
     """Return the instruments recorded in the files, or in `instruments.jsonl*` next to them; the last list wins."""
-    beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
+    lists = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
     listed: dict[str, Instrument] = {}
-    for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:
-        whole = path.name.startswith("instruments")
+    for path in [*sorted(lists - {given.resolve() for given in paths}), *paths]:
+        is_list = path.name.startswith("instruments")
         try:
-            listed.update(_recorded(codec, path, None if whole else LINES_SEARCHED))
+            listed.update(_recorded(codec, path, None if is_list else LINES_SEARCHED))
         except (CaptureError, DecodeError):
-            if whole and path.resolve() in beside:
+            if is_list and path.resolve() in lists:
                 raise
             continue  # the replay itself reports the damage
     return listed

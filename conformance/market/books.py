@@ -65,7 +65,7 @@ class Books(Suite):
             expect(levels == wanted, f"{how}, the {side.value} side is {levels}, expected {wanted}")
 
     def test_a_missed_delta_is_a_gap_until_the_next_snapshot(self) -> None:
-        """After a gap the book is GAP at once and asks for a snapshot; a stale frame changes nothing."""
+        """After a gap the book is GAP at once and requests a snapshot; a stale frame changes nothing."""
         samples = self.samples
         if samples.gap is None:
             expect(not self.codec().spec.sequenced, "the spec says sequenced, but samples.gap is missing")

@@ -37,7 +37,7 @@ class CandleStreams(Suite):
             expect(getattr(stream, name) > 0, f"spec.candles.stream.{name} must be positive")
 
     def test_candle_subscriptions_name_their_pairs(self) -> None:
-        """A message about candles names its pairs, is answered under keys of its own, and differs by its purpose."""
+        """A message about candles names its pairs, has separate keys for its answers, and differs by its purpose."""
         codec, listed, _ = self._streaming(ws=LOCAL_WS)
         url = codec.candle_url()
         expect(url.startswith(f"{LOCAL_WS}/") or url == LOCAL_WS, f"candle_url() is {url}, it ignores ws={LOCAL_WS}")

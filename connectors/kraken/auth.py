@@ -76,8 +76,8 @@ class KrakenAuth(SigningKey):
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Write a call with the token of now.
 
-        A cancel takes no deadline. It counts as ended after its validity all the same, a guess of ours: one that the
-        exchange carries out later still does what was wanted, and is reported as the end of its order.
+        A cancel takes no deadline. Our guess: it still counts as ended after its validity, because a cancel that the
+        exchange executes later has the wanted effect, and the exchange reports it as the end of its order.
 
         Raises:
             NotOffered: the websocket has no such method.

@@ -1,8 +1,8 @@
 """Orders over websocket v2: a request of REST as a call, and the answer to a call in the form of REST's.
 
-A call has the names and types of the websocket: numbers instead of texts, the pair's symbol, objects for triggers. Of
-an order that a batch does not place the manual says only that the others go on: that its row has an `error`, and the
-other rows are valid in an answer without success, is what krakenfx/kraken-api-sdk reads.
+A call has the names and types of the websocket: numbers instead of texts, the pair's symbol, objects for triggers. If a
+batch does not place an order, the manual only states that the other orders continue; krakenfx/kraken-api-sdk reads an
+`error` in the order's row, and valid other rows in an answer without success.
 
 Source: websocket-v2/add_order, amend_order, cancel_order, batch_add, batch_cancel of docs.kraken.com, ws_compose.rs of
 krakenfx/kraken-api-sdk, the exchange's own library, read 2026-11-27.

@@ -73,7 +73,7 @@ OFFER = Offer(
     # rest-api/cancel-all-orders-after: "less than 86400 seconds", recommended is 60 s; the shortest is our figure: each
     # renewal, after a third of the time, costs a call of the key
     dead_man_s=(30, 86_399),
-    batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
+    batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against its pair's limit
     amend=frozenset(Amend),  # rest-api/amend-order: in place, under the same ids
     ws_orders=True,  # websocket-v2/add_order and the other pages of `calls`
     client_id_pattern=PATTERN,

@@ -1,7 +1,7 @@
 """Classifies OKX's error codes. Most come with status 200.
 
 Source: error/code.md and error/code/websocket.md, read 2026-11-27. A code is harmless (BUSY, CLOCK) only where the
-manual says that the exchange did not work on the request; "please try again" alone does not say so.
+manual says that the exchange did not work on the request; "please try again" alone does not mean that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Finds who signed a request, and whether it is in time. Pure; the exchange's time is an argument.
 
 Source: rest-api.md and web-socket-api.md (Request security, Timing security), CHANGELOG.md 2025-12-17 (payloads are
-percent-encoded before they are signed), errors.md; read 2026-11-22. The manual does not say which of several
-errors comes first: here the key, then the presence of timestamp and signature, the signature, permissions, and time.
+percent-encoded before they are signed), errors.md; read 2026-11-22. The manual does not state which of several errors
+comes first: here the key, then the presence of timestamp and signature, the signature, permissions, and time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rate limits of the Binance protocol, per IP. Pure; time is an argument.
 
 Source: rest-api.md (LIMITS), web-socket-api.md (Rate limits: fixed intervals; Connecting costs 2), CHANGELOG.md
-2026-03-27 (raw requests), web-socket-streams.md (WebSocket Limits); read 2026-11-22. The manual does not say how many
+2026-03-27 (raw requests), web-socket-streams.md (WebSocket Limits); read 2026-11-22. The manual does not state how many
 requests after a 429 bring a ban; here it is `Limits.violations`.
 """
 

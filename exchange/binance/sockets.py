@@ -1,8 +1,8 @@
 """Websocket connections of the Binance protocol: market streams (/ws, /stream) and the WebSocket API (/ws-api/v3).
 
 Source: web-socket-streams.md, web-socket-api.md (Connection limits, Rate limits), read 2026-11-22. The manual does not
-say how the exchange refuses connections past the limit (429 here) and more than 1024 streams (here an error frame to a
-subscription, a close on connecting).
+state how the exchange refuses connections past the limit (429 here) and more than 1024 streams (here an error frame to
+a subscription, a close on connecting).
 """
 
 from __future__ import annotations

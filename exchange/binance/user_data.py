@@ -1,6 +1,6 @@
 """User data streams of the Binance protocol: subscriptions by logon or signature, and their events.
 
-Source: user-data-stream.md, web-socket-api.md (User Data Stream requests), read 2026-11-22. The manual does not say
+Source: user-data-stream.md, web-socket-api.md (User Data Stream requests), read 2026-11-22. The manual does not state
 which assets `outboundAccountPosition` names when an order changes (here base, quote and the fee's asset), nor whether
 it follows the `executionReport` (here it does).
 """

@@ -1,12 +1,12 @@
 """Finds who signed a private request.
 
 Theory of operation. A request is checked when it is executed: a request that a fault delays beyond its window is
-refused. The manual does not say whether the exchange checks the time on arrival or at execution.
+refused. The manual does not state whether the exchange checks the time on arrival or at execution.
 
 Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints), websocket/wss-authentication.mdx
 (Authentication), error.mdx, read 2026-11-27. The manual states no bounds of the window: here any whole number is
-allowed. The manual does not show refusals on a websocket: here they have the texts of REST. It does not say whether RSA
-keys work on a websocket: here they do.
+allowed. The manual does not show refusals on a websocket: here they have the texts of REST. It does not state whether
+RSA keys work on a websocket: here they do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Limits of the Bybit protocol: requests and connections of an IP, requests of an account. Time is an argument.
 
 Source: rate-limit/rate-limit.mdx (IP limits, API rate limit), websocket/wss-authentication.mdx (idle time),
-websocket/trade/guideline.mdx, read 2026-11-27. The manual does not say how a connection above the limit is refused:
-here with 403, as for requests.
+websocket/trade/guideline.mdx, read 2026-11-27. The manual does not state how the exchange refuses a connection above
+the limit: here with 403, as for requests.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Theory of operation. A book topic keeps its listeners' window, the best `DEPTH` 
 the window is compared with the market's book: changed, new and removed levels form one delta, whose `u` is one more
 than that of the previous message. Each depth counts its own `u`. At depth 1 every message is a snapshot, sent again
 with the same `u` after three seconds without a change. Each second the open candle is sent if it has changed, and a
-candle that has ended is sent once more as confirmed; the manual does not say whether a candle without trades is sent.
+candle that has ended is sent once more as confirmed; the manual does not state whether a candle without trades is sent.
 
 Fault rules use the names of topics. `skip` skips numbers of `u`, `snapshot` sends the whole book between deltas, and
 `reset` sends the whole book with `u` = 1, as after a restart of the service.

@@ -7,7 +7,7 @@ that can trade by itself (the LIMIT_MAKER), or else the first, holds the lock, a
 starts to work. A waiting order of an OTO locks nothing until it is placed.
 
 Source: rest-api.md (New order, Order lists), user-data-stream.md (Order Expiry Reason), read 2026-11-22. The manual
-does not say what a STOP_LOSS or TAKE_PROFIT without a price locks while it waits: here its size, or size at the stop
+does not state what a STOP_LOSS or TAKE_PROFIT without a price locks while it waits: here its size, or size at the stop
 price.
 """
 

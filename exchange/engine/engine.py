@@ -4,7 +4,7 @@ Theory of operation. The engine is synchronous and single-threaded. Every method
 clock and no randomness, so the same calls give the same bytes. The engine checks an order against the symbol's rules,
 locks funds, matches the order and lets it rest where it may. Every change of one level's size gets the symbol's next
 update id: the id goes to the bounded log (`UpdateLog`), to the readers who take changes at their own pace
-(`Market.level_changes`), and to `update_id`. Trades have ids of their own. Each event of an order goes to the
+(`Market.level_changes`), and to `update_id`. Trades have separate ids. Each event of an order goes to the
 `Listener` as an `ExecutionReport`; the protocols decide how clients see it. Orders that wait for a stop price, and
 order lists, continue after the match (`contingent.py`).
 """

@@ -15,7 +15,7 @@ _REFUSED = {
     "UNKNOWN_SYMBOL": "EQuery:Unknown asset pair",
     "BAD_ORDER": "EGeneral:Invalid arguments",
     "WOULD_TAKE": "EOrder:Post only order",
-    "WOULD_TRIGGER": "EOrder:Invalid price",  # a guess: the manual does not say
+    "WOULD_TRIGGER": "EOrder:Invalid price",  # a guess: the manual is silent
     "DUPLICATE_ORDER": "EOrder:Duplicate order",
     "INSUFFICIENT_BALANCE": "EOrder:Insufficient funds",
     "NO_LIQUIDITY": "EOrder:Order minimum not met",

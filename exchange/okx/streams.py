@@ -4,10 +4,10 @@ Topics are `books:BTC-USDT`, `candle1m:BTC-USDT` and `instruments:SPOT`.
 
 Theory of operation. A listener of `books` gets a whole book of 400 levels a side, then every 100 ms the changed levels;
 each message has the number of the previous message. All listeners of a book have the same number. The manual does not
-say whether a level that leaves the best 400 is removed by a message; here it is.
+state whether a level that leaves the best 400 is removed by a message; here it is.
 
 Candles are on the socket `business`, and on no other. Each second the open candle is sent if it has changed, and a
-candle that has ended is sent once more as complete. The manual does not say whether a candle without trades is sent;
+candle that has ended is sent once more as complete. The manual does not state whether a candle without trades is sent;
 here it is.
 
 Source: order/book/trading-market-data-ws-{order-book, trades, tickers, candlesticks}-channel.md,

@@ -5,8 +5,8 @@ none was, "2" if some were.
 
 Source: order/book/trading-trade-post-{place-order, place-multiple-orders, cancel-order, cancel-multiple-orders,
 amend-order, amend-multiple-orders, cancel-all-after}.md, overview/transaction/timeouts.md, read 2026-11-27. The manual
-does not say which of 50036 and 50037 refuses an order after its `expTime`: here 50036 if it arrives too late, 50037 if
-it is executed too late.
+does not state which of 50036 and 50037 refuses an order after its `expTime`: here 50036 if it arrives too late, 50037
+if it is executed too late.
 """
 
 from __future__ import annotations

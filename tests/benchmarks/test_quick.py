@@ -223,7 +223,7 @@ def has_worker(pids: list[int], agents: bool) -> bool:
 
 
 def is_worker(pid: int, agents: bool) -> bool:
-    """Whether it hosts an actor (then the mesh is there) or, with `agents`, is whatever Ray gave a name."""
+    """Return whether the process hosts an actor (then the mesh runs) or, with `agents`, has a name of Ray's."""
     try:
         title = Path(f"/proc/{pid}/cmdline").read_bytes()
         return title.startswith(b"ray::") and (agents or not title.startswith((b"ray::IDLE", b"ray::DashboardAgent")))

@@ -305,7 +305,7 @@ class Mesh:
     async def streaming(self, deadline_s: float = 10.0) -> None:
         """Wait until the manager gets the user stream."""
         async with asyncio.timeout(deadline_s):
-            while (await self("account"))["stream"] != "up":  # noqa: ASYNC110 - it is asked for, nobody tells
+            while (await self("account"))["stream"] != "up":  # noqa: ASYNC110 - only requests show it
                 await asyncio.sleep(0.01)
 
 

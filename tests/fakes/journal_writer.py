@@ -1,7 +1,7 @@
 """Processes that write a journal, for tests that fence, stop and kill them. Run by path; prints a JSON line an act.
 
 once URL            open, take, commit two batches one after the other
-crash URL           fork one `once` for every failpoint that it passes, on an account of its own, killed there
+crash URL           fork one `once` for every failpoint that it passes, on a separate account, killed there
 fight URL NAME N    take, commit until fenced, take again, N times
 """
 

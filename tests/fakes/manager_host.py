@@ -105,7 +105,7 @@ async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 async def follow(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     """Continue until the file `stop-stream` exists and the stream is LIVE; only for a process without a manager."""
-    while not (mesh.place.folder / "stop-stream").exists():  # noqa: ASYNC110 - nobody else says it
+    while not (mesh.place.folder / "stop-stream").exists():  # noqa: ASYNC110 - the file is the only signal
         await asyncio.sleep(0.02)
     async with asyncio.timeout(20.0):
         while (status := mesh.cells.status(mesh.stream_address))["state"] != "LIVE":  # noqa: ASYNC110 - as above

@@ -184,8 +184,8 @@ class OrderExchange:
         self.refuse_new = False
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
-        self.acknowledges = False  # it answers requests without saying how orders stand
-        self.lazy = False  # it carries out acknowledged cancels when `catch_up` is called
+        self.acknowledges = False  # it answers requests without the order's status
+        self.lazy = False  # it executes acknowledged cancels when `catch_up` is called
         self.lookup_ns: int | None = None  # for how long after its placement a query finds an order that has ended
         self.forgets_unfilled = False  # the list of all orders forgets ended orders without a fill, too
         self.appears_ns = 0  # for how long after its placement it is not found yet

@@ -54,7 +54,7 @@ class Travelling:
     manager: OrderMachine | None
     answer: Reply | MeshError | None = None
     arrived: bool = False
-    told: bool = False  # the manager was told something of it already (a timeout)
+    told: bool = False  # the manager already got an answer for it (a timeout)
 
 
 @dataclass
@@ -359,7 +359,7 @@ class World:
                 assert not self.journal.fills_of(one)
                 continue
             is_forgotten = self.exchange.forgets_unfilled and not real.open and not real.filled
-            forgotten = ("FAILED", "EXPIRED") if is_forgotten else ()  # nothing states any more how it ended
+            forgotten = ("FAILED", "EXPIRED") if is_forgotten else ()  # nothing states how it ended
             assert (
                 order.status is real.status
                 or {order.status.value, real.status.value} <= {"OPEN", "PARTIALLY_FILLED"}
@@ -391,7 +391,7 @@ class World:
             for e in self.journal.events
             if e.fill is not None
         ]
-        assert len(told) == len(set(told)), "a fill is told twice"
+        assert len(told) == len(set(told)), "a fill was reported twice"
         assert all(count == 1 for count in self.exchange.reached.values()), "an intent came twice"
         assert not self.journal.unsettled(), "a request is unresolved"
         assert self.machine.reconciled

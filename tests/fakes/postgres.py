@@ -59,7 +59,7 @@ def unprivileged() -> dict[str, Any]:
         except KeyError:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    pytest.skip("no user postgres or nobody to run PostgreSQL as")
+    pytest.skip("PostgreSQL refuses root, and there is no other user to run it as")
 
 
 def _end_with_parent() -> None:

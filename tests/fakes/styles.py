@@ -6,7 +6,7 @@ The wire format is invented: JSON with `t` for the kind. REST answers are Binanc
     delta     {"t":"delta",...} and, by the proof: "first" and "seq", "prev" and "seq", "seq", "crc", or nothing
     trade     {"t":"trade","s":symbol,"id":text,"p":price,"q":size,"side":"buy"}
     answers   {"t":"ok","key":key}, {"t":"no","key":key,"code":code,"why":text}
-    beside    {"t":"ping","n":n}, wants {"pong":n}; {"t":"state","s":symbol,"state":"halt"}; {"t":"lost","s":symbol};
+    others {"t":"ping","n":n}, expects {"pong":n}; {"t":"state","s":symbol,"state":"halt"}; {"t":"lost","s":symbol};
               {"t":"bye"}; anything else is ignored, and so is the text "pong"
 """
 
@@ -198,7 +198,7 @@ CODECS: dict[str, type[StyledCodec]] = {"checksum": ChecksummedCodec, "requested
 
 @dataclass(frozen=True)
 class StyledConnector:
-    """A connector of one style. `codec_class` and `spec` are replaced where somebody got it wrong."""
+    """A connector of one style. Wrong connectors replace `codec_class` and `spec`."""
 
     style: str
     spec: ExchangeSpec

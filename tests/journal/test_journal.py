@@ -225,7 +225,7 @@ def test_requests_stay_unresolved_until_somebody_says_more_than_unknown(journal,
     )
     loaded = journal.load(*ACCOUNT)
     assert [(one.request_id, one.outcome) for one in loaded.requests] == [("r1", "unknown"), ("r3", None)]
-    assert loaded.orders == [order("o1", S.CANCELED)]  # done, and yet somebody has to ask about it
+    assert loaded.orders == [order("o1", S.CANCELED)]  # done, and still to be queried
     commit(
         CloseRequest("r1", "resolved: absent", 12), CloseRequest("r2", "unknown", 13), CloseRequest("r3", "not_sent", 1)
     )

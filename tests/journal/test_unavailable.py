@@ -42,7 +42,7 @@ def test_a_locked_file_is_waited_for_and_then_unavailable(sqlite, file):
     with pytest.raises(JournalUnavailable) as caught:
         sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(), put_event()))])
     assert caught.value.after_s > 0
-    assert sqlite.load(*ACCOUNT).orders == []  # reading goes on
+    assert sqlite.load(*ACCOUNT).orders == []  # reading continues
     other.execute("ROLLBACK")
     other.close()
     assert sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(), put_event()))]) == [[1]]

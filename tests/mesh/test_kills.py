@@ -17,7 +17,7 @@ pytestmark = pytest.mark.ray
 Grow = Callable[..., Tree]
 CHILDREN = [echo("echo/a"), echo("echo/b")]
 HANG_S = 0.5
-POLL_S = 60.0  # polls that outlast what is asked beside them, on a slow machine too
+POLL_S = 60.0  # polls that outlast all requests in the meantime, on a slow machine, too
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -
     assert status["groups"]["echo"] == "DEGRADED"
     until("the others serve", lambda: tree.child("echo/a")["state"] == tree.child("echo/b")["state"] == "SERVING")
     restarts = tree.child("echo/bad")["restarts"]
-    kill(status["pid"])  # the next supervisor goes on with it
+    kill(status["pid"])  # the next supervisor continues with it
     until("a new supervisor", lambda: tree.status()["pid"] != status["pid"])
     bad = tree.child("echo/bad")
     assert bad["state"] == "DEGRADED"
@@ -230,7 +230,7 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
     with pytest.raises((OutcomeUnknown, RetryLater)):
         tree.ask("echo/a", "relay", {"address": "echo/b", "kind": "crash", "timeout_s": 0.3}, 20.0)
     tree.whole(children=3)
-    for _ in range(5):  # a question that its role cannot answer costs nobody anything
+    for _ in range(5):  # a question that its role cannot answer does no harm
         with pytest.raises(Rejected, match="as asked"):
             tree.ask("echo/a", "stumble")
     assert tree.child("echo/a")["incarnation"] == a["incarnation"]

@@ -25,7 +25,7 @@ from venuemesh.model.errors import JournalUnavailable, Paused
 from venuemesh.model.events import BookState
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-HANG_S = 2.0  # the machine may be busy with other things: nobody who is only late is to be killed
+HANG_S = 2.0  # the machine may be busy: a process that is only late must not be killed
 FUNDS = {"BTC": "20", "USDT": "1000000", "ETH": "3"}
 
 
@@ -95,7 +95,7 @@ def test_a_killed_user_stream_loses_no_fill(scene: Scene) -> None:
         for _ in range(2):
             before = scene.tree.child(STREAM)
             kill(before["pid"])
-            scene.more_orders(6)  # they fill while nobody listens
+            scene.more_orders(6)  # they fill while no process listens
             scene.tree.succeeded(STREAM, before)
     assert all(one["kinds"].get("filled") for one in scene.seen())
 
@@ -104,7 +104,7 @@ def test_the_supervisor_and_then_the_manager_may_die(scene: Scene) -> None:
     with scene.trading():
         status, before = scene.tree.status(), scene.tree.child(ADDRESS)
         kill(status["pid"])
-        scene.more_orders(3)  # nobody needs a supervisor for that
+        scene.more_orders(3)  # this needs no supervisor
         kill(before["pid"])
         until("a new supervisor", lambda: scene.tree.status()["pid"] != status["pid"])
         scene.tree.succeeded(ADDRESS, before)
@@ -252,7 +252,7 @@ def test_without_a_journal_no_order_is_taken_and_books_go_on(scene: Scene) -> No
         assert row["state"] == "SERVING"
         assert row["pid"] == pid
         sequence = book.sequence
-        until("the book goes on", lambda: book.state is BookState.LIVE and book.sequence > sequence + 5)
+        until("the book continues", lambda: book.state is BookState.LIVE and book.sequence > sequence + 5)
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
     scene.ready()

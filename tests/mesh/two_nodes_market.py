@@ -28,7 +28,7 @@ def mapped() -> list[str]:
 
 
 class Strategy:
-    """Follows one book and its trades by one view, whatever happens to them."""
+    """Follows one book and its trades by one view, through all restarts."""
 
     def __init__(self, market: AsyncMarket) -> None:
         self._view: Any = market.order_book(PAIR)
@@ -125,7 +125,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     tree.replace_supervisor(exchanges=in_zone("b"))
     until("the book serves on b", lambda: serves_on("b"))
     seen = reads_on("the same view reads the book that moved to its node", seen["incarnations"][-1])
-    until("a book of its own node needs no mirror", lambda: mirrors() == [])
+    until("a book of the same node needs no mirror", lambda: mirrors() == [])
 
     tree.replace_supervisor(exchanges=in_zone("a"))
     until("the book serves on a", lambda: serves_on("a"))

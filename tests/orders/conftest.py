@@ -116,7 +116,7 @@ def exchange() -> Iterator[ExchangeProcess]:
         admin = process.admin
         admin.limits(orders_10s=10**9, orders_1d=10**9)
         best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
-        for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for everybody
+        for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for all orders
             for _ in range(3):
                 admin.order("BTCUSDT", side, quantity="100", price=f"{price:.2f}", account="admin")
         yield process

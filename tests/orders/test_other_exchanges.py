@@ -111,7 +111,7 @@ def urls() -> Iterator[dict[str, Any]]:
         admin.limits(protocol="kraken", **LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(OKX_LIMITS, 100_000))
         best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
-        for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for everybody
+        for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for all orders
             admin.order("BTCUSDT", side, quantity="100", price=f"{price:.2f}", account="admin")
         yield found
 

@@ -120,13 +120,13 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
     first = await hosts.start(case.job("compete"))
     if not together:
         async with asyncio.timeout(20.0):
-            while len(case.ledger()["orders"]) < 5:  # noqa: ASYNC110 - the exchange tells nobody
+            while len(case.ledger()["orders"]) < 5:  # noqa: ASYNC110 - the exchange sends no notice
                 await asyncio.sleep(0.02)
     second = await hosts.start(other.job("compete", incarnation=2))
     async with asyncio.timeout(20.0):
         while not (first.done or second.done):  # noqa: ASYNC110 - the manager that took the account first ends
             await asyncio.sleep(0.02)
-    await asyncio.sleep(0.2)  # the other goes on
+    await asyncio.sleep(0.2)  # the other manager continues
     (case.place.folder / "stop-orders").touch()
     ends = [await first.result(), await second.result()]
     assert sorted(status for status, _ in ends) == [0, 1], ends

@@ -111,7 +111,7 @@ def main() -> None:
 
     admin.revoke(api_key)
     seen += [ray.get(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
-    admin.reinstate(api_key)  # other tests go on with the account
+    admin.reinstate(api_key)  # other tests continue with the account
     ready(market)
     seen.append(ray.get(strategy.process.remote()))
 

@@ -142,7 +142,7 @@ async def over_websocket():
         now = await client.fetch_balance()
 
         def total(name):
-            """The total that the messages so far gave; the client keeps it, whatever its watcher saw."""
+            """Return the total of the messages so far; the client keeps it independently of its watcher."""
             return client.balance["spot"][name]["total"]
 
         await until(lambda: all(total(name) == now[name]["total"] for name in ("BTC", "USDT")))

@@ -1,4 +1,4 @@
-"""Trade with the real ccxt on a local exchange at rest; print one JSON object of what it was told. Runs in ccxt's own
+"""Trade with the real ccxt on a local exchange at rest; print one JSON object with its results. Runs in ccxt's
 environment.
 
 python ccxt_trader.py REST_URL WS_URL WS_API_URL ADMIN_URL < KEYS

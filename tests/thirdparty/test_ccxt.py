@@ -1,4 +1,4 @@
-"""The real ccxt works against the local exchange, REST and websocket, with nothing but its base URLs changed.
+"""The real ccxt works against the local exchange, REST and websocket, with only its base URLs changed.
 
 `conftest.py` says where ccxt lives.
 """

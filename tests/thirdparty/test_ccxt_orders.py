@@ -1,4 +1,4 @@
-"""The real ccxt trades on the local exchange, and what it was told is compared with the exchange's own ledger.
+"""The real ccxt trades on the local exchange, and its results are compared with the exchange's own ledger.
 
 What ccxt does here is in `ccxt_trader.py`: limit, market, post-only, IOC, FOK, stop-limit and quote-amount orders,
 cancels and a replacement over REST; orders and a cancel over the WebSocket API while it watches orders, balances and
@@ -39,7 +39,7 @@ STATUSES = {
 
 @pytest.fixture(scope="module")
 def traded(ccxt_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What ccxt was told, and the exchange's ledger of its account when the first key had traded."""
+    """Return ccxt's results, and the exchange's ledger of its account after the first key had traded."""
     folder = tmp_path_factory.mktemp("accounts")
     for kind, key in PAIRS.items():
         (folder / f"{kind}.pem").write_text(key.public_pem)

@@ -20,11 +20,11 @@ from venuemesh.model.order import EventType, OrderStatus
 pytestmark = [pytest.mark.thirdparty, pytest.mark.timeout(900)]
 
 
-class Beside:
-    """ccxt in its own process."""
+class OtherClient:
+    """ccxt in a separate process."""
 
     def __init__(self, python: Path, rest: str, api_key: str, secret: str) -> None:
-        script = Path(__file__).with_name("ccxt_beside.py")
+        script = Path(__file__).with_name("ccxt_same_account.py")
         self._process = subprocess.Popen(
             [python, str(script), rest], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -49,24 +49,24 @@ class Beside:
 
 
 @pytest.fixture(scope="module")
-def shared(ccxt_python: Path) -> Iterator[tuple[Desk, Beside]]:
+def shared(ccxt_python: Path) -> Iterator[tuple[Desk, OtherClient]]:
     with local_venue("binance") as venue, Desk(CONNECTOR, venue) as desk:
         key, secret = (Path(venue.account[name]).read_text().strip() for name in ("api_key_file", "secret_file"))
         assert venue.rest is not None
-        beside = Beside(ccxt_python, venue.rest, key, secret)
+        other = OtherClient(ccxt_python, venue.rest, key, secret)
         try:
-            yield desk, beside
+            yield desk, other
         finally:
-            beside.close()
+            other.close()
 
 
-async def test_each_sees_the_orders_of_the_other(shared: tuple[Desk, Beside]) -> None:
+async def test_each_sees_the_orders_of_the_other(shared: tuple[Desk, OtherClient]) -> None:
     desk, ccxt = shared
     before = await desk.last_event()
     ours = await desk.rest(Side.BUY)
     assert [row["id"] for row in ccxt("open")] == [ours.client_order_id]
     price, amount = await desk.sized(Side.BUY, 1)
-    theirs = ccxt("place", "buy", float(amount), float(price), "ccxt-beside-1")
+    theirs = ccxt("place", "buy", float(amount), float(price), "ccxt-same-account-1")
     assert theirs["status"] == "open"
 
     async def seen() -> Any:
@@ -77,16 +77,16 @@ async def test_each_sees_the_orders_of_the_other(shared: tuple[Desk, Beside]) ->
     assert external.order.exchange_order_id == theirs["exchange"]
     assert external.order.external
     assert set(await desk.market.in_flight_orders()) == {ours.client_order_id}  # seen, never adopted
-    assert {row["id"] for row in ccxt("open")} == {ours.client_order_id, "ccxt-beside-1"}
+    assert {row["id"] for row in ccxt("open")} == {ours.client_order_id, "ccxt-same-account-1"}
 
     assert ccxt("cancel", ours.client_order_id) == "canceled"
     ended = await desk.market.wait(ours.client_order_id)
     assert ended.status is OrderStatus.CANCELED
-    assert ccxt("cancel", "ccxt-beside-1") == "canceled"
+    assert ccxt("cancel", "ccxt-same-account-1") == "canceled"
     assert ccxt("open") == []
 
 
-async def test_fills_and_balances_are_the_same_to_both(shared: tuple[Desk, Beside]) -> None:
+async def test_fills_and_balances_are_the_same_to_both(shared: tuple[Desk, OtherClient]) -> None:
     desk, ccxt = shared
     order = await desk.take(Side.BUY)
     assert order.status is OrderStatus.FILLED

@@ -1,14 +1,12 @@
-"""Holds what readers were told against what the exchange did and what the book's writer had read by then.
+"""Compares the readers' answers with the exchange's history and with the frames that the book's writer had read.
 
 For every LIVE answer:
 
     truth       the book at its sequence, by the exchange's history, is exactly what was answered (top, and levels)
-    fresh       its sequence is at least that of every frame whose handling had ended before the read began: from the
-                frame that reveals a gap on nothing older is LIVE, and no frame that was read is missing
-    doubt       no LIVE between a gap, an unreadable frame, the loss of the connection or the start, and the snapshot
-                that comes next
-    forward     sequences never go back
-    trade       every trade told is one of the exchange's, and is told once
+    fresh       its sequence is at least that of every frame whose handling had ended before the read began: after the
+    frame that reveals a gap no older book is LIVE, and no frame that was read is missing doubt       no LIVE between a
+    gap, an unreadable frame, the loss of the connection or the start, and the snapshot that comes next forward
+    sequences never go back trade every trade in the answers is one of the exchange's, and comes once
 
 The frames are read here by `json`, not by the codec under test.
 """
@@ -27,7 +25,7 @@ import numpy as np
 from tests.truth.history import History
 from tests.truth.samples import CLOSED, DEPTH, FRAME, LIVE, NOTHING_PROVEN, SNAPSHOT, STARTED, STATE, TRADE, read_rows
 
-FEW = 5  # violations of a kind that are told in full
+FEW = 5  # violations of a kind that are described in full
 FOREVER = 1 << 62
 
 Trade = tuple[int, int, str]  # price, size at scale 8, side of the taker
@@ -35,7 +33,7 @@ Trade = tuple[int, int, str]  # price, size at scale 8, side of the taker
 
 @dataclass(slots=True)
 class Verdict:
-    """What came out. `violations` by kind, the first few in words."""
+    """The result. `violations` by kind, the first few in words."""
 
     reads: int = 0  # LIVE answers
     distinct: int = 0  # different LIVE answers
@@ -65,14 +63,14 @@ class Verdict:
 
 @dataclass(slots=True)
 class Wire:
-    """What one symbol's writers had read and when: ends of handling with the highest sequence by then, and doubts."""
+    """The reads of one symbol's writers: ends of handling with the highest sequence by then, and doubts."""
 
     done_ns: list[int] = field(default_factory=list)
     highest: list[int] = field(default_factory=list)
     doubts: list[tuple[int, int, str]] = field(default_factory=list)  # from, until (ns), why
 
     def had_read(self, now_ns: int) -> int:
-        """The highest sequence that had been handled before `now_ns`; 0 when none had."""
+        """Return the highest sequence handled before `now_ns`; 0 if there was none."""
         at = bisect_right(self.done_ns, now_ns)
         return self.highest[at - 1] if at else 0
 

@@ -1,4 +1,4 @@
-"""Starts hosts and samplers beside a local exchange, waits for conditions, and hands the checker what they wrote."""
+"""Starts a local exchange, hosts and samplers, waits for conditions, and passes their records to the checker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIDES = {"bid": 0, "ask": 1}
 
 
 def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S, also: Callable[[], str] = str) -> Any:
-    """Return what `probe` returns once it is true; `also` adds to what is said when it never is."""
+    """Return the result of `probe` once it is true; `also` adds to the error if it never is."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = probe()
@@ -56,7 +56,7 @@ def rows(levels: list[list[str]]) -> list[tuple[int, int]]:
 
 
 class Child:
-    """A process of the tests that speaks lines. Ended by its id."""
+    """A process of the tests with a protocol of lines. Ended by its id."""
 
     def __init__(self, module: str, asked: dict[str, Any]) -> None:
         self.process = subprocess.Popen(
@@ -77,7 +77,7 @@ class Child:
         self.process.stdin.flush()
 
     def answer(self, timeout_s: float = PATIENCE_S) -> Any:
-        """The next line it says, read as JSON."""
+        """Return the next line of its output, read as JSON."""
         stdout = self.process.stdout
         assert stdout is not None
         ready, _, _ = select.select([stdout], [], [], timeout_s)
@@ -214,7 +214,7 @@ class Lab:
         until("every book is LIVE", self.live, also=self.states)
 
     def wait_progress(self, updates: int = 3, views: list[BookView] | None = None) -> None:
-        """Wait until every book (or each of `views`) was seen LIVE at so many sequences."""
+        """Wait until every book (or each of `views`) was seen LIVE at this many sequences."""
         views = self.views if views is None else views
         seen: list[set[int]] = [set() for _ in views]
 
@@ -228,7 +228,7 @@ class Lab:
         until(f"{updates} updates of every book while LIVE", probe, also=self.states)
 
     def fault(self, times: int = 0, **rule: Any) -> None:
-        """Set a fault; `wait_faults` returns when every one set so far has happened at least `times` times."""
+        """Set a fault; `wait_faults` returns when every fault set so far has happened at least `times` times."""
         self._faults[self.admin.fault(**rule)["id"]] = times
 
     def wait_faults(self) -> None:
@@ -248,7 +248,7 @@ class Lab:
         until(f"{names} are above zero", probe, also=self.states)
 
     def rest(self) -> None:
-        """End the faults, let every book find its way back in traffic, then bring exchange and books to rest."""
+        """End the faults, let every book recover in traffic, then bring exchange and books to rest."""
         self.admin.clear_faults()
         self._faults.clear()
         passed = {symbol: self.admin.book(symbol)["update_id"] for symbol in self.symbols}
@@ -270,11 +270,11 @@ class Lab:
         until(f"every book is at rest at {final}", at_rest, also=self.states)
 
     def same(self, host: Child, levels: int = 200, least: int = 20) -> None:
-        """At rest: the role's whole book and the segment's part of it are the exchange's own, level by level.
+        """Check that at rest the role's whole book and the segment's part of it equal the exchange's, level by level.
 
         `levels` is how many of a side the segment holds, `least` how many of them must be proven.
         """
-        books, snapshots = until("no book is refreshed meanwhile", lambda: self._held(host))
+        books, snapshots = until("no book is refreshed between two reads", lambda: self._held(host))
         for found, seen in zip(self.instruments, snapshots, strict=True):
             theirs, ours = self.admin.book(found.symbol), books[found.name]
             assert ours["state"] == "LIVE"
@@ -307,7 +307,7 @@ class Lab:
     # Judgement
 
     def histories(self) -> dict[str, History]:
-        """The exchange's own past since this lab was made. Fails when the exchange has forgotten part of it."""
+        """Return the exchange's own history since this lab was made. Fails if the exchange has forgotten a part."""
         found = {}
         for symbol, base in self.base.items():
             changes, since, more = [], base["update_id"], True
@@ -321,7 +321,7 @@ class Lab:
         return found
 
     def judge(self, *samplers: Child) -> Verdict:
-        """End the samplers and hold what they saw against the exchange's history and the hosts' logs."""
+        """End the samplers and compare their answers with the exchange's history and the hosts' logs."""
         for sampler in samplers:
             assert sampler.process.stdin is not None
             sampler.process.stdin.close()
@@ -341,7 +341,7 @@ class Lab:
 
 
 def listing(exchange: ExchangeProcess) -> list[Instrument]:
-    """What the exchange lists, read by the codec."""
+    """Return the exchange's list, read by the codec."""
     codec = CONNECTOR.codec(exchange.rest, exchange.ws)
     with urllib.request.urlopen(codec.instruments_request().url, timeout=10.0) as answer:
         return codec.instruments(answer.read())

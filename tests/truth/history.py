@@ -1,4 +1,4 @@
-"""The exchange's own book at any update id: a base book and the numbered changes of levels that came after it.
+"""The exchange's own book at any update id: a base book and the later numbered changes of levels.
 
 The second book of the tests, kept as simple as can be: a dict of price to size a side and a sorted list of prices.
 """
@@ -37,7 +37,7 @@ class Ladder:
 
 
 class History:
-    """One symbol's book, moved forward from id to id. Ids that the exchange skipped change nothing."""
+    """One symbol's book, advanced from id to id. Ids that the exchange skipped change nothing."""
 
     def __init__(self, sequence: int, bids: Rows, asks: Rows, changes: Iterable[Change]) -> None:
         self.base = self.sequence = sequence

@@ -1,4 +1,4 @@
-"""Book roles in a process of their own, without Ray: what `actors/cell/ray_cell.py` does around a role.
+"""Book roles in a separate process, without Ray, hosted as by `actors/cell/ray_cell.py`.
 
     python -m tests.truth.host      one JSON line on standard input says what (`Asked`); then commands, a line each:
         books     every book whole, as it is: {pair: what the role's `snapshot` command gives, levels as lists}
@@ -287,7 +287,7 @@ def _answer(answer: Any) -> None:
 
 
 def _prepare(asked: Asked) -> None:
-    """Settings that no configuration offers, then the defect, if one is asked for."""
+    """Apply settings that no configuration offers, then the requested defect, if any."""
     if asked.hasty:
         init, backoff = BookMachine.__init__, Backoff(first_s=0.02, cap_s=0.2)
 

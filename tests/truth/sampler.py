@@ -1,9 +1,9 @@
-"""A reader in a process of its own: reads books through `BookView` as fast as it can and writes down what it was told.
+"""A reader in a separate process: reads books through `BookView` as fast as it can and records every answer.
 
     python -m tests.truth.sampler      one JSON line on standard input: segments, out, instruments, depth_every_ms
 
-Answers any further line with how many sequences it was told LIVE of each book; ends when standard input ends. `samples`
-says what it writes; prices and sizes at scale 8, whatever the segment's.
+Answers any further line with the number of LIVE sequences that it saw of each book; ends when standard input ends.
+`samples` describes its rows; prices and sizes have scale 8, for any scale of the segment.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Reader:
         if book.state is not BookState.LIVE:
             raise AssertionError(f"snapshot() returned a book that is {book.state.name}")
         bids, asks = ((side * np.array(self._units)).tobytes() for side in (book.bids, book.asks))
-        # Whatever is waiting to be written was read before this.
+        # Everything that waits to be written was read before this.
         self.end_run()
         self._seen = None
         self._rows.add(

@@ -1,4 +1,4 @@
-"""What sampler and host write down, one msgpack array a row, readable up to wherever a kill cut it.
+"""The records of sampler and host, one msgpack array per row, readable up to the cut of a kill.
 
     sampler   live   [LIVE, book, epoch, counter, sequence, bid, ask, first, last, reads]
               other  [STATE, book, state, first, last, reads]
@@ -9,9 +9,9 @@
               close  [CLOSED, began_ns, done_ns, symbol]
               start  [STARTED, ns]
 
-Times are CLOCK_MONOTONIC in ns, the same in all processes of a machine. Of a read they are two, before and after it; a
-frame's `done_ns` is after everything that it caused was done. A row of LIVE or STATE stands for `reads` equal answers
-in a row, of which `first` and `last` are the times. Levels are int64 rows (price, size) as raw bytes.
+Times are CLOCK_MONOTONIC in ns, the same in all processes of a machine. A read has two times, before and after it; a
+frame's `done_ns` is after all its consequences. A row of LIVE or STATE represents `reads` equal answers in sequence;
+`first` and `last` are their times. Levels are int64 rows (price, size) as raw bytes.
 """
 
 from __future__ import annotations
@@ -45,6 +45,6 @@ class Rows:
 
 
 def read_rows(path: Path) -> Iterator[list[Any]]:
-    """Every whole row of a file."""
+    """Yield every complete row of a file."""
     with path.open("rb") as file:
         yield from msgpack.Unpacker(file, max_buffer_size=1 << 30)

@@ -1,8 +1,8 @@
-"""Books against the local exchange's own history, while it is well and while it does every wrong thing it can.
+"""Books against the local exchange's own history, without faults and with every kind of fault.
 
-In each test a book role runs in a process of its own, with its real connection and real segments, and a sampler in
-another reads them throughout. Then the exchange comes to rest and every book must be its own, level by level; and every
-LIVE answer the sampler ever got must have been true and fresh when it was given (`checker`).
+In each test a book role runs in a separate process, with its real connection and real segments, and a sampler in
+another process reads them throughout. Then the exchange comes to rest and every book must equal the exchange's, level
+by level; and every LIVE answer of the sampler must have been true and fresh when it was given (`checker`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def often(times: int, kind: str, probability: float, **more: Any) -> tuple[int, 
 
 
 def asked(times: int, kind: str, **more: Any) -> tuple[int, dict[str, Any]]:
-    """A fault of requests for snapshots."""
+    """Return a fault of requests for snapshots."""
     return times, {"kind": kind, "endpoint": DEPTH, **more}
 
 
 BTC = "btcusdt@depth@100ms"
-LOSSY = often(1, "drop", 0.1, stream=BTC)  # so that snapshots are asked for in traffic too
+LOSSY = often(1, "drop", 0.1, stream=BTC)  # so that snapshots are requested in traffic, too
 GAPS = {"counted": ("gaps", "resyncs"), "gaps": True}
 DOUBTS = {"counted": ("suspected", "resyncs")}
 LIMITED = {"real_limits": True}
@@ -78,7 +78,7 @@ TRIALS = {
 
 
 def judged(lab: Lab, *samplers: Any) -> Verdict:
-    """The verdict, and that it is about something."""
+    """Return the verdict, after a check that it judged something."""
     verdict = lab.judge(*samplers)
     print(verdict)
     assert verdict.violations == {}, str(verdict)
@@ -89,7 +89,7 @@ def judged(lab: Lab, *samplers: Any) -> Verdict:
 
 @pytest.mark.parametrize("alone", [False, True], ids=["one role", "role a pair"])
 def test_quiet_exchange(lab: Lab, alone: bool) -> None:
-    """Nothing goes wrong: no gap, no book ever leaves LIVE, all is true."""
+    """Without faults there is no gap, no book leaves LIVE, and all answers are true."""
     sampler = lab.sampler()
     host = lab.host(alone=alone)
     lab.wait_progress(8)
@@ -105,7 +105,7 @@ def test_quiet_exchange(lab: Lab, alone: bool) -> None:
 
 @pytest.mark.parametrize("limit", [20, 5000])
 def test_depth_that_is_proven(lab: Lab, limit: int) -> None:
-    """Snapshots that prove less than the book holds, and all of it: what is told is true either way."""
+    """Snapshots that prove a part of the book, or all of it: answers are true in both cases."""
     sampler = lab.sampler()
     host = lab.host(options={"snapshot_limit": limit}, book={"levels": 50})
     lab.wait_progress(8)
@@ -116,7 +116,7 @@ def test_depth_that_is_proven(lab: Lab, limit: int) -> None:
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_fault(lab: Lab, name: str) -> None:
-    """Each wrong thing by itself, in traffic."""
+    """Each kind of fault alone, in traffic."""
     trial = TRIALS[name]
     sampler = lab.sampler()
     host = None if trial.before else lab.host(alone=trial.alone, **trial.asked)
@@ -135,7 +135,7 @@ def test_fault(lab: Lab, name: str) -> None:
 
 
 def test_no_snapshot_to_be_had(lab: Lab) -> None:
-    """A gap, and nobody answers for a while: that book stays in doubt and is never LIVE meanwhile, the others go on."""
+    """After a gap without a snapshot the book stays in doubt and is never LIVE; all other books continue."""
     sampler = lab.sampler()
     host = lab.host()
     lab.wait_progress()
@@ -158,7 +158,7 @@ def test_no_snapshot_to_be_had(lab: Lab) -> None:
 
 
 def test_pairs_come_and_go(lab: Lab) -> None:
-    """One pair is left and taken up again while the others run: they notice nothing, and all that is told is true."""
+    """One pair is untracked and tracked again: the other pairs are not affected, and all answers are true."""
     sampler = lab.sampler()
     host = lab.host()
     lab.wait_progress()
@@ -176,7 +176,7 @@ def test_pairs_come_and_go(lab: Lab) -> None:
 
 
 def test_exchange_says_goodbye(lab: Lab) -> None:
-    """It announces that it will close the connection: the role makes a new one, and what it tells stays true."""
+    """The exchange announces the end of the connection: the role opens a new one, and its answers stay true."""
     sampler = lab.sampler()
     host = lab.host()
     lab.wait_progress()
@@ -188,7 +188,8 @@ def test_exchange_says_goodbye(lab: Lab) -> None:
 
 
 def test_exchange_starts_anew(lab: Lab, tmp_path: Path) -> None:
-    """Another exchange on the same port, its numbers and prices others: nothing of the first one's books is kept."""
+    """Another exchange on the same port, with other numbers and prices: nothing of the first exchange's books is
+    kept."""
     segments = lab.segments.with_name(lab.segments.name + "-anew")
     with ExitStack() as exchanges:
         before = exchanges.enter_context(ExchangeProcess(*ARGUMENTS, "--seed", "3", without_limits=True))

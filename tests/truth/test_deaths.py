@@ -1,4 +1,4 @@
-"""The writer dies, hangs, or stops and comes back; a reader stops. What readers are told, and what it costs."""
+"""The writer dies, hangs, or stops and resumes; a reader stops: the readers' answers, and the cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def segments_of(lab: Lab, counter: int) -> dict[Path, bytes]:
 
 
 def finish(lab: Lab, host: Child, sampler: Child) -> None:
-    """The successor's books end as the exchange's own, and nobody was told a lie all along."""
+    """Check that the successor's books end equal to the exchange's, and that every answer was true."""
     lab.rest()
     lab.same(host)
     verdict = lab.judge(sampler)
@@ -45,7 +45,7 @@ def finish(lab: Lab, host: Child, sampler: Child) -> None:
 
 
 def test_killed_in_traffic(lab: Lab) -> None:
-    """SIGKILL: within the heartbeat's limit no read is LIVE; then the successor's are, through the same views."""
+    """SIGKILL: after the heartbeat's limit no read is LIVE; then the successor's reads are, through the same views."""
     sampler = lab.sampler()
     first = lab.host(counter=1)
     lab.wait_progress()
@@ -59,7 +59,7 @@ def test_killed_in_traffic(lab: Lab) -> None:
 
 
 def test_killed_inside_a_publish(lab: Lab) -> None:
-    """The sequence lock stays taken for good: reads end, none is LIVE, and the successor is found all the same."""
+    """The sequence lock stays taken for good: reads end, none is LIVE, and the views find the successor."""
     sampler = lab.sampler()
     first = lab.host(counter=1)
     lab.wait_progress()
@@ -76,7 +76,7 @@ def test_killed_inside_a_publish(lab: Lab) -> None:
 
 
 def test_stopped_and_resumed_after_its_lease(lab: Lab) -> None:
-    """SIGSTOP: dead to readers. SIGCONT when its lease is over and its successor serves: it ends, touching nothing."""
+    """SIGSTOP: readers see DEAD. SIGCONT after the lease, with a successor: the process ends and touches nothing."""
     sampler = lab.sampler()
     first = lab.host(counter=1, lease_s=LEASE_S)
     lab.wait_progress()
@@ -94,7 +94,7 @@ def test_stopped_and_resumed_after_its_lease(lab: Lab) -> None:
 
 
 def test_stopped_for_a_moment(lab: Lab) -> None:
-    """SIGSTOP shorter than the lease: not LIVE meanwhile, then the same process goes on, and what it tells is true."""
+    """SIGSTOP shorter than the lease: not LIVE in this time, then the same process continues with true answers."""
     sampler = lab.sampler()
     host = lab.host(lease_s=3600.0)
     lab.wait_progress()
@@ -110,7 +110,7 @@ def test_stopped_for_a_moment(lab: Lab) -> None:
 
 @pytest.mark.parametrize("readers", [2])
 def test_stopped_readers_cost_nothing(lab: Lab, readers: int) -> None:
-    """Readers that are stopped, even in the middle of a read, neither slow the role nor make it hold more."""
+    """Stopped readers, even in the middle of a read, neither slow the role nor raise its memory."""
     lab.admin.rate(4000.0)
     try:
         samplers = [lab.sampler() for _ in range(readers)]

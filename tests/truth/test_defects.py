@@ -1,4 +1,4 @@
-"""The check can fail: hosts with a defect in the rule are caught, by the part of the check that is there for it."""
+"""The check can fail: the right part of the check catches each host with a defect in its rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAUGHT_BY = {
 
 @pytest.mark.parametrize("defect", CAUGHT_BY)
 def test_defect_is_caught(lab: Lab, defect: str) -> None:
-    """A role that is broken on purpose, on an exchange that drops frames, skips numbers and cuts connections."""
+    """A role with a deliberate defect, on an exchange that drops frames, skips numbers and cuts connections."""
     sampler = lab.sampler()
     lab.host(broken=defect)
     lab.wait_live()

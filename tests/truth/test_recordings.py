@@ -1,4 +1,4 @@
-"""What is recorded from the local exchange replays to the exchange's own books."""
+"""Recordings of the local exchange replay to the exchange's own books."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def until(what: str, probe: Any) -> None:
 
 
 async def record_to_rest(exchange: ExchangeProcess, out: Path, drops: int) -> dict[str, Any]:
-    """Record some traffic, with gaps if asked for, until the exchange is at rest; return its update ids."""
+    """Record some traffic, with gaps on request, until the exchange is at rest; return its update ids."""
     admin = exchange.admin
     watched, stop = Watched(), asyncio.Event()
     recording = asyncio.create_task(
@@ -81,7 +81,7 @@ async def record_to_rest(exchange: ExchangeProcess, out: Path, drops: int) -> di
 
 @pytest.mark.parametrize("drops", [0, 2])
 async def test_replay_gives_the_exchange_its_book(exchange: ExchangeProcess, tmp_path: Path, drops: int) -> None:
-    """Fast path and slow path alike end with the exchange's own book at rest, gaps on the way or not."""
+    """Both paths end with the exchange's own book at rest, with or without gaps."""
     out = tmp_path / "recording.jsonl.zst"
     try:
         final = await record_to_rest(exchange, out, drops)
@@ -104,7 +104,7 @@ async def test_replay_gives_the_exchange_its_book(exchange: ExchangeProcess, tmp
 
 
 def _whole(out: Path, symbol: str, right: dict[str, Any]) -> None:
-    """Every level that the replayed book proves is the exchange's."""
+    """Check that every proven level of the replayed book is the exchange's."""
     codec_of = registry.connector("binance").codec
     records = list(read(out))
     listed = next(r for r in records if r.kind == "http" and codec_of().recognise(r.url) == "instruments")

@@ -1,4 +1,4 @@
-"""Minutes of everything at once, with one reader stopped and one running: truth holds, and memory stays bounded.
+"""Minutes of all faults at once, with one stopped and one running reader: answers stay true, memory stays bounded.
 
 pytest -m soak tests/truth        VENUEMESH_SOAK_S seconds (120), seeded by VENUEMESH_TRUTH_SEED
 """

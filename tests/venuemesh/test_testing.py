@@ -140,7 +140,7 @@ def test_the_example_that_trades_runs_here_as_on_a_mesh(
 
 
 def test_the_documented_tests_pass(tmp_path: Path) -> None:
-    """docs/testing.md shows a strategy and its tests; they are run as they stand there."""
+    """docs/testing.md shows a strategy and its tests, which run unchanged."""
     text = (ROOT / "docs" / "testing.md").read_text()
     files = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL))
     assert set(files) == {"strategy.py", "conftest.py", "test_strategy.py"}

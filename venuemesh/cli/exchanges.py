@@ -138,7 +138,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _main_of(each: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> str | None:
-    """Return the exchange of which this one differs in its hosts alone; None: it has lines of its own."""
+    """Return the exchange from which this exchange differs only in hosts; None: it has separate lines."""
     main = rows.get(each.get("sister_of") or "")
     if main is None or any(each.get(part) != main.get(part) for part in ("market_data", "candles", "trading")):
         return None
@@ -152,9 +152,9 @@ def _record_lines(supported: list[str], record: dict[str, Any] | None) -> Iterat
     counts = []
     for suite, names in record["passed"].items():
         skipped = len(record["skipped"].get(suite, ()))
-        beside = f", {skipped} do not apply" if skipped else ""
+        apart = f", {skipped} do not apply" if skipped else ""
         later = f", {len(record['not_run'][suite])} newer checks did not run" if record["not_run"][suite] else ""
-        counts.append(f"{len(names)} checks of {suite} passed{beside}{later}")
+        counts.append(f"{len(names)} checks of {suite} passed{apart}{later}")
     yield f"supported     {', '.join(supported) or 'nothing'} ({record['date']}, version {record['version']})"
     yield from (f"              {text}" for text in counts)
     scanner = f", and {record['scanner_lines']} of a byte scanner" if record["scanner_lines"] else ""

@@ -215,7 +215,7 @@ class KeyOptions:
     secret_file: Path | None = None
     kind: str | None = None
     field_files: tuple[str, ...] = ()  # each NAME=PATH
-    public: bool = False  # read no key, whatever the configuration has
+    public: bool = False  # read no key, even if the configuration names one
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ class Chosen:
 def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
     """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
 
-    Asks for the passphrase at the terminal when no file holds it.
+    Prompts for the passphrase at the terminal when no file holds it.
 
     Raises:
         Misconfigured: the options name several keys or only a part of a key, or the key cannot be read.

@@ -191,7 +191,7 @@ class MeshConfig(Strict):
             if twin != name:
                 raise ValueError(
                     f"exchanges.{name}.egress: {twin} already spends the rate budget of egress {exchange.egress!r}; "
-                    "give this table an egress of its own, or put the pairs in one table"
+                    "give this table a separate egress, or put the pairs in one table"
                 )
             if connector not in known:
                 raise ValueError(

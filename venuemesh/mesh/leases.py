@@ -43,7 +43,7 @@ class OwnerLeases:
 class MirrorLeases:
     """Makes this node's mirror follow the books on other nodes that this process has views of.
 
-    A mirror follows a book only while a process on its node asks for the book, so this class repeats the request for
+    A mirror follows a book only while a process on its node requests the book, so this class repeats the request for
     every view.
     """
 

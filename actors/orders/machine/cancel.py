@@ -172,7 +172,7 @@ class Cancelling:
             elif one in sweep.refused:
                 results.append(sweep.refused[one])
             elif late:
-                reason = "the outcome was not known in time; the cancel goes on"
+                reason = "the outcome was not known in time; the cancel continues"
                 results.append(CancelResult(one, False, held.order.status, "timeout", reason))
             else:
                 return

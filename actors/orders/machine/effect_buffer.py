@@ -2,7 +2,7 @@
 
 Theory of operation. An input collects writes and effects; `take` returns the writes as one batch with the effects
 behind it. Batches are numbered in the order in which they are made. The machine's memory is the state after the last
-batch, committed or not; nobody outside sees that state before the commit, because effects wait for the commit.
+batch, committed or not; no other part sees that state before the commit, because effects wait for the commit.
 
 When a commit fails (perhaps after it took effect: a lost connection leaves that open), its batch and all later batches
 go to the backlog, in order. New batches are added to the backlog. When the journal is back, the backlog is committed in

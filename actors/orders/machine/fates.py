@@ -1,11 +1,11 @@
 """Decides what a query about one order proves: that the order is absent, or the outcome of a request. Pure.
 
-Theory of operation. Two queries that do not find an order prove its absence, if they began after no request could place
-it any more (`requests`), after an acknowledged order must have appeared (`Offer.appears_s`), and while the exchange
-remembers orders (`Offer.lookup_s`).
+Theory of operation. Two queries that do not find an order prove its absence, if they began after the last moment at
+which a request could place it (`requests`), after an acknowledged order must have appeared (`Offer.appears_s`), and
+while the exchange remembers orders (`Offer.lookup_s`).
 
 Outside that memory a query that finds nothing proves nothing: some exchanges forget orders that were executed. Then the
-machine searches: first it asks for all orders of the pair, open or not, that were placed since our order, then for all
+machine searches: first it requests all orders of the pair, open or not, that were placed since our order, then all
 fills of the pair since then. The search finds nothing if no listed order has our client order id, and every fill
 belongs to another order that is known. Two such searches prove the absence. A fill of an unknown order may be ours, and
 so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
@@ -238,7 +238,7 @@ class Fates:
             part = request.parts[one]
             if part is Part.CANCEL:
                 state.requests.settle(request, one, "absent", now)
-                done = "the exchange acknowledged the cancel and did not carry it out"
+                done = "the exchange acknowledged the cancel and did not execute it"
                 reason = done if acknowledged else "the cancel never reached the exchange"
                 self._answers.still_there(held, "not_executed", reason, now, final=False)
             elif part is Part.AMEND:

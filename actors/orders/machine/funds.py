@@ -10,7 +10,7 @@ amount is reserved here: available = free - reservations, never below zero. A re
 So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
 `available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
 
-An amendment that may take more reserves the difference in the same way, under a name of its own (`state`): until a
+An amendment that may take more reserves the difference in the same way, under a separate name (`state`): until a
 balance report is as late as the report of the new terms, or at once if the amendment changed nothing.
 """
 

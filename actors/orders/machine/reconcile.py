@@ -1,9 +1,9 @@
 """Decides which questions to ask the exchange, when, and what the answers mean. Pure.
 
-Theory of operation. A round asks for all open orders, for the balances, and, per pair on which we had open orders since
-the last walk, for all fills above the last reconciled trade id (a mark in the journal; the walk continues until a page
-is not full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while an
-order is in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
+Theory of operation. A round requests all open orders, the balances, and, per pair on which we had open orders since the
+last walk, all fills above the last reconciled trade id (a mark in the journal; the walk continues until a page is not
+full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while an order is
+in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
 
     our order, listed             its report is applied; if its total exceeds our fills, they are requested
     our order, not listed         queried by its id, if it was placed before the ask. Its absence from the list proves
@@ -37,7 +37,7 @@ from .state import AccountState, by_client_id, by_exchange_id
 
 S = OrderStatus
 ALL = ""
-CHANGED = "changed"  # balances after a change of an order; no slot stands for the question
+CHANGED = "changed"  # balances after a change of an order; the question has no slot
 MARK = "fills:"
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 

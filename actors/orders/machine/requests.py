@@ -80,7 +80,7 @@ class PendingRequest:
         return self.ends.ns if isinstance(self.ends, At) else self.superseded_ns
 
     def is_amended(self, order: Order) -> bool:
-        """Return whether the order has the terms that the request asks for."""
+        """Return whether the order has the terms of the request."""
         return self.terms.get(order.client_order_id) == (order.amount, order.price)
 
 

@@ -43,7 +43,7 @@ class Rig:
         self.received: list[tuple[int, dict[str, Any]]] = []  # number, report, as the manager got them
         self.batches: list[dict[str, Any]] = []
         self.taking = True
-        self.refusal: Exception = RetryLater(0.0, "nobody serves orders/acme/main")
+        self.refusal: Exception = RetryLater(0.0, "no role serves orders/acme/main")
         self.failures: list[BaseException] = []
         self.exchange: dict[str, Any] = {"/open": [], "/account": {}, "/order": [], "/fills": []}
         self.asked: list[str] = []
@@ -308,7 +308,7 @@ async def test_polling_reports_changes_and_how_missing_orders_ended(rig):
     assert [bound.name for bound in one.codec.bound] == ["BTC-USDT"]
     rounds = one.role.status()["rounds"]
     await until(lambda: one.role.status()["rounds"] > rounds + 3)
-    assert len(one.received) == 5  # nothing changed, nothing is told
+    assert len(one.received) == 5  # nothing changed, so nothing is sent
 
 
 async def test_polling_queries_orders_that_came_and_went_between_two_rounds(rig):

@@ -251,7 +251,7 @@ def test_a_frame_cut_off_inside_a_name_doubts_every_book_it_may_have_meant(fast)
     assert scene.pair.unreadable == others["AAABBBC"].unreadable == 1
     assert others["ZZZBBB"].unreadable == 0
     for n, cut_frame in enumerate((b'{"e":"depthUpdate","E":1,"s":"A', b'{"e":"depthUpdate","E":1,"z', b'{"a'), 1):
-        scene.read(cut_frame)  # nobody is named in full: it may have been anybody's
+        scene.read(cut_frame)  # no symbol is complete: the frame may be of any book
         assert scene.pair.unreadable == others["AAABBBC"].unreadable == 1 + n
         assert others["ZZZBBB"].unreadable == n
 

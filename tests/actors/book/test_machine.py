@@ -105,7 +105,7 @@ def test_every_state_meets_every_event(state, name):
     assert made.state is ends[list(STATES).index(state)]
     states = [effect.state for effect in effects if isinstance(effect, (SetState, Publish))]
     if made.state is not state:
-        assert isinstance(effects[0], (SetState, Publish))  # readers are told first
+        assert isinstance(effects[0], (SetState, Publish))  # readers learn it first
         assert states[-1] is made.state
     for effect in effects:
         if isinstance(effect, AskSnapshot):

@@ -303,7 +303,7 @@ async def test_several_pairs_share_the_socket_and_nothing_else(stages):
     assert stage.reader(PAIRS[0]).state is BookState.LIVE
     stage.feed.frame(b'{"e":"depthUpdate","s":"EEEFFF"')
     assert [stage.reader(name).state.name for name in PAIRS] == ["LIVE", "GAP", "GAP"]
-    stage.feed.frame(b"garbage of nobody known")
+    stage.feed.frame(b"garbage of an unknown pair")
     assert {stage.reader(name).state.name for name in PAIRS} == {"GAP"}
 
 

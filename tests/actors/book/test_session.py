@@ -52,7 +52,7 @@ class Budget:
 
 
 class Stage:
-    """A session of two pairs, its connection in the test's hands."""
+    """A session of two pairs, whose connection the test controls."""
 
     def __init__(self, style: str, codec_class: type | None = None, **spec: Any) -> None:
         made = connector(style, codec_class)
@@ -252,7 +252,7 @@ async def test_a_book_requested_over_the_socket_joins_what_waited(stages):
     assert stage.state(SYMBOL) is BookState.LIVE
     assert stage.pairs[SYMBOL].machine.sequence == model.sequence
     assert stage.pairs[SYMBOL].machine.counters.applied == 3
-    stage.feed.frame(stage.renamed(before.book(id=999), OTHER))  # nobody asked for it
+    stage.feed.frame(stage.renamed(before.book(id=999), OTHER))  # it was not requested
     assert stage.state(OTHER) is BookState.SYNCING
     stage.tell(t="no", key=str(asked[1]["id"]), code="bad", why="too many requests")
     assert stage.pairs[OTHER].machine.counters.snapshots_failed == 1

@@ -41,7 +41,7 @@ def test_the_shortest_path_counts_and_then_the_livelier_market() -> None:
     rates = usd_rates(
         [
             market("BTC-USDT", "60000", "1000000"),
-            market("BTC-DAI", "1", "3"),  # dead: nobody trades there
+            market("BTC-DAI", "1", "3"),  # inactive: no trades
             market("ETH-USDT", "3000", "1"),
             market("ETH-BTC", "9", "1000000"),
         ]

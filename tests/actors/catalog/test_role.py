@@ -100,7 +100,7 @@ class Exchange:
     """Answers like a `Rest`; `status`, `error` and `hold` make it misbehave."""
 
     def __init__(self) -> None:
-        self.odd: list[Any] = []  # rows of the list that nobody can read
+        self.odd: list[Any] = []  # unreadable rows of the list
         self.listed = [pair("BTC-USDT"), pair("ETH-BTC"), pair("OLD-BTC", status="BREAK"), pair("X-Y")]
         self.tickers: dict[str, Any] = {
             "BTCUSDT": {"last": "9", "bid": "100.00", "ask": "100.02", "volume": "5", "quote_volume": "500"},

@@ -29,7 +29,7 @@ async def nowhere(*_: Any) -> bytes:
 
 
 class Scene:
-    """A host whose clock and end are in the test's hands."""
+    """A host whose clock and end the test controls."""
 
     def __init__(self, lease_s: float | None = 1.0) -> None:
         self.now_ns = 10**9

@@ -62,7 +62,7 @@ async def test_no_commit_slips_in_behind_one_that_failed(turns: int) -> None:
         await asyncio.sleep(0)
     for _ in range(turns):
         await asyncio.sleep(0)
-    if not role.notified.is_set():  # once the machine was told it hands over nothing more
+    if not role.notified.is_set():  # after the notice the machine hands over nothing
         performer.perform([Commit(Batch("1-2", ()))])
     async with asyncio.timeout(10.0):
         await role.notified.wait()

@@ -102,7 +102,7 @@ async def test_a_failed_commit_fails_all_later_effects_and_commits_too(rig):
     rig.performer.perform([commit("1"), send("a"), commit("2"), send("b")])
     await until(lambda: len(rig.journal.asked) == 2)
     rig.journal.answer(0, JournalUnavailable(1.0, "disk full"))
-    rig.performer.perform([commit("3"), send("c")])  # before anybody has looked at the failure
+    rig.performer.perform([commit("3"), send("c")])  # before the failure was handled
     rig.journal.answer(1, JournalUnavailable(1.0, "disk full"))
     await until(lambda: rig.role.failed)
     ((effects, error),) = rig.role.failed

@@ -247,12 +247,12 @@ def test_rules_come_from_the_list_beside_the_recording_or_in_it(tmp_path):
     inside.add("http", body, url)
     inside.frames(1)
     assert inside.book()["rules"] == rules
-    beside = Tape(tmp_path / "beside.jsonl.zst")
-    beside.frames(1)
-    assert "rules" not in beside.book()
+    apart = Tape(tmp_path / "apart.jsonl.zst")
+    apart.frames(1)
+    assert "rules" not in apart.book()
     line = json.dumps({"t": 1, "kind": "http", "url": url, "raw": body.decode()})
     (tmp_path / "instruments.jsonl.gz").write_bytes(gzip.compress(line.encode() + b"\n"))
-    assert replay([beside.path], "binance")["AAABBB"]["rules"] == rules
+    assert replay([apart.path], "binance")["AAABBB"]["rules"] == rules
 
 
 def test_several_files_are_one_recording(tape, tmp_path):

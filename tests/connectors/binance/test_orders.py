@@ -562,7 +562,7 @@ def test_a_replacement_that_failed_without_knowing():
     with pytest.raises(OutcomeUnknown):
         reply(codec().replace(known(), PAIR, new("b")), body, 500)
     refusal = error(-2021, "partially", halves("SUCCESS", CANCELED, "FAILURE", REFUSED_PLACING))
-    with pytest.raises(OutcomeUnknown):  # a 5xx says nothing certain, whatever its body
+    with pytest.raises(OutcomeUnknown):  # a 5xx with any body states nothing certain
         reply(codec().replace(known(), PAIR, new("b")), refusal, 502)
     with pytest.raises(DecodeError):
         reply(codec().replace(known(), PAIR, new("b")), halves("SUCCESS", CANCELED, "MAYBE", None))

@@ -74,7 +74,7 @@ def test_codes_and_texts(code, text, sort):
         (typed(418, -1003), RetryLater),
         (typed(403), RetryLater),
         (typed(400, -1008), RetryLater),
-        # 5xx: never a failure, whatever it says; the manual makes no exception (rest-api.md, HTTP Return Codes)
+        # 5xx: never a failure, with any text; the manual makes no exception (rest-api.md, HTTP Return Codes)
         (typed(500), OutcomeUnknown),
         (typed(502), OutcomeUnknown),
         (typed(503, -1008, "Server is currently overloaded with other requests."), OutcomeUnknown),

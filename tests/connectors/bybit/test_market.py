@@ -50,7 +50,7 @@ def replayed(lose: int | None = None, restart_at: int | None = None) -> tuple[Re
     for number, record in enumerate(records):
         if number == restart_at:
             message = json.loads(records[0].raw)
-            message["type"], message["data"]["u"] = "delta", 1  # whatever the type says
+            message["type"], message["data"]["u"] = "delta", 1  # with a wrong type
             run.feed(BOOKS, replace(record, raw=orjson.dumps(message)))
         if number != lose:
             run.feed(BOOKS, record)

@@ -136,7 +136,7 @@ def test_every_cut_and_every_single_flip_of_a_delta():
     ("frame", "taken"),
     [
         (delta(u=2), True),
-        (delta(u=1), True),  # a book after a restart, whatever the type says
+        (delta(u=1), True),  # a book after a restart, with any type
         (delta(new=1), False),
         (delta().replace(b'"type":"delta"', b'"type":"snapshot"'), True),
         (delta().replace(b'"type":"delta"', b'"type":"other"'), False),

@@ -81,7 +81,7 @@ class Case:
     async def placed(self, count: int) -> None:
         """Wait until the account has this many orders."""
         async with asyncio.timeout(20.0):
-            while len(self.orders) < count:  # noqa: ASYNC110 - the exchange tells nobody
+            while len(self.orders) < count:  # noqa: ASYNC110 - the exchange sends no notice
                 await asyncio.sleep(0.02)
 
     def _refusals(self) -> int:

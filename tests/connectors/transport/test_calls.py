@@ -290,7 +290,7 @@ async def test_a_failed_feed_is_reported_once():
     bench = Bench()
     bench.open()
     (task,) = await bench.sent("1")
-    bench.feed.options["on_failure"](ValueError("nobody expected it"))
+    bench.feed.options["on_failure"](ValueError("unexpected"))
     with pytest.raises(OutcomeUnknown):
         await task
     assert len(bench.failures) == 1

@@ -121,7 +121,7 @@ async def test_accepted_and_never_answered(place: Place) -> None:
     waiting = place.begin("lost")
     await place.seen("lost")
     assert [found["status"] for found in await place.ledger("lost")] == ["NEW"]
-    assert (await place.begin("next"))[0] == 200  # the rest goes on
+    assert (await place.begin("next"))[0] == 200  # other requests continue
     assert not waiting.done()
     waiting.cancel()
     assert await place.receipt("lost") == (1, 1, 0)

@@ -146,7 +146,7 @@ async def test_subscriptions_of_one_connection(exchange: Any) -> None:
         # Ids are not used again.
         assert (await ws.ask("userDataStream.subscribe.signature"))["result"] == {"subscriptionId": 2}
     await exchange.eventually(lambda: not exchange.venue.connections)
-    await exchange.admin.deposit("main", "USDT", "1")  # nobody hears it, nothing fails
+    await exchange.admin.deposit("main", "USDT", "1")  # without subscribers nothing fails
 
 
 async def test_a_subscription_ends_when_it_expires_or_its_key_is_revoked(exchange: Any) -> None:

@@ -115,7 +115,7 @@ def market_step(engine: Engine) -> int:
     [
         ("NONE", "FILLED", "PARTIALLY_FILLED", Q),
         ("EXPIRE_TAKER", "EXPIRED_IN_MATCH", "NEW", 3 * Q),
-        ("EXPIRE_MAKER", "PARTIALLY_FILLED", "EXPIRED_IN_MATCH", Q),  # goes on, fills against the other, rests
+        ("EXPIRE_MAKER", "PARTIALLY_FILLED", "EXPIRED_IN_MATCH", Q),  # continues, fills against the other order, rests
         ("EXPIRE_BOTH", "EXPIRED_IN_MATCH", "EXPIRED_IN_MATCH", 0),
         ("DECREMENT", "EXPIRED_IN_MATCH", "NEW", Q),
     ],
@@ -297,7 +297,7 @@ def test_what_must_always_hold(actions: list[tuple[int, Side, str, int, int, str
     everyone = [*accounts, engine.fees]
     assert sum(a.balance("BTC").free + a.balance("BTC").locked for a in everyone) == 300 * ONE
     assert sum(a.balance("USDT").free + a.balance("USDT").locked for a in everyone) == 30_000_000 * ONE
-    # What is locked is what the open orders lock, and nobody owes anything.
+    # The locked amounts are those of the open orders, and no balance is negative.
     for account in accounts:
         for asset, side in (("BTC", SELL), ("USDT", BUY)):
             balance = account.balance(asset)

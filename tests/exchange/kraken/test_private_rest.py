@@ -73,7 +73,7 @@ async def test_who_may_not(kraken: KrakenExchange) -> None:
     assert isinstance(await kraken.private("Balance", nonce), dict)
     assert await kraken.private("Balance", nonce) == "EAPI:Invalid nonce"
     assert await kraken.private("Balance", nonce - 1) == "EAPI:Invalid nonce"
-    assert isinstance(await kraken.private("Balance", 1, key="OTHER"), dict)  # every key has nonces of its own
+    assert isinstance(await kraken.private("Balance", 1, key="OTHER"), dict)  # every key has separate nonces
     await kraken.admin.add_key("main", "READER", secret=SECRET, only="read")
     assert await kraken.private("AddOrder", key="READER", **RESTING) == "EGeneral:Permission denied"
     await kraken.admin.revoke("KEY")
@@ -328,7 +328,7 @@ async def test_self_trade_prevention_cancels_the_newest(kraken: KrakenExchange) 
     """add-order (stptype): the default is cancel-newest."""
     price = str(await best(kraken, "bids"))
     (first,) = (await kraken.private("AddOrder", **RESTING | {"price": price}))["txid"]
-    await kraken.admin.fill("BTCUSDT", order_number(first), "0.001")  # so that nobody stands before the order
+    await kraken.admin.fill("BTCUSDT", order_number(first), "0.001")  # so that no other order is ahead of the order
     sale = {"pair": "XBTUSDT", "type": "sell", "ordertype": "limit", "price": price, "volume": "0.01"}
     (second,) = (await kraken.private("AddOrder", **sale))["txid"]
     answer = await kraken.private("QueryOrders", txid=f"{first},{second}")
@@ -421,7 +421,7 @@ async def test_the_engines_counter_costs_by_the_age_of_orders(kraken: KrakenExch
     (txid,) = (await kraken.private("AddOrder", **RESTING))["txid"]
     assert await kraken.private("CancelOrder", txid=txid) == "EOrder:Rate limit exceeded"
     other = {"pair": "ETHUSDT", "type": "buy", "ordertype": "limit", "price": "3000.00", "volume": "0.01"}
-    assert "txid" in await kraken.private("AddOrder", **other)  # every pair has a counter of its own
+    assert "txid" in await kraken.private("AddOrder", **other)  # every pair has a separate counter
     await kraken.admin.limits(protocol="kraken", transactions_decay=3.75)
     kraken.advance(1_000, 100)
     assert await kraken.private("CancelOrder", txid=txid) == {"count": 1}

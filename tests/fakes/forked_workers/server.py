@@ -123,7 +123,7 @@ def reap(waiting: dict[int, socket.socket]) -> None:
             try:
                 connection.send(b"%d" % os.waitstatus_to_exitcode(status))
             except OSError as error:  # it was killed
-                print(f"nobody waits for worker {child}: {error}", file=sys.stderr, flush=True)
+                print(f"no client waits for worker {child}: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

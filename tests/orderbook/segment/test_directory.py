@@ -137,7 +137,7 @@ def test_the_index_lists_only_after_changes(directory):
     first = SegmentWriter(directory, ADDRESS, (1, 1), 2, 4)
     assert index.newest(ADDRESS) == ((1, 1), first.path)
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:  # until the last change is old enough to be told from a newer one
+    while time.monotonic() < deadline:  # until the last change is old enough to differ from a newer one
         before = index.listings
         index.newest(ADDRESS)
         if index.listings == before:

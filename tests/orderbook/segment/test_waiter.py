@@ -186,7 +186,7 @@ async def test_a_cancelled_wait_leaves_nothing(write, waiter):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    publish(writer)  # changes for nobody: the slot is dropped, and the thread without slots ends
+    publish(writer)  # changes without a waiting task: the slot is dropped, and the thread without slots ends
     await until(lambda: waiter.segments == 0 and waiter.threads == 0)
 
 

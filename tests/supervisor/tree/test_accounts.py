@@ -87,7 +87,7 @@ def test_a_shutdown_stops_managers_then_streams_then_books_then_what_they_stood_
     kinds = list(dict.fromkeys(address.split("/")[0] for address in stopped))
     assert kinds == ["orders", "stream", "book", "catalog", "limits", "agent"]
     at = {address_of[e.cell]: t for t, e in world.log if isinstance(e, m.StopCell)}
-    assert at["stream/x/second"] > at[ORDERS]  # both managers are gone before a stream is told
+    assert at["stream/x/second"] > at[ORDERS]  # both managers have ended before a stream is stopped
     assert world.machine.ended
 
 

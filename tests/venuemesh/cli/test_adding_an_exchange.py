@@ -1,4 +1,4 @@
-"""docs/adding-an-exchange.md is executed as it stands: its commands, its code, its table of files, its links."""
+"""docs/adding-an-exchange.md is executed unchanged: its commands, its code, its table of files, its links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`venuemesh keys` as a user runs it: prompts at a real terminal, files, and what the machine sees of the secrets."""
+"""`venuemesh keys` as a user runs it: prompts at a real terminal, files, and secrets that other processes see."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(home, monkeypatch, capsys):
-    """Run a command in this process; give back what it printed, or its error."""
+    """Run a command in this process; return its output, or its error."""
 
     def command(*arguments, status=0):
         monkeypatch.setattr(sys, "argv", ["venuemesh", "keys", *map(str, arguments)])
@@ -48,7 +48,7 @@ def run(home, monkeypatch, capsys):
 
 
 class Terminal:
-    """A command at a terminal of its own; `answer` waits for a prompt and types."""
+    """A command at a separate terminal; `answer` waits for a prompt and types."""
 
     def __init__(self, *arguments: object) -> None:
         self.pid, self._master = pty.fork()
@@ -67,7 +67,7 @@ class Terminal:
             assert self._read(deadline), f"only this was said: {self.seen!r}"
 
     def _read(self, deadline: float) -> bool:
-        """Read what comes; False at its end, or when nothing came in time."""
+        """Read the output; return False at its end, or if nothing came in time."""
         if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return False
         try:
@@ -78,11 +78,11 @@ class Terminal:
         return bool(printed)
 
     def memory_of_arguments(self) -> bytes:
-        """What `ps` shows of the process: its arguments; and what it could: its environment."""
+        """Return what `ps` shows of the process, its arguments, and what it could show, its environment."""
         return b"".join((Path("/proc") / str(self.pid) / name).read_bytes() for name in ("cmdline", "environ"))
 
     def status(self) -> int:
-        """Read all it says and return how it ended."""
+        """Read all output and return the exit status."""
         deadline = time.monotonic() + 60
         while self._read(deadline):
             continue
@@ -209,7 +209,7 @@ def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
 
 
 def test_without_a_terminal_it_does_not_wait_for_one(home):
-    """In a session of its own /dev/tty cannot be opened."""
+    """In a separate session /dev/tty cannot be opened."""
     done = subprocess.run(
         [*COMMAND, "add", "main", "--exchange", "binance"],
         stdin=subprocess.DEVNULL,

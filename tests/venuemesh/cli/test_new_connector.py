@@ -103,7 +103,7 @@ def test_as_laid_out_only_the_checks_fail_that_name_an_invented_part(acme):
 
 
 def test_what_was_replaced_is_no_longer_named(acme, tmp_path):
-    """The checks look at what they speak of: an author who does as they say makes them pass."""
+    """An author who follows the texts of the checks makes all checks pass."""
     copy = tmp_path / "copy"
     shutil.copytree(acme, copy)
     package, tests = copy / "venuemesh_acme_spot", copy / "tests"
@@ -116,7 +116,7 @@ def test_what_was_replaced_is_no_longer_named(acme, tmp_path):
             ("MANUAL, order", '"page, read today", order'),
         ),
         package / "market.py": (("invented", "real"), ('    "too_old": Refusal.CLOCK,\n', "")),
-        package / "orders.py": (("invented: replace it with the exchange's own", "real, reports come by polling"),),
+        package / "orders.py": (("invented: replace it with the exchange's", "real, reports come by polling"),),
         tests / "messages.py": (("min_cost", "least_cost"),),
         tests / "test_trading.py": (("...] = ()", '...] = (("s", "t", "x"),)'), ("str] = {}", 'str] = {"a": "b"}')),
     }

@@ -168,7 +168,7 @@ async def test_wait_returns_an_order_that_was_refused_before_it_was_sent(mesh, m
 
 
 async def test_wait_gives_up_at_its_timeout(mesh, market):
-    mesh.answers["poll:order"] = RetryLater(0.0, "nobody serves it")
+    mesh.answers["poll:order"] = RetryLater(0.0, "no role serves it")
     with pytest.raises(RetryLater, match="not done within"):
         await market.aio.wait("vm1", timeout_s=0.05)
 

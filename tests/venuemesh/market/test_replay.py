@@ -51,7 +51,7 @@ async def test_ticks_are_in_replay_time_and_the_same_in_every_run(tmp_path):
     path = recording(tmp_path / "market.jsonl")
     seen, result = await ticks_of(path, 1.0)
     assert [(tick, at) for tick, at, _ in seen] == [(n, n * 10**9) for n in range(5)]
-    # A tick comes before the record of its own time: at second n the last frame read is number 10 n - 1.
+    # A tick comes before the record of the same time: at second n the last frame read is number 10 n - 1.
     assert [size for *_, size in seen[1:]] == [9, 19, 29, 39]
     assert result["AAAUSDT"]["book"]["applied"] == FRAMES
     assert (await ticks_of(path, 1.0))[0] == seen

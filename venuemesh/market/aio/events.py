@@ -29,7 +29,7 @@ class AsyncEvents(AsyncRoom):
         """Iterate over the account's events: numbered without gaps, durable, the same for every reader.
 
         The iteration starts now, or after the number `after`, or, with a named `cursor`, after the last event that this
-        cursor handled (a new cursor starts at the first kept event). A cursor advances when the iteration asks for the
+        cursor handled (a new cursor starts at the first kept event). A cursor advances when the iteration requests the
         next event or is closed: after a crash an event may be seen again, but never skipped. `owner` leaves out the
         orders of other owners; numbers then have gaps.
 

@@ -68,7 +68,7 @@ def test_one_that_is_refused_leaves_the_others(world: World) -> None:
     world.go()
     assert [order.status for order in world.answer(token)] == [S.OPEN, S.REJECTED]
     world.exchange.free["USDT"] += 2985
-    world.lose_stream()  # so that the balances are asked for
+    world.lose_stream()  # so that the balances are requested
     world.settle()
     world.check()
 

@@ -69,7 +69,7 @@ def test_an_unoffered_feature_is_reported_before_anything_is_sent() -> None:
     [
         (Side.BUY, "105", None),
         (Side.BUY, "105.01", "price_band"),
-        (Side.BUY, "1", None),  # rests far away: nobody loses by it
+        (Side.BUY, "1", None),  # rests far away, without a loss
         (Side.SELL, "94.05", None),
         (Side.SELL, "94.04", "price_band"),
         (Side.SELL, "1000", None),

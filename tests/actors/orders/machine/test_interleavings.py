@@ -33,7 +33,7 @@ fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost"
 class Interleavings(RuleBasedStateMachine):
     """The possible steps, in any order. `teardown` ends all faults and compares."""
 
-    like: Offer | None = None  # the exchange whose ways the model has; None: answers say how orders stand, or not
+    like: Offer | None = None  # the exchange of the model; None: answers may or may not state the status
     forgets_unfilled = False  # whether also the exchange's lists forget ended orders that have no fill
 
     @initialize(

@@ -488,7 +488,7 @@ def test_cancel_all_repeats_unserved_cancels(world: World) -> None:
     assert status(world) is S.OPEN
     order = world.machine.order("vm1")
     assert order is not None
-    assert order.cancel_requested  # a successor goes on with it
+    assert order.cancel_requested  # a successor continues it
     world.advance(1.5)
     world.go()
     assert world.answer("t")[0].status is S.CANCELED

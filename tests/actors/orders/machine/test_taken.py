@@ -113,7 +113,7 @@ def test_a_cancel_that_is_only_late_is_not_called_refused_and_its_end_is_found(w
         world.go()
     assert status(world) is S.PENDING_CANCEL
     world.exchange.catch_up()
-    world.exchange.stream.clear()  # nobody reports it
+    world.exchange.stream.clear()  # no report comes
     for _ in range(10):
         world.advance(1.0)
         world.go()

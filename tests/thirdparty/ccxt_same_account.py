@@ -1,6 +1,6 @@
-"""Another client of the account that the mesh trades on: ccxt, told what to do a line at a time. In its environment:
+"""Another client of the account that the mesh trades on: ccxt, controlled by lines. Runs in ccxt's environment.
 
-python ccxt_beside.py REST_URL, then {"apiKey", "secret"} and commands as JSON lines on stdin; an answer line for each:
+python ccxt_same_account.py REST_URL; on stdin {"apiKey", "secret"} and commands as JSON lines, each answered by a line:
 ["open"], ["place", side, amount, price, id], ["cancel", id], ["trades"], ["balance"], ["order", id]
 """
 
