@@ -122,7 +122,7 @@ def describe(wanted: Plan) -> Iterator[str]:
     yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in listed)
 
 
-def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
+def run_plan(wanted: Plan, say: Callable[[str], None]) -> int:
     """Run the checks and print a line for each. Return 0, or 1 when a check failed.
 
     Raises:

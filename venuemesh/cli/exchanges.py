@@ -109,7 +109,7 @@ def _trading(connector: Connector) -> dict[str, Any] | None:
         "batch_place": offer.batch_place,
         "batch_cancel": offer.batch_cancel,
         **{field: getattr(offer, field) for field in EXTRAS},
-        **{field: sorted(one.value for one in getattr(offer, field)) for field in ("amend", "amend_keeps_place")},
+        **{field: sorted(change.value for change in getattr(offer, field)) for field in ("amend", "amend_keeps_place")},
     }
 
 

@@ -6,17 +6,17 @@ import datetime
 import getpass
 import json
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..keystore.settings import KeySettings
 from ..model.errors import Misconfigured, UnknownExchange
+from .arguments import AsJson
+from .output import out
 
 if TYPE_CHECKING:
     from ..keystore.key import Key
@@ -134,7 +134,7 @@ def add(
     if exchange not in (exchanges := known()):
         raise UnknownExchange(exchange, exchanges)
     files, needed = field_files(field_file), connector(exchange).spec.key_fields
-    for unknown in files.keys() - {one.name for one in needed}:
+    for unknown in files.keys() - {key_field.name for key_field in needed}:
         raise Misconfigured("--field-file", f"keys of {exchange} have no {unknown}")
     store = Keystore(keystore)
     fresh = not store.exists()
@@ -150,10 +150,10 @@ def add(
     inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
     source = "secret" if secret_file is None else f"secret file {secret_file}"
     fields = {
-        one.name: read_line(files[one.name], f"{one.name} file")
-        if one.name in files
-        else ask(f"{one.name} ({one.words})")
-        for one in needed
+        key_field.name: read_line(files[key_field.name], f"{key_field.name} file")
+        if key_field.name in files
+        else ask(f"{key_field.name} ({key_field.words})")
+        for key_field in needed
     }
     key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=source, fields=fields)
     entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
@@ -163,7 +163,7 @@ def add(
 @app.command("list")
 def list_keys(
     keystore: KeystorePath = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the entries. This needs no passphrase and decrypts nothing."""
     from ..keystore.store import Keystore
@@ -172,8 +172,14 @@ def list_keys(
     entries = store.list() if store.exists() else []
     if as_json:
         rows = [
-            {"name": one.name, "exchange": one.exchange, "kind": one.kind, "key": one.hint, "added": one.added}
-            for one in entries
+            {
+                "name": entry.name,
+                "exchange": entry.exchange,
+                "kind": entry.kind,
+                "key": entry.hint,
+                "added": entry.added,
+            }
+            for entry in entries
         ]
         print(json.dumps({"keystore": str(store.path), "keys": rows}))
         return
@@ -184,9 +190,9 @@ def list_keys(
         print(f"the keystore {store.path} has no entries")
         return
     table = Table("name", "exchange", "kind", "key", "added", title=str(store.path), title_justify="left")
-    for one in entries:
-        table.add_row(one.name, one.exchange, one.kind, one.hint, one.added)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    for entry in entries:
+        table.add_row(entry.name, entry.exchange, entry.kind, entry.hint, entry.added)
+    out.print(table)
 
 
 @app.command()

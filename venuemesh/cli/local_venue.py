@@ -45,19 +45,19 @@ class LocalLedger:
         handed_out: Iterable[str],
     ) -> list[str]:
         """See `conformance.venue.Ledger`. Orders placed outside the mesh count in the balances only."""
-        ours, names = [one for one in orders if not one.external], set(handed_out)
+        ours, names = [order for order in orders if not order.external], set(handed_out)
         account, receipts = as_told(self.admin, self._exchange, ACCOUNT, names)
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
         account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
-        mine = [fill for fill in fills if fill.client_order_id in names]
-        return compare(ours, mine, events, balances, names, account, receipts).problems
+        own_fills = [fill for fill in fills if fill.client_order_id in names]
+        return compare(ours, own_fills, events, balances, names, account, receipts).problems
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
         """See `conformance.venue.Ledger`. `symbol` is the protocol's; the engine's symbol has no separator."""
         symbol, sign = _symbol(symbol), 1 if side is Side.SELL else -1
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
-        there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
-        self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+        matching = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
+        self.admin.order(symbol, side.name, quantity=f"{matching:f}", price=f"{price:f}", time_in_force="IOC")
 
     def withhold_fees(self, symbol: str, for_s: float, *, again: bool) -> None:
         """See `conformance.venue.Ledger`."""

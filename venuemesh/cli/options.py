@@ -39,12 +39,12 @@ def read_options(exchange: str, given: Sequence[str] | None) -> dict[str, Option
     """
     spec = registry.connector(exchange).spec
     found: dict[str, OptionValue] = {}
-    for one in given or ():
-        name, separator, value = one.partition("=")
+    for option_text in given or ():
+        name, separator, value = option_text.partition("=")
         if not separator:
-            raise Misconfigured(f"--option {one}", "it is not NAME=VALUE")
+            raise Misconfigured(f"--option {option_text}", "it is not NAME=VALUE")
         if name in found:
-            raise Misconfigured(f"--option {one}", "the option is given twice")
+            raise Misconfigured(f"--option {option_text}", "the option is given twice")
         kind = next((type(option.default) for option in spec.options if option.name == name), str)
         try:
             found[name] = READERS[kind](value)
@@ -52,5 +52,5 @@ def read_options(exchange: str, given: Sequence[str] | None) -> dict[str, Option
             found[name] = value  # `Option` reports the accepted values
         problem = spec.option_problem(name, found[name])
         if problem is not None:
-            raise Misconfigured(f"--option {one}", problem)
+            raise Misconfigured(f"--option {option_text}", problem)
     return found

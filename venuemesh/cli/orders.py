@@ -1,4 +1,4 @@
-"""Commands on an account: place, cancel, list, follow, pause, export. A thin layer over `Market`; `app` adds them."""
+"""Commands on an account: place, cancel, list, follow, pause, export. A thin layer over `Market`."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.order import CancelResult, OrderStatus
+from .arguments import Address, AsJson, Exchange, MeshName
+from .output import out
 
 if TYPE_CHECKING:
     from ..market.market import AsyncMarket, Market
 
-Exchange = Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")]
 AccountName = Annotated[
     str | None, typer.Option("--account", "-a", help="Account; default: the exchange's only account.")
 ]
-MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
-Address = Annotated[
-    str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 Pair = Annotated[str | None, typer.Option("--pair", help="Only of this trading pair.")]
 Owner = Annotated[str | None, typer.Option("--owner", help="Only of this owner.")]
 CLI_OWNER = "cli"
+
+app = typer.Typer()
 
 
 def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Market:
@@ -38,221 +35,217 @@ def _market(mesh: str, address: str | None, exchange: str, account: str | None, 
     return connect(mesh, address=address).market(exchange, account, owner=owner)
 
 
-def add_to(app: typer.Typer, out: Console) -> None:
-    """Register the commands."""
+@app.command()
+def orders(
+    exchange: Exchange,
+    account: AccountName = None,
+    every: Annotated[bool, typer.Option("--all", help="Also list done orders, newest last.")] = False,
+    pair: Pair = None,
+    owner: Owner = None,
+    limit: Annotated[int, typer.Option(help="Largest number of orders to list with --all.", min=1, max=10_000)] = 100,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """List an account's orders that are not done; with --all, every order in its journal."""
+    from .tables import orders_table
 
-    @app.command()
-    def orders(
-        exchange: Exchange,
-        account: AccountName = None,
-        every: Annotated[bool, typer.Option("--all", help="Also list done orders, newest last.")] = False,
-        pair: Pair = None,
-        owner: Owner = None,
-        limit: Annotated[
-            int, typer.Option(help="Largest number of orders to list with --all.", min=1, max=10_000)
-        ] = 100,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """List an account's orders that are not done; with --all, every order in its journal."""
-        from .tables import orders_table
-
-        market = _market(mesh, address, exchange, account)
-        if every:
-            found = list(market.orders(pair=pair, owner=owner, limit=limit, newest=True))
-        else:
-            open_now = market.in_flight_orders(owner=owner, external=True).values()
-            found = [order for order in open_now if pair in (None, order.pair)]
-        if as_json:
-            print(json.dumps({"orders": [order.to_dict() for order in found]}))
-        else:
-            out.print(orders_table(found))
-
-    @app.command()
-    def trades(
-        exchange: Exchange,
-        account: AccountName = None,
-        pair: Pair = None,
-        order: Annotated[str | None, typer.Option("--order", help="Only of this client order id.")] = None,
-        limit: Annotated[
-            int, typer.Option(help="Largest number of fills to list, newest last.", min=1, max=10_000)
-        ] = 100,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """List the fills of an account, with the fees paid."""
-        from .tables import fills_table
-
-        market = _market(mesh, address, exchange, account)
-        found = market.fills(pair=pair, client_order_id=order, limit=limit, newest=True)
-        if as_json:
-            print(json.dumps({"trades": [fill.to_dict() for fill in found]}))
-        else:
-            out.print(fills_table(found))
-
-    @app.command()
-    def balances(
-        exchange: Exchange,
-        account: AccountName = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Show an account's balances: total, free, locked at the exchange, and available to new orders."""
-        from .tables import balances_table
-
-        found = _market(mesh, address, exchange, account).balances()
-        if as_json:
-            print(json.dumps({asset: balance.to_dict() for asset, balance in found.items()}))
-        else:
-            out.print(balances_table(found))
-
-    @app.command("account")
-    def account_command(
-        exchange: Exchange,
-        account: AccountName = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-    ) -> None:
-        """Show an account's state as JSON: whether it is ready, clock offset, guards, pauses, unresolved requests."""
-        print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
-
-    for side in ("buy", "sell"):
-        app.command(side, help=f"Place one order to {side} and wait for the exchange's answer.")(_placing(side, out))
-
-    @app.command()
-    def cancel(
-        exchange: Exchange,
-        ids: Annotated[list[str], typer.Argument(help="Client order ids.", metavar="ID...")],
-        account: AccountName = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Cancel orders by client order id. Exit status 1 when one may still be open."""
-        market = _market(mesh, address, exchange, account).aio
-
-        async def cancel_them() -> list[CancelResult | BaseException]:
-            return await asyncio.gather(*(market.cancel_and_wait(name) for name in ids), return_exceptions=True)
-
-        answers = asyncio.run(cancel_them())
-        failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        results = [answer for answer in answers if not isinstance(answer, BaseException)]
-        if results or as_json:
-            _print_cancelled(out, results, as_json)
-        if failed:
-            raise failed[0]
-
-    @app.command("cancel-all")
-    def cancel_all(
-        exchange: Exchange,
-        account: AccountName = None,
-        pair: Pair = None,
-        owner: Owner = None,
-        timeout: Annotated[
-            float, typer.Option(help="Seconds to wait for the outcome, also of orders in doubt.", min=0.1)
-        ] = 15.0,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Cancel every order of an account that is not done. Exit status 1 when one may still be open."""
-        market = _market(mesh, address, exchange, account)
-        _print_cancelled(out, market.cancel_all(timeout, pair=pair, owner=owner), as_json)
-
-    @app.command()
-    def stream(
-        exchange: Exchange,
-        account: Annotated[str | None, typer.Argument(help="Account; default: the exchange's only account.")] = None,
-        raw: Annotated[
-            bool, typer.Option("--raw", help="Also print the exchange's frames, with secrets masked.")
-        ] = False,
-        seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-    ) -> None:
-        """Follow an account's user stream, from the last frames on; print each decoded frame as a line of JSON."""
-        _follow_stream(_market(mesh, address, exchange, account).aio, raw, seconds)
-
-    @app.command()
-    def events(
-        exchange: Exchange,
-        account: AccountName = None,
-        after: Annotated[
-            int | None, typer.Option(help="Begin after this event number, 0 for all events; default: from now.")
-        ] = None,
-        owner: Owner = None,
-        seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-    ) -> None:
-        """Follow an account's numbered events; print each as a line of JSON."""
-        market = _market(mesh, address, exchange, account).aio
-
-        async def follow() -> None:
-            async for event in market.events(after=after, owner=owner):
-                print(json.dumps(event.to_dict()), flush=True)
-
-        _for_a_while(follow, seconds)
-
-    @app.command()
-    def pause(
-        exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
-        account: AccountName = None,
-        pair: Pair = None,
-        reason: Annotated[
-            str, typer.Option(help="Reason of the pause; every refused order repeats it.")
-        ] = "paused from the command line",
-        mesh: MeshName = "mesh",
-        address: Address = None,
-    ) -> None:
-        """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
-        from ..mesh.mesh import connect
-
-        for name in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
-            out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
-
-    @app.command()
-    def resume(
-        exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
-        account: AccountName = None,
-        pair: Pair = None,
-        mesh: MeshName = "mesh",
-        address: Address = None,
-    ) -> None:
-        """Accept new orders again."""
-        from ..mesh.mesh import connect
-
-        for name in connect(mesh, address=address).resume(exchange, account, pair):
-            out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")
-
-    @app.command()
-    def export(
-        what: Annotated[str, typer.Argument(help="What to export: orders, trades or events.")],
-        to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
-        form: Annotated[str, typer.Option("--format", "-f", help="Format: csv or parquet.")] = "csv",
-        config: Annotated[
-            Path | None, typer.Option(help="The mesh's configuration file, which names its journal.")
-        ] = None,
-        journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
-        exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
-        account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
-        pair: Pair = None,
-        since: Annotated[str | None, typer.Option(help="Only rows from this time on, ISO 8601, UTC.")] = None,
-        until: Annotated[str | None, typer.Option(help="Only rows before this time, ISO 8601, UTC.")] = None,
-        mesh: MeshName = "mesh",
-    ) -> None:
-        """Write a journal's orders, trades (own fills) or events to a file. The mesh need not run."""
-        from .export import export_journal
-
-        chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
-        rows = export_journal(what, to, form, config=config, url=journal, mesh=mesh, **chosen)
-        out.print(f"{to}: {rows} {what}")
+    market = _market(mesh, address, exchange, account)
+    if every:
+        found = list(market.orders(pair=pair, owner=owner, limit=limit, newest=True))
+    else:
+        open_now = market.in_flight_orders(owner=owner, external=True).values()
+        found = [order for order in open_now if pair in (None, order.pair)]
+    if as_json:
+        print(json.dumps({"orders": [order.to_dict() for order in found]}))
+    else:
+        out.print(orders_table(found))
 
 
-def _placing(side: str, out: Console) -> Callable[..., None]:
+@app.command()
+def trades(
+    exchange: Exchange,
+    account: AccountName = None,
+    pair: Pair = None,
+    order: Annotated[str | None, typer.Option("--order", help="Only of this client order id.")] = None,
+    limit: Annotated[int, typer.Option(help="Largest number of fills to list, newest last.", min=1, max=10_000)] = 100,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the fills of an account, with the fees paid."""
+    from .tables import fills_table
+
+    market = _market(mesh, address, exchange, account)
+    found = market.fills(pair=pair, client_order_id=order, limit=limit, newest=True)
+    if as_json:
+        print(json.dumps({"trades": [fill.to_dict() for fill in found]}))
+    else:
+        out.print(fills_table(found))
+
+
+@app.command()
+def balances(
+    exchange: Exchange,
+    account: AccountName = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show an account's balances: total, free, locked at the exchange, and available to new orders."""
+    from .tables import balances_table
+
+    found = _market(mesh, address, exchange, account).balances()
+    if as_json:
+        print(json.dumps({asset: balance.to_dict() for asset, balance in found.items()}))
+    else:
+        out.print(balances_table(found))
+
+
+@app.command("account")
+def account_command(
+    exchange: Exchange,
+    account: AccountName = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Show an account's state as JSON: whether it is ready, clock offset, guards, pauses, unresolved requests."""
+    print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
+
+
+@app.command()
+def cancel(
+    exchange: Exchange,
+    ids: Annotated[list[str], typer.Argument(help="Client order ids.", metavar="ID...")],
+    account: AccountName = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel orders by client order id. Exit status 1 when one may still be open."""
+    market = _market(mesh, address, exchange, account).aio
+
+    async def cancel_them() -> list[CancelResult | BaseException]:
+        return await asyncio.gather(*(market.cancel_and_wait(name) for name in ids), return_exceptions=True)
+
+    answers = asyncio.run(cancel_them())
+    failed = [answer for answer in answers if isinstance(answer, BaseException)]
+    results = [answer for answer in answers if not isinstance(answer, BaseException)]
+    if results or as_json:
+        _print_cancelled(results, as_json)
+    if failed:
+        raise failed[0]
+
+
+@app.command("cancel-all")
+def cancel_all(
+    exchange: Exchange,
+    account: AccountName = None,
+    pair: Pair = None,
+    owner: Owner = None,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the outcome, also of orders in doubt.", min=0.1)
+    ] = 15.0,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel every order of an account that is not done. Exit status 1 when one may still be open."""
+    market = _market(mesh, address, exchange, account)
+    _print_cancelled(market.cancel_all(timeout, pair=pair, owner=owner), as_json)
+
+
+@app.command()
+def stream(
+    exchange: Exchange,
+    account: Annotated[str | None, typer.Argument(help="Account; default: the exchange's only account.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Also print the exchange's frames, with secrets masked.")] = False,
+    seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Follow an account's user stream, from the last frames on; print each decoded frame as a line of JSON."""
+    _follow_stream(_market(mesh, address, exchange, account).aio, raw, seconds)
+
+
+@app.command()
+def events(
+    exchange: Exchange,
+    account: AccountName = None,
+    after: Annotated[
+        int | None, typer.Option(help="Begin after this event number, 0 for all events; default: from now.")
+    ] = None,
+    owner: Owner = None,
+    seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Follow an account's numbered events; print each as a line of JSON."""
+    market = _market(mesh, address, exchange, account).aio
+
+    async def follow() -> None:
+        async for event in market.events(after=after, owner=owner):
+            print(json.dumps(event.to_dict()), flush=True)
+
+    _for_a_while(follow, seconds)
+
+
+@app.command()
+def pause(
+    exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
+    account: AccountName = None,
+    pair: Pair = None,
+    reason: Annotated[
+        str, typer.Option(help="Reason of the pause; every refused order repeats it.")
+    ] = "paused from the command line",
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
+    from ..mesh.mesh import connect
+
+    for name in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
+        out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
+
+
+@app.command()
+def resume(
+    exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
+    account: AccountName = None,
+    pair: Pair = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Accept new orders again."""
+    from ..mesh.mesh import connect
+
+    for name in connect(mesh, address=address).resume(exchange, account, pair):
+        out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help="What to export: orders, trades or events.")],
+    to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="Format: csv or parquet.")] = "csv",
+    config: Annotated[Path | None, typer.Option(help="The mesh's configuration file, which names its journal.")] = None,
+    journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
+    exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
+    account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
+    pair: Pair = None,
+    since: Annotated[str | None, typer.Option(help="Only rows from this time on, ISO 8601, UTC.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only rows before this time, ISO 8601, UTC.")] = None,
+    mesh: MeshName = "mesh",
+) -> None:
+    """Write a journal's orders, trades (own fills) or events to a file. The mesh need not run."""
+    from .export import export_journal
+
+    chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
+    rows = export_journal(what, to, form, config=config, url=journal, mesh=mesh, **chosen)
+    out.print(f"{to}: {rows} {what}")
+
+
+def _placing(side: str) -> Callable[..., None]:
     def place(
         exchange: Exchange,
         pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
@@ -304,7 +297,11 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
     return place
 
 
-def _print_cancelled(out: Console, results: list[CancelResult], as_json: bool) -> None:
+for _side in ("buy", "sell"):
+    app.command(_side, help=f"Place one order to {_side} and wait for the exchange's answer.")(_placing(_side))
+
+
+def _print_cancelled(results: list[CancelResult], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"results": [result.to_dict() for result in results]}))
     else:

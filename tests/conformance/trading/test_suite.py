@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from venuemesh.cli.conformance import Plan, Trade, account_of, carry_out, describe, remote_venue, why_not
+from venuemesh.cli.conformance import Plan, Trade, account_of, describe, remote_venue, run_plan, why_not
 from venuemesh.cli.local_venue import ACCOUNT, SPEAKS, local_venue
 from venuemesh.conformance.runner import Outcome, checks, run_checks
 from venuemesh.conformance.trading import sizes
@@ -459,7 +459,7 @@ def test_a_run_with_a_key_needs_no_admin_interface(local):
     """A run with only URLs and a key, as on a testnet, skips checks that need another account."""
     local.ledger.admin.forgive()
     lines = []
-    assert carry_out(plan(local, orders="websocket"), lines.append) == 0, "\n".join(lines)
+    assert run_plan(plan(local, orders="websocket"), lines.append) == 0, "\n".join(lines)
     assert any(line.startswith("skipped a fill is heard (no other account can trade") for line in lines)
     assert any(line.startswith("ok      missed events are made up for") for line in lines)
     assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", lines[-1])

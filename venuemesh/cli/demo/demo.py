@@ -242,7 +242,9 @@ class _Demo:
                     break
         await killer
         summary = Summary(seconds=self.options.seconds)
-        handed_out = [one for ids in await asyncio.gather(*(s.finish.remote() for s in strategies)) for one in ids]
+        handed_out = [
+            order_id for ids in await asyncio.gather(*(s.finish.remote() for s in strategies)) for order_id in ids
+        ]
         await settle(self.market)
         await self._compare(summary)
         handed_out += self.death.in_flight if self.death is not None else []
@@ -304,7 +306,7 @@ class _Demo:
         children = {row["address"]: row for row in self.tree["children"]}
         now_ns = time.monotonic_ns()
         for pair, view in self.views.items():
-            ages = np.concatenate([one[pair]["age_ns"] for one in self.seen])
+            ages = np.concatenate([rows[pair]["age_ns"] for rows in self.seen])
             latency = f"{np.median(ages) / 1e3:.0f} us" if len(ages) else ""
             row = children.get(view.address, {})
             books.add_row(pair, *watch_cells(view, self.rates, pair, now_ns), str(row.get("restarts", "")), latency)
@@ -380,14 +382,14 @@ class _Demo:
         }
 
     def _measure(self, summary: Summary, strategy_pids: list[int]) -> None:
-        ages = np.concatenate([pair["age_ns"] for one in self.seen for pair in one.values()])
+        ages = np.concatenate([pair["age_ns"] for rows in self.seen for pair in rows.values()])
         if len(ages):
             p50, p90, p99 = (round(float(value) / 1e3, 1) for value in np.percentile(ages, (50, 90, 99)))
             summary.latency_us = {"p50": p50, "p90": p90, "p99": p99, "samples": len(ages)}
         else:
             summary.problems.append("no strategy saw a change")
-        changes = [{pair: row["changes"] for pair, row in one.items()} for one in self.seen]
-        if any(count == 0 for one in changes for count in one.values()):
+        changes = [{pair: row["changes"] for pair, row in rows.items()} for rows in self.seen]
+        if any(count == 0 for counts in changes for count in counts.values()):
             summary.problems.append(f"a strategy saw no change of one of its pairs: {changes}")
         if self.recovery is not None:
             summary.recovery_ms = {
@@ -397,11 +399,11 @@ class _Demo:
             }
         if self.death is not None:
             summary.manager = asdict(self.death)
-        for style, one in zip(STYLES, self.traded, strict=True):
-            if one["holes"]:
-                summary.problems.append(f"the {style} saw {one['holes']} gaps in the event numbers")
-            if not one["events"].get("filled"):
-                summary.problems.append(f"the {style} saw no fill: {one}")
+        for style, counted in zip(STYLES, self.traded, strict=True):
+            if counted["holes"]:
+                summary.problems.append(f"the {style} saw {counted['holes']} gaps in the event numbers")
+            if not counted["events"].get("filled"):
+                summary.problems.append(f"the {style} saw no fill: {counted}")
         summary.actors = [
             {
                 key: row.get(key)

@@ -82,10 +82,10 @@ class Trader:
         await self._tasks[0]
         arrived = []
         async with asyncio.timeout(REST_LIMIT_S):
-            for one in self._handed_out:
+            for order_id in self._handed_out:
                 with contextlib.suppress(UnknownOrder):
-                    await self._market.get_order(one)
-                    arrived.append(one)
+                    await self._market.get_order(order_id)
+                    arrived.append(order_id)
         return arrived
 
     async def _follow(self) -> None:
@@ -100,8 +100,8 @@ class Trader:
         while self._running:
             for pair in self._market.trading_pairs:
                 with self._refusals():
-                    for one in resting.pop(pair, []):
-                        self._market.cancel(one)
+                    for order_id in resting.pop(pair, []):
+                        self._market.cancel(order_id)
                     bid, ask = self._touch(pair)
                     step = self._market.price_increment(pair)
                     amount = self._amount(pair, bid)
@@ -190,8 +190,8 @@ async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> 
                 if status["ready"] and status["incarnation"] != before:
                     death.serving_ms = (time.monotonic_ns() - killed_ns) / 1e6
                     break
-    for one in death.in_flight:
-        death.fates[one] = (await market.wait(one, "open", limit_s)).status.value
+    for order_id in death.in_flight:
+        death.fates[order_id] = (await market.wait(order_id, "open", limit_s)).status.value
     return death
 
 
@@ -224,7 +224,9 @@ async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[st
     fills = await all_rows(lambda after: market.fills(after=after))
     events = await _all_events(market)
     balances = await _balances_at_rest(market, ledger)
-    found = compare([one for one in orders if not one.external], fills, events, balances, handed_out, ledger, receipts)
+    found = compare(
+        [order for order in orders if not order.external], fills, events, balances, handed_out, ledger, receipts
+    )
     return {
         "account": f"{market.exchange}/{market.account}",
         "orders": found.orders,
@@ -299,8 +301,8 @@ def orders_table(styles: Sequence[str], traded: Sequence[dict[str, Any]]) -> Tab
     shown = ("created", "filled", "completed", "cancelled", "expired", "rejected", "failed", "unknown")
     for name in ("strategy", *shown, "events", "holes", "refused"):
         table.add_column(name, justify="left" if name == "strategy" else "right")
-    for style, one in zip(styles, traded, strict=False):
-        counts = [str(one["events"].get(name, 0)) for name in shown]
-        refused = ", ".join(f"{number} {what}" for what, number in one["refused"].items())
-        table.add_row(style, *counts, str(one["last"]), str(one["holes"]), refused)
+    for style, counted in zip(styles, traded, strict=False):
+        counts = [str(counted["events"].get(name, 0)) for name in shown]
+        refused = ", ".join(f"{number} {what}" for what, number in counted["refused"].items())
+        table.add_row(style, *counts, str(counted["last"]), str(counted["holes"]), refused)
     return table

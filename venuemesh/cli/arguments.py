@@ -1,0 +1,15 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+Exchange = Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")]
+Patterns = Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")]

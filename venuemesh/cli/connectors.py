@@ -1,0 +1,207 @@
+"""Commands on connectors: what they offer, new ones, their checks, a test of an exchange, one raw request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import keys as account_keys
+from .arguments import AsJson
+from .options import Options, read_options
+from .output import out
+
+app = typer.Typer()
+
+
+@app.command()
+def exchanges(as_json: AsJson = False) -> None:
+    """Show the features of each installed connector: market data, candles, user stream, orders, options, environments.
+
+    The connectors declare them. Nothing is sent to an exchange.
+    """
+    from .exchanges import lines, offers
+
+    found = offers()
+    if as_json:
+        print(json.dumps(found))
+        return
+    for line in lines(found):
+        print(line)
+
+
+@app.command("new-connector")
+def new_connector(
+    name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],
+    into: Annotated[
+        Path, typer.Option("--into", help="Folder in which the project folder is created.", metavar="DIR")
+    ] = Path(),
+) -> None:
+    """Create a connector project that passes its tests. Then replace its wire format with your exchange's."""
+    from .new_connector import lay_out
+
+    folder = lay_out(name, into)
+    print(f"{folder}: README.md has the next steps; try it: cd {folder} && pip install -e '.[dev]' && pytest")
+
+
+@app.command()
+def conformance(
+    exchange: Annotated[str, typer.Argument(help="Exchange whose connector to check.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Python file that defines SAMPLES; default: the connector's samples.", metavar="FILE"),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair for the live checks.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds to follow the live book.", min=1, max=3600)] = 5.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the checks of a run and its cost, without running it.")
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to record the passed suites in; for venuemesh's own connectors: conformance/passed.",
+            metavar="DIR",
+        ),
+    ] = None,
+    trading: Annotated[
+        bool, typer.Option(help="Check trading, too: with a key on the exchange, without a key on the local exchange.")
+    ] = True,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
+    ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API for trading.")] = None,
+    orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
+    stream: Annotated[str, typer.Option(help="How order reports arrive: websocket or polling.")] = "websocket",
+) -> None:
+    """Run the suites that every connector must pass; print one line per check. Exit status 1 when a check fails.
+
+    Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest,
+    --ws and --ws-api; without these URLs, on the exchange's testnet. --dry-run prints the needed balances and the
+    cost of a run.
+    """
+    from .conformance import Plan, Trade, account_of, describe, run_plan
+
+    account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)
+    trade = Trade(trading, account, ws_api, orders, stream)
+    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade, record)
+    if dry_run:
+        for line in describe(plan):
+            print(line)
+        return
+    raise typer.Exit(run_plan(plan, print))
+
+
+@app.command()
+def connect(
+    exchange: Annotated[str, typer.Argument(help="Exchange to try.")],
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
+    option: Options = None,
+    public: Annotated[bool, typer.Option("--public", help="Run only the steps that need no key; read no key.")] = False,
+    config: account_keys.ConfigPath = None,
+    account: account_keys.AccountName = None,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
+) -> None:
+    """Test an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, also its account."""
+    from .connect import Probe
+    from .tables import balances_table, checked_table
+
+    given = account_keys.KeyOptions(
+        config,
+        account,
+        keys,
+        keystore,
+        passphrase_file,
+        api_key_file,
+        secret_file,
+        kind,
+        tuple(field_file or ()),
+        public,
+    )
+    chosen = account_keys.choose_key(exchange, rest, ws, given)
+    probe = Probe(
+        chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key, read_options(chosen.connector, option)
+    )
+    try:
+        asyncio.run(probe.run())
+    finally:
+        if probe.checked:
+            out.print(checked_table(exchange, probe.checked))
+        if (balances := probe.balances()) is not None:
+            out.print(balances_table(balances))
+    if chosen.key is None and not given.public:
+        out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
+
+
+@app.command()
+def api(
+    exchange: Annotated[str, typer.Argument(help="Exchange to send the request to.")],
+    method: Annotated[str, typer.Argument(help="HTTP method: GET, POST, ...")],
+    path: Annotated[str, typer.Argument(help="Path of the request, such as /v1/time.")],
+    params: Annotated[
+        list[str] | None, typer.Argument(help="Query parameters, each as key=value.", metavar="[KEY=VALUE]...")
+    ] = None,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    as_json: AsJson = False,
+    config: account_keys.ConfigPath = None,
+    account: account_keys.AccountName = None,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
+) -> None:
+    """Send one raw request, signed if a key is given; print status, rate headers and body.
+
+    The request is sent outside any mesh: it is not journaled, and no rate budget counts it. Exit status 2 if it fails.
+    """
+    from ..connectors.registry import connector
+    from .connect import ask, pretty
+
+    given = account_keys.KeyOptions(
+        config,
+        account,
+        keys,
+        keystore,
+        passphrase_file,
+        api_key_file,
+        secret_file,
+        kind,
+        tuple(field_file or ()),
+    )
+    chosen = account_keys.choose_key(exchange, rest, None, given)
+    answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key))
+    limits = answer.rate_headers(connector(chosen.connector).spec)
+    if as_json:
+        head = json.dumps(
+            {"status": answer.status, "ms": round(answer.ms, 3), "rate": limits, "headers": answer.headers}
+        )
+        body = pretty(answer.body, indent=None)
+        print(f'{head[:-1]}, "body": {body if answer.is_json else json.dumps(body)}}}')
+    else:
+        print(f"HTTP {answer.status} in {answer.ms:.1f} ms")
+        for name, value in limits.items():
+            print(f"{name}: {value}")
+        print(pretty(answer.body))
+    if answer.error is not None:
+        raise answer.error
