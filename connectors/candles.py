@@ -59,9 +59,9 @@ def ceiling(time_ns: int, unit_ns: int) -> int:
 def in_order(candles: Iterable[Candle]) -> list[Candle]:
     """Return candles oldest first. Raises ValueError: two of them open at the same time."""
     ordered = sorted(candles, key=lambda each: each.open_ns)
-    for one, other in pairwise(ordered):
-        if one.open_ns == other.open_ns:
-            raise ValueError(f"two candles open at {one.open_ns} ns")
+    for earlier, other in pairwise(ordered):
+        if earlier.open_ns == other.open_ns:
+            raise ValueError(f"two candles open at {earlier.open_ns} ns")
     return ordered
 
 

@@ -96,7 +96,7 @@ class ClockOffset:
 
     def _agreed(self, now_ns: int) -> tuple[int, int]:
         """Return the range in which most samples agree (Marzullo's algorithm); on a tie, that of the newest sample."""
-        spans = [one.widened(now_ns, self._drift_ppm) for one in self._samples]
+        spans = [sample.widened(now_ns, self._drift_ppm) for sample in self._samples]
         best, best_count = spans[-1], 0
         for position, (low, _) in enumerate(spans):
             meeting = [span for span in spans if span[0] <= low <= span[1]]
@@ -109,8 +109,8 @@ class ClockOffset:
         low, high = self._agreed(now_ns)
         self._offset_ns = (low + high) // 2
         if self._against:  # until the contradiction is resolved, cover both readings
-            for one in list(self._samples)[-self._against :]:
-                own_low, own_high = one.widened(now_ns, self._drift_ppm)
+            for sample in list(self._samples)[-self._against :]:
+                own_low, own_high = sample.widened(now_ns, self._drift_ppm)
                 low, high = min(low, own_low), max(high, own_high)
         self._low_ns, self._high_ns, self._at_ns = low, high, now_ns
 
@@ -126,8 +126,8 @@ class ClockOffset:
             return 0
         self.jumps += 1
         if jump_ns > 0:
-            for one in self._samples:
-                one.high_ns += jump_ns
+            for sample in self._samples:
+                sample.high_ns += jump_ns
             self._high_ns += jump_ns
         return jump_ns
 

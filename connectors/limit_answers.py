@@ -29,11 +29,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class LimitAnswer:
-    """The content of one answer. By limit: the units that the exchange counts as used, and those that are left."""
+    """The content of one answer. By limit: the units that the exchange counts as used, and those that remain."""
 
     hit: Hit | None = None
     used: Mapping[str, int] = field(default_factory=dict)
-    left: Mapping[str, int] = field(default_factory=dict)
+    remaining: Mapping[str, int] = field(default_factory=dict)
 
 
 def by_status(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:

@@ -109,7 +109,7 @@ def in_batches(
 ) -> Iterator[tuple[int, Sequence[Instrument], tuple[str, ...]]]:
     """Cut instruments into messages of `size`; yield the id of each, its instruments, and their symbols once each."""
     for key, batch in enumerate(batches(instruments, size), first_id):
-        yield key, batch, tuple(dict.fromkeys(one.symbol for one in batch))
+        yield key, batch, tuple(dict.fromkeys(instrument.symbol for instrument in batch))
 
 
 def requests(

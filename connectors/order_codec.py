@@ -124,8 +124,8 @@ class Draft:
         if not self.aging:
             return self.cost
         saved: dict[str, int] = {}
-        for one in self.aging:
-            saved[one.limit] = saved.get(one.limit, 0) + one.saved(now_ns)
+        for aging in self.aging:
+            saved[aging.limit] = saved.get(aging.limit, 0) + aging.saved(now_ns)
         return tuple((limit, units - saved.get(limit, 0)) for limit, units in self.cost)
 
     @property

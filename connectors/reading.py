@@ -161,8 +161,8 @@ def rfc3339(value: Any) -> int:
     match = RFC3339.fullmatch(text(value))
     if match is None:
         raise _wrong(value, "a UTC time in the form of RFC 3339")
-    whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
-    return integer(int(whole.timestamp()) * SECOND_NS + int((match[2] or "").ljust(9, "0")))
+    moment = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    return integer(int(moment.timestamp()) * SECOND_NS + int((match[2] or "").ljust(9, "0")))
 
 
 def number(value: Any) -> str:

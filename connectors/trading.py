@@ -52,8 +52,8 @@ class Trading:
     # Intents to drafts
 
     def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
-        place = self.spec.endpoints["place"]
-        return place.cost, place.order_count
+        endpoint = self.spec.endpoints["place"]
+        return endpoint.cost, endpoint.order_count
 
     def cancel_all(self, instrument: Instrument) -> Draft:
         raise self._refuse("cancelling all orders of one pair")

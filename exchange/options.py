@@ -69,12 +69,7 @@ class _Parser(argparse.ArgumentParser):
         raise Misconfigured("exchange", message)
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Read a command line.
-
-    Raises:
-        Misconfigured: names the option and the error in one line.
-    """
+def _parser() -> _Parser:
     parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until SIGINT or SIGTERM.")
     parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object")
     parser.add_argument("--protocols", default="", metavar="A,B", help="protocols to serve: " + _offered())
@@ -113,7 +108,16 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--parent", default=None, metavar="PID", help="exit when this process ends")
     parser.add_argument("--paused", action="store_true", help="start with the participants paused")
-    given = parser.parse_args(list(arguments))
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read a command line.
+
+    Raises:
+        Misconfigured: names the option and the error in one line.
+    """
+    given = _parser().parse_args(list(arguments))
     accounts = [] if given.accounts is None else read_accounts(Path(given.accounts))
     accounts += [_read("--account", parse_account, text) for text in given.account]
     keys = [_read("--account-key", parse_account_key, text) for text in given.account_key]
@@ -124,15 +128,15 @@ def parse(arguments: Sequence[str]) -> Options:
     return Options(
         protocols=tuple(name.strip() for name in given.protocols.split(",") if name.strip()),
         host=given.host,
-        port=_whole("--port", given.port),
-        admin_port=_whole("--admin-port", given.admin_port),
-        seed=_whole("--seed", given.seed),
+        port=_whole_number("--port", given.port),
+        admin_port=_whole_number("--admin-port", given.admin_port),
+        seed=_whole_number("--seed", given.seed),
         rate=_real("--rate", given.rate),
         symbols=tuple(name.strip() for name in given.symbols.split(",") if name.strip()),
         accounts=accounts,
-        history=_whole("--history", given.history),
-        levels=None if given.levels is None else _whole("--levels", given.levels),
-        parent=None if given.parent is None else _whole("--parent", given.parent),
+        history=_whole_number("--history", given.history),
+        levels=None if given.levels is None else _whole_number("--levels", given.levels),
+        parent=None if given.parent is None else _whole_number("--parent", given.parent),
         json=given.json,
         paused=given.paused,
     ).check()
@@ -150,7 +154,7 @@ def _read(option: str, reader: Callable[[str], Read], text: str) -> Read:
         raise Misconfigured(option, error.reason) from None
 
 
-def _whole(option: str, text: str) -> int:
+def _whole_number(option: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:

@@ -132,6 +132,6 @@ def masked(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "..."
-    place = rest.partition("?")[0]
-    host, slash, path = place.partition("/")
+    location = rest.partition("?")[0]
+    host, slash, path = location.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -166,8 +166,8 @@ class Keystore:
             del content["entries"][name]
             self._write(content)
 
-    def _missing(self, name: str, there: Mapping[str, Any]) -> Misconfigured:
-        known = ", ".join(sorted(there)) or "none"
+    def _missing(self, name: str, entries: Mapping[str, Any]) -> Misconfigured:
+        known = ", ".join(sorted(entries)) or "none"
         return Misconfigured(f"keystore {self.path}", f"has no entry {name!r}; its entries are: {known}")
 
     # --- the file -----------------------------------------------------------------------------------------------------
@@ -252,8 +252,8 @@ def _is_sound(content: Mapping[str, Any]) -> bool:
     if not all(type(cost) is int and 1 <= cost <= most for cost, most in costs):
         return False
     boxes = [content["check"], *entries.values()]
-    whole = all(len(_bytes(one["nonce"])) == 12 and len(_bytes(one["box"])) >= 16 for one in boxes)
-    return whole and len(_bytes(scrypt["salt"])) >= 16 and all(
+    is_complete = all(len(_bytes(entry["nonce"])) == 12 and len(_bytes(entry["box"])) >= 16 for entry in boxes)
+    return is_complete and len(_bytes(scrypt["salt"])) >= 16 and all(
         isinstance(entry[key], str) for entry in entries.values() for key in _READABLE
     )  # fmt: skip
 

@@ -26,12 +26,12 @@ def plan(text: str | None) -> Callable[[str], None] | None:
     count, _, action = rest.partition(":")
     if not name or not count.isdecimal() or int(count) < 1 or action not in ("", "stop"):
         raise ValueError(f"{VARIABLE}={text}: expected name:n, name:n:stop or trace:/path")
-    left, number = int(count), signal.SIGSTOP if action else signal.SIGKILL
+    remaining, number = int(count), signal.SIGSTOP if action else signal.SIGKILL
 
     def count_down(reached: str) -> None:
-        nonlocal left
-        left -= reached == name
-        if reached == name and left == 0:
+        nonlocal remaining
+        remaining -= reached == name
+        if reached == name and remaining == 0:
             os.kill(os.getpid(), number)
 
     return count_down

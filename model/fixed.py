@@ -30,8 +30,8 @@ def to_raw(value: str | Decimal | int, scale: int) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise FixedPointError(text[:80], scale, "not a decimal number")
-    sign, whole, fraction, exponent = match.groups(default="")
-    digits: str = whole + fraction
+    sign, integer, fraction, exponent = match.groups(default="")
+    digits: str = integer + fraction
     shift = scale - len(fraction) + (int(exponent) if exponent else 0)
     raw: int = int(digits) if len(digits) <= 4000 else _too_long(text, scale)
     if raw == 0:

@@ -206,7 +206,7 @@ class Fee(NamedTuple):
 
 
 class Charged:
-    """The fees of a fill, of which nearly every fill has one: `fee` in `fee_asset`, and `more_fees` besides it."""
+    """The fees of a fill: `fee` in `fee_asset`, and the further fees in `more_fees`. Nearly every fill has one fee."""
 
     __slots__ = ()
     fee: Decimal | None
@@ -405,17 +405,17 @@ _DECIMALS = frozenset(
 
 def _plain(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for one in fields(record):
-        value = getattr(record, one.name)
+    for attribute in fields(record):
+        value = getattr(record, attribute.name)
         if isinstance(value, Decimal):
             value = f"{value:f}"
         elif isinstance(value, Enum):
             value = value.value
-        elif one.name == "more_fees":
+        elif attribute.name == "more_fees":
             value = [[asset, f"{amount:f}"] for asset, amount in value]
-        elif one.name == "fees":
+        elif attribute.name == "fees":
             value = {asset: f"{fee:f}" for asset, fee in value.items()}
-        found[one.name] = value
+        found[attribute.name] = value
     return found
 
 
@@ -449,4 +449,4 @@ def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order
 
 def as_new(order: Order) -> NewOrder:
     """Return the `NewOrder` with which `order` was placed."""
-    return NewOrder(**{one.name: getattr(order, one.name) for one in fields(NewOrder)})
+    return NewOrder(**{attribute.name: getattr(order, attribute.name) for attribute in fields(NewOrder)})

@@ -142,12 +142,12 @@ class BookSnapshot:
         """Return the average price, weighted by volume, at which `volume` would be filled. Raises BeyondDepth."""
         wanted = self._scaled(volume, self.size_scale, positive=True)
         rows, _, name = self._walk(side)
-        left, paid = wanted, Fraction(0)
+        remaining, paid = wanted, Fraction(0)
         for price, size in rows:
-            taken = min(left, Fraction(size))
+            taken = min(remaining, Fraction(size))
             paid += price * taken
-            left -= taken
-            if not left:
+            remaining -= taken
+            if not remaining:
                 average = paid / wanted / 10**self.price_scale
                 return _DIVIDE.divide(Decimal(average.numerator), Decimal(average.denominator))
         raise BeyondDepth(self.address, name, volume, len(rows))

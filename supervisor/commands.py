@@ -70,7 +70,7 @@ class Commands:
         found = sorted(a for a in self._shell.machine.children if a == pattern or fnmatchcase(a, pattern))
         if not found:
             raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
-        self._shell.on(m.RestartAsked(tuple(found)))
+        self._shell.on(m.RestartRequested(tuple(found)))
         await self._shell.until(lambda: not any(address in self._shell.machine.rolling for address in found))
         return found
 

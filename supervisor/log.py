@@ -49,7 +49,7 @@ class EventLog:
                 logger.info("cell found", address=address, incarnation=_dotted(incarnation), cell=cell, pid=pid)
             case m.StopChildren(addresses):
                 logger.info("no longer wanted", addresses=" ".join(addresses))
-            case m.RestartAsked(addresses):
+            case m.RestartRequested(addresses):
                 logger.info("restart requested", addresses=" ".join(addresses))
             case m.ShutDown():
                 logger.info("shutting down", children=len(machine.children), cells=len(machine.cells))

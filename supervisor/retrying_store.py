@@ -53,10 +53,10 @@ class Durable:
         while True:
             tries += 1
             pause_s = self._backoff.delay_s(tries)
-            left = None if deadline is None else deadline - clock()
+            remaining_s = None if deadline is None else deadline - clock()
             try:
                 # A hanging attempt blocks the thread: a second attempt would only wait behind it.
-                return await asyncio.wait_for(self._once(operation, arguments), left)
+                return await asyncio.wait_for(self._once(operation, arguments), remaining_s)
             except TimeoutError:
                 raise RetryLater(1.0, "the cluster's store (GCS) does not answer") from None
             except StoreAway as error:

@@ -172,10 +172,10 @@ class SupervisorShell:
         """Return when a route of `addresses` (None: any) has changed since version `after`, or at the timeout."""
         deadline = self._home.time() + timeout_s
         table = self.machine.routes
-        while not table.changed_since(after, addresses) and (left := deadline - self._home.time()) > 0:
+        while not table.changed_since(after, addresses) and (remaining_s := deadline - self._home.time()) > 0:
             changed = self.changed
             try:
-                await asyncio.wait_for(changed.wait(), left)
+                await asyncio.wait_for(changed.wait(), remaining_s)
             except TimeoutError:
                 break
 
@@ -313,14 +313,14 @@ class SupervisorShell:
             return
         running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
         todo = self.desired.books(exchange, running)
-        if todo.unwant:
-            self.on(m.StopChildren(todo.unwant))
+        if todo.end:
+            self.on(m.StopChildren(todo.end))
         for spec in todo.amend:
             before = running[spec.address]
             self.on(m.Amend(spec))
             self.spawn(self._tell_amended(spec, before))
-        if todo.want:
-            self.on(m.RunChildren(todo.want))
+        if todo.run:
+            self.on(m.RunChildren(todo.run))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
         """Tell a running group which pairs it no longer has.

@@ -292,7 +292,7 @@ class LocalMesh:
     async def _replan(self, exchange: str) -> None:
         """Start and stop books of an exchange until they are as desired, as the supervisor does."""
         todo = self._desired.books(exchange, self._specs)
-        for address in todo.unwant:
+        for address in todo.end:
             del self._specs[address]
             await self._cells.stop(address)
         for spec in todo.amend:
@@ -301,7 +301,7 @@ class LocalMesh:
             for address, instrument in before.serves:
                 if address not in kept and instrument is not None:
                     await self._ask(spec.address, "untrack", {"pair": instrument["name"]}, CALL_S)
-        for spec in todo.want:
+        for spec in todo.run:
             await self._cells.stop(spec.address)
             await self._start(spec)
 

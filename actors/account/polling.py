@@ -216,6 +216,6 @@ def _seen(report: OrderReport) -> tuple[Any, ...]:
 
 def _affordable_s(gateway: Gateway) -> float:
     """Return the shortest interval of rounds that spends no more than `SHARE` of any limit."""
-    per_s = {name: one.amount / one.per_s for name, one in gateway.spec.limits.items()} | gateway.counters.per_s()
+    per_s = {name: limit.amount / limit.per_s for name, limit in gateway.spec.limits.items()} | gateway.counters.per_s()
     costs = gateway.codec.open_orders().cost
     return max((amount / (per_s[name] * SHARE) for name, amount in costs if name in per_s), default=0.0)

@@ -75,23 +75,23 @@ def to_plain(report: Report) -> dict[str, Any]:
 
 def _plain_fields(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for one in fields(record):
-        value = getattr(record, one.name)
+    for attribute in fields(record):
+        value = getattr(record, attribute.name)
         if isinstance(value, Decimal):
             value = f"{value:f}"
         elif isinstance(value, Enum):
             value = value.value
-        elif one.name == "fills":
+        elif attribute.name == "fills":
             value = [_plain_fields(fill) for fill in value]
-        elif one.name == "balances":
+        elif attribute.name == "balances":
             value = {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in value.items()}
-        elif one.name == "orders":
+        elif attribute.name == "orders":
             value = [list(pair) for pair in value]
-        elif one.name == "unread":
+        elif attribute.name == "unread":
             value = list(value)
-        elif one.name == "more_fees":
+        elif attribute.name == "more_fees":
             value = [[asset, f"{amount:f}"] for asset, amount in value]
-        found[one.name] = value
+        found[attribute.name] = value
     return found
 
 
@@ -107,7 +107,7 @@ def from_plain(plain: dict[str, Any]) -> Report:
 
 def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
     found = dict(plain)
-    optional = _NOT_STATED | {one.name for one in fields(cls) if one.default is None}
+    optional = _NOT_STATED | {attribute.name for attribute in fields(cls) if attribute.default is None}
     for key, value in plain.items():
         if value is None and key in optional:
             continue

@@ -143,7 +143,7 @@ class UserStreamRole:
         except TimeoutError:
             pass  # the answer without frames
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
-        frames = [{**frame, "decoded": [to_plain(one) for one in frame["decoded"]]} for frame in frames]
+        frames = [{**frame, "decoded": [to_plain(report) for report in frame["decoded"]]} for frame in frames]
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
 
     def status(self) -> dict[str, Any]:

@@ -28,9 +28,9 @@ class _Spent:
             window_ns = in_ns(limit.per_s)
             while sent and now_ns - sent[0] >= window_ns:
                 sent.popleft()
-            over = len(sent) + min(amount, limit.amount) - limit.amount
-            if over > 0:
-                wait_ns = max(wait_ns, sent[over - 1] + window_ns - now_ns)
+            excess = len(sent) + min(amount, limit.amount) - limit.amount
+            if excess > 0:
+                wait_ns = max(wait_ns, sent[excess - 1] + window_ns - now_ns)
         return wait_ns
 
     def spend(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> None:

@@ -367,11 +367,11 @@ def still_listed(known: Iterable[Instrument], found: Listing) -> list[Instrument
     An unreadable row without a symbol may be of any of them.
     """
     unread = [row.name for row in found.left_out if row.is_unreadable]
-    there = {instrument.name for instrument in found}
+    listed = {instrument.name for instrument in found}
     return [
         instrument
         for instrument in known
-        if instrument.name not in there
+        if instrument.name not in listed
         and any(symbol is None or symbol in (instrument.symbol, *instrument.aliases) for symbol in unread)
     ]
 

@@ -194,15 +194,15 @@ class Asker:
         polling = kind.startswith(POLL)
         deadline = self._clock_s() + timeout_s + (POLL_GRACE_S if polling else 0.0)
         sequence, sent, older = next(self._sequence), False, None
-        while (left := deadline - self._clock_s()) > 0:
-            route = await self._routes.find(address, older, left)
+        while (remaining_s := deadline - self._clock_s()) > 0:
+            route = await self._routes.find(address, older, remaining_s)
             if route is None:
                 break
-            wait_s = min(timeout_s, left)
+            wait_s = min(timeout_s, remaining_s)
             packed = Envelope(address, self._sender, route.incarnation, sequence, kind, wait_s, body).pack()
             try:
-                left = max(0.001, deadline - self._clock_s())
-                return unpack_reply(await self._send(route, "poll" if polling else "ask", packed, left))
+                remaining_s = max(0.001, deadline - self._clock_s())
+                return unpack_reply(await self._send(route, "poll" if polling else "ask", packed, remaining_s))
             except Gone as gone:
                 sent, older = sent or gone.sent, route.incarnation
             except Unreachable:

@@ -43,10 +43,10 @@ class RayRoutes:
             if route is not None and (newer_than is None or route.incarnation > newer_than):
                 return route
             changed = self._changed
-            if (left := deadline - time.monotonic()) <= 0:
+            if (remaining_s := deadline - time.monotonic()) <= 0:
                 return None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left)
+                await asyncio.wait_for(changed.wait(), remaining_s)
 
     def warm(self) -> None:
         """Call the supervisor now, because the first call of a process takes about 100 ms and would delay a

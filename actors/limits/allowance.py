@@ -35,7 +35,7 @@ class Block:
     """Units leased ahead of need."""
 
     lease: int
-    left: dict[str, int]
+    unspent: dict[str, int]
     spent: dict[str, int]
     until_ns: int
 
@@ -118,10 +118,10 @@ class Allowance:
         block = self._block
         if block is None or self._context.monotonic_ns() >= block.until_ns:
             return False
-        if any(block.left.get(name, 0) < amount for name, amount in cost.items()):
+        if any(block.unspent.get(name, 0) < amount for name, amount in cost.items()):
             return False
         for name, amount in cost.items():
-            block.left[name] -= amount
+            block.unspent[name] -= amount
             block.spent[name] = block.spent.get(name, 0) + amount
         return True
 

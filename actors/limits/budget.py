@@ -101,7 +101,7 @@ class Budget:
     def observe(self, answer: LimitAnswer, lease: int | None = None) -> None:
         """Report what an answer says about limits of the egress, and end the lease of its request."""
         hit, limits = answer.hit, self._spec.limits
-        used = {name: max(0, limits[name].amount - left) for name, left in answer.left.items() if name in limits}
+        used = {name: max(0, limits[name].amount - rest) for name, rest in answer.remaining.items() if name in limits}
         reported = None
         if hit is not None and (not hit.limits or not limits.keys().isdisjoint(hit.limits)):
             reported = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]}
@@ -111,7 +111,7 @@ class Budget:
         if len(self._telling) < TELLING_MAX:
             task = asyncio.get_running_loop().create_task(self._ask(kind, body))
             self._telling.add(task)
-            task.add_done_callback(self._told)
+            task.add_done_callback(self._reported)
 
     async def _ask(self, kind: str, body: dict[str, Any]) -> None:
         try:
@@ -119,7 +119,7 @@ class Budget:
         except MeshError:
             return
 
-    def _told(self, task: asyncio.Task[None]) -> None:
+    def _reported(self, task: asyncio.Task[None]) -> None:
         self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._context.fail(error)

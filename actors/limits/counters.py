@@ -146,7 +146,7 @@ class Counters:
     def begin(self, spent: Iterable[Spent]) -> None:
         """Count what a predecessor spent, in the order of time, and half of each falling counter of a key."""
         now_ns = self._now_ns()
-        for age_ns, cost, pair in sorted(spent, key=lambda one: -one.age_ns):
+        for age_ns, cost, pair in sorted(spent, key=lambda request: -request.age_ns):
             for name, units in self._counted(cost):
                 limit, key = self._limits[name], self._key(name, pair)
                 if isinstance(limit, Decay):
@@ -164,10 +164,10 @@ class Counters:
     def stated(self, answer: LimitAnswer, pair: str | None) -> None:
         """Apply an answer: never spend more than the stated rest, and nothing before the pause of a hit has ended."""
         now_ns, hit = self._now_ns(), answer.hit
-        for name, left in answer.left.items():
+        for name, rest in answer.remaining.items():
             if name in self._limits:
                 held = self._count(name, pair)
-                held.observe(max(0, held.amount - left), now_ns)
+                held.observe(max(0, held.amount - rest), now_ns)
         for name in () if hit is None else hit.limits:
             if name in self._limits and hit is not None:
                 key, until_ns = self._key(name, pair), now_ns + in_ns(min(hit.wait_s, LONGEST_S))

@@ -421,9 +421,9 @@ class LimitsMachine:
         return lease
 
     def _forget(self, claim: Claim) -> None:
-        left = self._per_holder[claim.holder] - 1
-        if left:
-            self._per_holder[claim.holder] = left
+        waiting = self._per_holder[claim.holder] - 1
+        if waiting:
+            self._per_holder[claim.holder] = waiting
         else:
             del self._per_holder[claim.holder]
 

@@ -40,11 +40,11 @@ class OrderWindow:
         most = self.amount if most is None else most
         if orders > most:
             return None
-        over = self.used(now_ns) + orders - most
+        excess = self.used(now_ns) + orders - most
         for slot, count in self._slots:
-            if over <= 0:
+            if excess <= 0:
                 break
-            over -= count
+            excess -= count
             until_ns = (slot + SLOTS + 1) * self._slot_ns - now_ns
         return 0 if self._used + orders <= most else until_ns
 

@@ -81,10 +81,10 @@ class AgentRole:
             raise Rejected("kind", f"{self._context.address} has no poll {kind!r}")
         known = tuple(body.get("stale", ()))
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while self._stale == known and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        while self._stale == known and (remaining_s := deadline - asyncio.get_running_loop().time()) > 0:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
+                await asyncio.wait_for(self._changed.wait(), remaining_s)
             except TimeoutError:
                 break
         return {"stale": list(self._stale)}

@@ -63,11 +63,11 @@ def _look(codec: Codec, listed: Mapping[str, Instrument], raw: bytes, found: dic
     if symbol is None or symbol in found:
         return
     instrument = listed.get(symbol) or unlisted(codec.spec, symbol)
-    whole = _whole(codec, instrument, frame)
-    if whole is None:
+    snapshot = _snapshot_in(codec, instrument, frame)
+    if snapshot is None:
         return
     is_proven = symbol not in listed and codec.spec.book.proof is Proof.CHECKSUM
-    window = _window(codec.spec, max(len(whole.bids), len(whole.asks)))
+    window = _window(codec.spec, max(len(snapshot.bids), len(snapshot.asks)))
     found[symbol] = FirstBook(window, _proven(codec, instrument, frame) if is_proven else None)
 
 
@@ -80,7 +80,7 @@ def _window(spec: ExchangeSpec, levels: int) -> int:
     return next((choice for choice in offered if choice >= levels), levels)
 
 
-def _whole(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> DepthSnapshot | None:
+def _snapshot_in(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> DepthSnapshot | None:
     """Return the whole book in a frame; None if it has none, or if the book does not fit the instrument's decimals."""
     codec.bind([instrument])
     try:
@@ -97,13 +97,13 @@ def _proven(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> 
     upto = range(codec.spec.wire_decimals + 1)
     for price_scale, size_scale in product(upto, upto):
         tried = replace(instrument, price_scale=price_scale, size_scale=size_scale)
-        whole = _whole(codec, tried, frame)
-        if whole is None or not len(whole.bids) + len(whole.asks):
+        snapshot = _snapshot_in(codec, tried, frame)
+        if snapshot is None or not len(snapshot.bids) + len(snapshot.asks):
             continue
         book = OrderBook(price_scale, size_scale)
         try:
-            book.load(whole.bids, whole.asks, 0)
-            if codec.checksum(tried, book) == whole.checksum:
+            book.load(snapshot.bids, snapshot.asks, 0)
+            if codec.checksum(tried, book) == snapshot.checksum:
                 return tried
         except DataError:
             return None

@@ -48,18 +48,28 @@ class _OwnLimits:
 
 
 async def _listed(codec: Codec, rest: Budgeted, writer: CaptureWriter, pairs: Sequence[str]) -> list[Instrument]:
-    """Fetch and record the list of instruments; return the requested ones, by our name or the exchange's symbol."""
-    request = codec.instruments_request()
-    response = await rest.send(request, Priority.URGENT)
-    failure = codec.failure(response)
-    if failure is not None:
-        raise failure
-    listed = codec.instruments(response.body)
-    known = {instrument.name: instrument for instrument in listed} | {found.symbol: found for found in listed}
-    for pair in pairs:
-        if pair not in known:
-            raise UnknownInstrument(codec.spec.exchange, pair, "the exchange lists no such pair")
-    writer.add(response.recv_ns, "http", response.body, request.url)
+    """Fetch and record the list of instruments; return the requested ones, by our name or the exchange's symbol.
+
+    After an error of the mesh no file is left.
+    """
+    try:
+        request = codec.instruments_request()
+        response = await rest.send(request, Priority.URGENT)
+        failure = codec.failure(response)
+        if failure is not None:
+            raise failure
+        listed = codec.instruments(response.body)
+        known = {instrument.name: instrument for instrument in listed} | {found.symbol: found for found in listed}
+        for pair in pairs:
+            if pair not in known:
+                raise UnknownInstrument(codec.spec.exchange, pair, "the exchange lists no such pair")
+        writer.add(response.recv_ns, "http", response.body, request.url)
+    except MeshError:
+        try:
+            writer.close()
+        finally:
+            writer.path.unlink(missing_ok=True)
+        raise
     return list({known[pair].symbol: known[pair] for pair in pairs}.values())
 
 
@@ -85,8 +95,7 @@ async def record(
     Raises:
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
         Misconfigured: `out` exists, cannot be created or does not end in .jsonl.zst; `seconds` is not above 0. Nothing
-        was
-            started.
+            was started.
         RetryLater, OutcomeUnknown, Rejected: the exchange did not send the list of instruments; no file is left.
         CaptureError: a write failed (disk full); the file has everything flushed before.
     """
@@ -111,28 +120,18 @@ async def record(
         ending.push_async_callback(limits.role.stop)
         ending.callback(writer.close)
         await limits.role.start()
-        try:
-            instruments = await _listed(codec, Budgeted(budget, client), writer, pairs)
-        except MeshError:
-            try:
-                writer.close()
-            finally:
-                writer.path.unlink(missing_ok=True)
-            raise
-        session = BookSession(
-            codec,
-            Surroundings(
-                connect=connect,
-                rest=client,
-                budget=budget,
-                monotonic_ns=time.monotonic_ns,
-                time_ns=time.time_ns,
-                alive=lambda: None,
-                fail=fail,
-                tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
-            ),
-            levels=0,  # without readers no depth is needed: request only the snapshots for joining
+        instruments = await _listed(codec, Budgeted(budget, client), writer, pairs)
+        surroundings = Surroundings(
+            connect=connect,
+            rest=client,
+            budget=budget,
+            monotonic_ns=time.monotonic_ns,
+            time_ns=time.time_ns,
+            alive=lambda: None,
+            fail=fail,
+            tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
         )
+        session = BookSession(codec, surroundings, levels=0)  # no readers: request only the snapshots for joining
         kept = {found.name: _pair(codec, found) for found in instruments}
         session.track(list(kept.values()))
         began = time.monotonic()

@@ -276,12 +276,7 @@ class Replay:
             right = counters.checksums - counters.bad_checksums
             result["book"] |= {"checksum_ok": right, "checksum_bad": counters.bad_checksums}
         if instrument.symbol in self._listed:
-            result["rules"] = {
-                "price_step": _plain(instrument.price_increment),
-                "size_step": _plain(instrument.size_increment),
-                "min_size": _plain(instrument.min_size),
-                "min_notional": _plain(instrument.min_notional),
-            }
+            result["rules"] = _rules(instrument)
         return result
 
 
@@ -298,6 +293,15 @@ def _needed(values: Iterable[int], scale: int) -> int:
     while places < scale and any(value % 10 ** (scale - places) for value in held):
         places += 1
     return places
+
+
+def _rules(instrument: Instrument) -> dict[str, str | None]:
+    return {
+        "price_step": _plain(instrument.price_increment),
+        "size_step": _plain(instrument.size_increment),
+        "min_size": _plain(instrument.min_size),
+        "min_notional": _plain(instrument.min_notional),
+    }
 
 
 def _plain(rule: Any) -> str | None:

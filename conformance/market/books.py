@@ -142,9 +142,9 @@ class Books(Suite):
         # exchanges differ about a delta that overlaps the book: some apply the whole delta, some treat it as a gap
         sequences = sorted(at for at in near if not (joined and delta.first <= at < delta.last))
         verdicts = [codec.classify(at, delta, joined) for at in sequences]
-        order = [ORDER[verdict] for verdict in verdicts]
+        ranks = [ORDER[verdict] for verdict in verdicts]
         expect(
-            order == sorted(order),
+            ranks == sorted(ranks),
             f"classify(sequence, {delta.first}, {delta.last}, joined={joined}) is not monotone as the sequence grows: "
             + ", ".join(f"{at}: {verdict.name}" for at, verdict in zip(sequences, verdicts, strict=True)),
         )
@@ -184,12 +184,12 @@ class Books(Suite):
 
     def test_both_readers_of_a_snapshot_agree(self) -> None:
         """snapshot reads every body that the bulk reader accepts, whole or damaged, exactly as the bulk reader does."""
-        codec, whole = self.codec(), self._rest_book()
+        codec, sample = self.codec(), self._rest_book()
         bulk = codec.snapshot_scanner()
         if bulk is None:
             skip("the connector has no bulk reader of snapshots")
         instrument, limit = self.instrument(), self.samples.snapshot_limit
-        for body in [whole, *truncated(whole, 100), *flipped(whole, seed=1), *twisted(whole)]:
+        for body in [sample, *truncated(sample, 100), *flipped(sample, seed=1), *twisted(sample)]:
             if not bulk.scan(body, instrument.price_scale, instrument.size_scale):
                 continue
             read = reads_or_refuses(

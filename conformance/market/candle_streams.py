@@ -47,10 +47,14 @@ class CandleStreams(Suite):
                 begin = codec.candle_message("subscribe", interval, pairs, request_id)
                 end = codec.candle_message("unsubscribe", interval, pairs, request_id)
                 for message in (begin, end):
-                    missing = [one.symbol for one in pairs if one.symbol.upper() not in _upper(message.frame)]
+                    missing = [
+                        instrument.symbol
+                        for instrument in pairs
+                        if instrument.symbol.upper() not in _upper(message.frame)
+                    ]
                     expect(not missing, f"the message {excerpt(message.frame)} does not name {missing}")
                 named = {symbol for expected in begin.expects for symbol in expected.symbols}
-                symbols = {one.symbol for one in pairs}
+                symbols = {instrument.symbol for instrument in pairs}
                 expect(named in (symbols, set()), f"the answers expected to {interval} are about {sorted(named)}")
                 frames |= {begin.frame, end.frame}
         count = 4 if len(listed) > 1 else 2
@@ -96,7 +100,7 @@ class CandleStreams(Suite):
         listed = self.listed()
         codec.bind(listed)
         first = self.instrument()
-        return codec, [first, *(one for one in listed if one != first)], sample
+        return codec, [first, *(instrument for instrument in listed if instrument != first)], sample
 
 
 def _upper(frame: bytes) -> str:

@@ -71,9 +71,11 @@ class Candles(Suite):
         expect(len(wanted) > 1, "samples.candles has fewer than two candles: no check could see their order")
         expect(not wanted[-1].is_closed, "the last candle of samples.candles is closed; it must be open at recv_ns")
         expect(wanted[0].is_closed, "the first candle of samples.candles is not closed")
-        for one in wanted:
-            end_ns = close_of(one.open_ns, sample.interval)
-            expect(one.close_ns == end_ns, f"a candle of {sample.interval} ends at {one.close_ns}, expected {end_ns}")
+        for candle in wanted:
+            end_ns = close_of(candle.open_ns, sample.interval)
+            expect(
+                candle.close_ns == end_ns, f"a candle of {sample.interval} ends at {candle.close_ns}, expected {end_ns}"
+            )
 
     def test_odd_candles_raise_decode_error(self) -> None:
         """An impossible candle and a broken answer raise DecodeError: no candle is left out silently."""

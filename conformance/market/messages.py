@@ -112,13 +112,13 @@ class Messages(Suite):
         """A delta without one of its fields raises DecodeError or reads the same; else a book is silently wrong."""
         codec = self.bound()
         for frame in self.samples.deltas:
-            whole = _key(decoded(codec, frame))
+            expected = _key(decoded(codec, frame))
             for name, changed in without_a_field(frame):
                 if name in self.samples.optional:
                     continue
                 events = reads_or_refuses("decode", lambda changed=changed: codec.decode(changed, RECV_NS), changed)
                 if events is not None:
-                    same = len(events) == 1 and _key(events[0]) == whole
+                    same = len(events) == 1 and _key(events[0]) == expected
                     expect(same, f"decode reads a delta without {name!r} as {events!r}: {excerpt(changed)}")
 
     def test_an_unreadable_frame_puts_the_book_in_doubt(self) -> None:

@@ -123,15 +123,16 @@ class Proofs(Suite):
         expect(len(samples.deltas) > 1, "samples.deltas has only one delta; this check drops one before another")
         noticed = 0
         for fast in (True, False):
-            whole = self._story(fast)
-            whole.play()
+            undisturbed = self._story(fast)
+            undisturbed.play()
             for missing in range(len(samples.deltas) - 1):
                 story = self._story(fast)
                 story.confirm()
                 story.snapshot()
                 story.frames(frame for number, frame in enumerate(samples.deltas) if number != missing)
                 if story.state is BookState.LIVE:
-                    same = self._sides(story) == self._sides(whole)  # the loss of a delta without changes is harmless
+                    # the loss of a delta without changes is harmless
+                    same = self._sides(story) == self._sides(undisturbed)
                     dropped = excerpt(samples.deltas[missing])
                     expect(same, f"the delta {dropped} was dropped, and the book stayed LIVE")
                 else:
@@ -306,9 +307,11 @@ class Proofs(Suite):
             story.state is BookState.LIVE,
             f"after all frames the book is {story.state.name}, expected LIVE: {story.pair.machine.error}",
         )
-        whole = self._story()
-        whole.play()
-        expect(self._sides(story) == self._sides(whole), "after all frames the book differs from the expected book")
+        undisturbed = self._story()
+        undisturbed.play()
+        expect(
+            self._sides(story) == self._sides(undisturbed), "after all frames the book differs from the expected book"
+        )
 
     def _story_with(self, story: Story, change: Callable[[Any], Any]) -> Story:
         """Return the story; from now on `change` is applied to every event of its codec."""

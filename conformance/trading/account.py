@@ -32,8 +32,11 @@ class Account(TradingSuite):
         """The account is ready, its order manager has no error, and the key may trade."""
         status = await desk.market.account_status()
         expect(status["ready"] is True, f"the account is not ready: {status}")
-        report = desk.mesh.role_status(desk.orders_at)
-        expect(report.get("error") is None, f"the order manager's status has the error {report.get('error')}")
+        manager_status = desk.mesh.role_status(desk.orders_at)
+        expect(
+            manager_status.get("error") is None,
+            f"the order manager's status has the error {manager_status.get('error')}",
+        )
         reply = await desk.ask(desk.witness.ask(desk.witness.codec.account()))
         expect(reply.account is not None and reply.account.can_trade, "the exchange does not let this key trade")
 
@@ -112,8 +115,8 @@ class Account(TradingSuite):
             known = await desk.market.get_order(name)
             expect(known.fees == sums, f"the order's fees are {known.fees}, the sum of its fills' fees is {sums}")
             kinds = [event.type for event in await desk.events(after) if event.client_order_id == name]
-            told = kinds.count(EventType.FEE)
-            expect(told == 1, f"the order has {told} events of a fee stated later, expected 1: {kinds}")
+            reported = kinds.count(EventType.FEE)
+            expect(reported == 1, f"the order has {reported} events of a fee stated later, expected 1: {kinds}")
             await desk.settled_balances()
 
     @trading
@@ -125,12 +128,12 @@ class Account(TradingSuite):
         expect(seen.external, "the mesh does not mark an outside order external")
         await desk.ask(desk.witness.cancel(order))
         await _external(desk, order, after, OrderStatus.CANCELED)
-        report = desk.mesh.role_status(desk.stream_at)
+        status = desk.mesh.role_status(desk.stream_at)
         expect(
-            report["state"] in ("LIVE", "POLLING"),
-            f"the stream is {report['state']}, expected LIVE or POLLING: {report.get('error')}",
+            status["state"] in ("LIVE", "POLLING"),
+            f"the stream is {status['state']}, expected LIVE or POLLING: {status.get('error')}",
         )
-        expect(not report.get("unreadable"), f"{report.get('unreadable')} frames of the stream are unreadable")
+        expect(not status.get("unreadable"), f"{status.get('unreadable')} frames of the stream are unreadable")
 
         async def acknowledged() -> bool:
             return not desk.mesh.role_status(desk.stream_at)["unacknowledged"]

@@ -187,11 +187,11 @@ class Desk:
             raise AssertionError(f"a side of the book of {self.pair} is empty: the check cannot trade")
         return bid.price, ask.price
 
-    async def sized(self, side: Side, place: int = 0) -> tuple[Decimal, Decimal]:
+    async def sized(self, side: Side, rank: int = 0) -> tuple[Decimal, Decimal]:
         """Return a price far from the best price, and an amount that the exchange accepts at every price of a run."""
         bid, ask = await self.touch()
         amount = sizes.least(self.instrument, sizes.far(self.instrument, Side.BUY, bid, ask))
-        return sizes.far(self.instrument, side, bid, ask, place), amount
+        return sizes.far(self.instrument, side, bid, ask, rank), amount
 
     async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
         """Place one order through the market, and keep its id even when placing fails.
@@ -218,9 +218,9 @@ class Desk:
                     raise
                 await asyncio.sleep(wait_s)
 
-    async def rest(self, side: Side, place: int = 0, **more: Any) -> Order:
+    async def rest(self, side: Side, rank: int = 0, **more: Any) -> Order:
         """Place a limit order that rests far from the best price; it is OPEN."""
-        price, amount = await self.sized(side, place)
+        price, amount = await self.sized(side, rank)
         order = await self.place(side, OrderType.LIMIT, amount, price=price, time_in_force=TimeInForce.GTC, **more)
         expect(
             order.status.value == "OPEN",
@@ -284,7 +284,7 @@ class Desk:
         if self.venue.limits:
             return LOOK_AGAIN_S  # the exchange grants more
         spent = ((self.connector.spec.limit(name), amount) for name, amount in self.codec().account().cost)
-        return max([LOOK_AGAIN_S, *(4 * amount * one.per_s / one.amount for one, amount in spent)])
+        return max([LOOK_AGAIN_S, *(4 * amount * limit.per_s / limit.amount for limit, amount in spent)])
 
     async def settled_balances(self) -> dict[str, Balance]:
         """Wait until the mesh's balances equal the exchange's, nothing of them reserved, and return them. Raises

@@ -39,7 +39,7 @@ class Messages(TradingSuite):
     async def test_the_offer_is_complete(self, desk: Desk) -> None:
         """The offer has what every strategy needs, and the exchange accepts the mesh's client order ids."""
         offer, spec = desk.codec().offer, desk.connector.spec
-        ids = {offer.sent_id(one) for one in (OrderIds(NOW_NS, 1)(), OrderIds(NOW_NS, 2)(), NOBODY)}
+        ids = {offer.sent_id(client_id) for client_id in (OrderIds(NOW_NS, 1)(), OrderIds(NOW_NS, 2)(), NOBODY)}
         expect(len(ids) == 3, f"offer.sent_id maps different client order ids to one id: {ids}")
         expect(
             {OrderType.LIMIT, OrderType.MARKET} <= offer.order_types, "offer.order_types needs both LIMIT and MARKET"

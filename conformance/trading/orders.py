@@ -239,8 +239,8 @@ class Orders(TradingSuite):
     async def test_cancel_all(self, desk: Desk) -> None:
         """Orders of one command all rest; cancelling all returns a result for each and leaves none open."""
         new = []
-        for side, place in ((Side.BUY, 0), (Side.BUY, 1), (Side.SELL, 0)):
-            price, amount = await desk.sized(side, place)
+        for side, rank in ((Side.BUY, 0), (Side.BUY, 1), (Side.SELL, 0)):
+            price, amount = await desk.sized(side, rank)
             new.append(desk.market.new_order(side, desk.pair, amount, OrderType.LIMIT, price))
         desk.handed_out += (order.client_order_id for order in new)
         placed = {order.client_order_id: order for order in await desk.market.place_orders(new)}

@@ -47,13 +47,13 @@ class Needs:
         return self.base * MARGIN, self.quote * MARGIN
 
 
-def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, place: int = 0) -> Decimal:
+def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, rank: int = 0) -> Decimal:
     """Return a price for a resting order of `side`: 10 % from the best price, or halfway to the exchange's bound."""
     low, high = Decimal(0), Decimal(2)
     if instrument.percent_price is not None:
         buy_low, _, _, sell_high = instrument.percent_price
         low, high = max(low, buy_low), min(high, sell_high)
-    apart = APART * place
+    apart = APART * rank
     if side is Side.BUY:
         factor = 1 - min(AWAY, (1 - low) / 2) + apart
         return rules.quantize_price(instrument, bid * factor, side)

@@ -1,4 +1,4 @@
-"""Binance spot, and Binance.US, a sister exchange with its own spec and some requests of its own."""
+"""Binance spot, and Binance.US, a sister exchange with its own spec and some separate requests."""
 
 from __future__ import annotations
 

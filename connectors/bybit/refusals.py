@@ -105,7 +105,7 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
     own, left = tuple(name for name, _ in cost if name != REQUESTS), plain_count(headers.get("x-bapi-limit-status", ""))
     error = error_body(body) if TOO_MANY.encode() in body[:100] else None  # most bodies are not worth parsing
     hit = Hit(_until_reset_s(headers, error.data), own) if error is not None and error.code == TOO_MANY else None
-    return LimitAnswer(hit, left={} if left is None else dict.fromkeys(own, left))
+    return LimitAnswer(hit, remaining={} if left is None else dict.fromkeys(own, left))
 
 
 def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:

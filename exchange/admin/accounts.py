@@ -21,7 +21,7 @@ from ..venue import Venue
 from ..wire.numbers import text
 from ..wire.receipts import Receipt
 from .bodies import AccountBody, AmountBody, Body, CancelAllBody, ExpireBody, KeyBody
-from .refusal import Refusal, query, whole
+from .refusal import Refusal, query, whole_number
 
 PAGE = 10_000
 
@@ -72,7 +72,7 @@ class AccountsAdmin:
     def orders(self, request: web.Request) -> Any:
         """Return orders of an account with ids above `since`, in the order of placement, in their current state."""
         account = self.account(query(request, "account"))
-        since, limit = whole(request, "since", 0), _page(request)
+        since, limit = whole_number(request, "since", 0), _page(request)
         status, client_id = request.query.get("status"), request.query.get("client_order_id")
         chosen = (
             order
@@ -87,7 +87,7 @@ class AccountsAdmin:
     def fills(self, request: web.Request) -> Any:
         """Fills of an account after number `since`, oldest first, each with its number."""
         account = self.account(query(request, "account"))
-        since, limit = whole(request, "since", 0), _page(request)
+        since, limit = whole_number(request, "since", 0), _page(request)
         dropped = account.fill_count - len(account.fills)
         numbered = enumerate(account.fills, dropped + 1)
         found = list(islice(((number, fill) for number, fill in numbered if number > since), limit))
@@ -104,7 +104,7 @@ class AccountsAdmin:
         if client_id is not None:
             return _receipt(receipts.find(client_id))
         limit = _page(request)
-        found = list(receipts.since(whole(request, "since", 0), limit))
+        found = list(receipts.since(whole_number(request, "since", 0), limit))
         return {
             "receipts": [{"number": number, **_receipt(receipt)} for number, receipt in found],
             "more": len(found) == limit,
@@ -231,7 +231,7 @@ def raw(field: str, value: str) -> int:
 
 
 def _page(request: web.Request) -> int:
-    return max(1, min(whole(request, "limit", PAGE), PAGE))
+    return max(1, min(whole_number(request, "limit", PAGE), PAGE))
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from .bodies import (
     StepBody,
     SymbolBody,
 )
-from .refusal import Refusal, query, whole
+from .refusal import Refusal, query, whole_number
 
 PAGE = 100_000
 
@@ -126,8 +126,8 @@ class Admin:
     def history(self, request: web.Request) -> Any:
         """Changes after an update id: [id, time_ns, "bid" or "ask", price, size]."""
         market = self.venue.market(query(request, "symbol"))
-        after = whole(request, "since", market.log.first_id or 0)
-        limit = min(whole(request, "limit", PAGE), PAGE)
+        after = whole_number(request, "since", market.log.first_id or 0)
+        limit = min(whole_number(request, "limit", PAGE), PAGE)
         found = market.log.since(after, limit)
         first = market.log.first_id
         return {
@@ -145,7 +145,7 @@ class Admin:
 
     def trades(self, request: web.Request) -> Any:
         market = self.venue.market(query(request, "symbol"))
-        after = whole(request, "since", 0)
+        after = whole_number(request, "since", 0)
         return {
             "symbol": market.symbol,
             "trades": [

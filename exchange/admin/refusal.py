@@ -21,7 +21,7 @@ def query(request: web.Request, name: str) -> str:
     return value
 
 
-def whole(request: web.Request, name: str, default: int) -> int:
+def whole_number(request: web.Request, name: str, default: int) -> int:
     value = request.query.get(name)
     if value is None:
         return default

@@ -1,9 +1,9 @@
 """User data streams of Binance.US: listen keys, and the events on the connections that were opened with them.
 
-A listen key is valid for 60 minutes; a request extends it. The manual says that the stream then closes. It does not say
-what a connection with an unknown or ended key sees, nor the error of a request with such a key: here the connection is
-closed, a connection with a key that never was stays silent like one with an unknown stream, and the error is that of a
-later page of the same protocol.
+A listen key is valid for 60 minutes; a request extends it. The manual states that the stream closes when its key ends.
+It states neither what a connection with an unknown or ended key sees, nor the error of a request with such a key. This
+exchange closes the connection of an ended key, sends nothing on a connection with an unknown key, and answers with the
+error of a later page of the same protocol.
 
 Source: user-data-stream.md; rest-api.md, User data stream endpoints; read 2026-11-27.
 """
@@ -26,7 +26,7 @@ LIVES_NS = 60 * MINUTE_NS
 
 @dataclass(slots=True)
 class ListenKey:
-    """The key of an account's stream, and who asked for it."""
+    """The key of an account's stream, and the API key that requested it."""
 
     name: str
     account: Account

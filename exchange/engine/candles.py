@@ -163,11 +163,11 @@ class Bars:
         filled: list[Bar] = []
         known = sorted(merged)
         for start in chosen:
-            there = merged.get(start)
-            if there is None:
+            present = merged.get(start)
+            if present is None:
                 close = merged[known[bisect_left(known, start) - 1]].close
-                there = Bar(start, close, close, close, close)
-            filled.append(there)
+                present = Bar(start, close, close, close, close)
+            filled.append(present)
         return filled
 
 

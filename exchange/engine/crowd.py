@@ -206,19 +206,19 @@ class Crowd:
         """Return a price for a new order about `rank` levels from the best price: in a gap if possible, else at a
         level."""
         draw, tick, sign = pit.draw, pit.market.rules.tick, own.sign
-        here = own.keys[-1 - rank]
+        best_here = own.keys[-1 - rank]
         beyond = own.keys[-rank] if rank else other.keys[-1] * -1
-        room = (beyond - here) // tick - 1
+        room = (beyond - best_here) // tick - 1
         if rank == 0:
-            towards = (pit.reference - here * sign) * sign > tick
+            towards = (pit.reference - best_here * sign) * sign > tick
             if room > 0 and (towards or room > 20) and draw.random() < 0.7:
-                return (here + tick * draw.randint(1, min(room, 3 if room < 20 else room))) * sign
-            return here * sign
+                return (best_here + tick * draw.randint(1, min(room, 3 if room < 20 else room))) * sign
+            return best_here * sign
         if rank >= len(own.keys) - 2 and len(own.keys) < pit.market.rules.levels:
-            return max(self._floor(pit), (here - tick * draw.randint(1, 8)) * sign)
+            return max(self._floor(pit), (best_here - tick * draw.randint(1, 8)) * sign)
         if room > 0 and draw.random() < 0.75:
-            return (here + tick * draw.randint(1, room)) * sign
-        return here * sign
+            return (best_here + tick * draw.randint(1, room)) * sign
+        return best_here * sign
 
     def _fresh_price(self, pit: Pit, side: Side) -> int:
         market, tick = pit.market, pit.market.rules.tick

@@ -217,18 +217,7 @@ class Engine:
             The list, and copies of its orders before the orders that wait for the first one were placed.
         """
         market = self.market(symbol)
-        if client_id and client_id in account.list_ids:
-            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
-        given = [ticket.client_id for ticket in tickets if ticket.client_id]
-        if len(set(given)) != len(given):
-            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
-        for ticket in tickets:
-            self.check_filters(account, symbol, ticket, now_ns, len(tickets))
-            self._check_ids(account, ticket.client_id)
-        if sum(1 for number in account.list_ids.values() if account.lists[number].symbol == symbol) >= (
-            market.rules.max_lists
-        ):
-            raise Rejected("ORDER_LISTS", "There are too many open order lists.")
+        self._check_list(account, market, tickets, client_id, now_ns)
         first = self._next_order
         orders = tuple(self._order(account, symbol, t, now_ns, first + n) for n, t in enumerate(tickets))
         group = OrderList(
@@ -262,20 +251,39 @@ class Engine:
             self._admit(order)
             self.matcher.report(order, "NEW", now_ns)
         self.listener.order_list(group, "EXEC_STARTED", now_ns)
+        return group, self._start_list(market, group, now_ns)
+
+    def _check_list(
+        self, account: Account, market: Market, tickets: Sequence[Ticket], client_id: str, now_ns: int
+    ) -> None:
+        if client_id and client_id in account.list_ids:
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        given = [ticket.client_id for ticket in tickets if ticket.client_id]
+        if len(set(given)) != len(given):
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        for ticket in tickets:
+            self.check_filters(account, market.symbol, ticket, now_ns, len(tickets))
+            self._check_ids(account, ticket.client_id)
+        listed = sum(1 for number in account.list_ids.values() if account.lists[number].symbol == market.symbol)
+        if listed >= market.rules.max_lists:
+            raise Rejected("ORDER_LISTS", "There are too many open order lists.")
+
+    def _start_list(self, market: Market, group: OrderList, now_ns: int) -> tuple[Order, ...]:
+        """Place the orders of a list that do not wait. Return copies from before the waiting ones are placed."""
         before = market.tops if market.top_watchers else None
-        for order in orders:
-            if order in waits or order.status not in ("NEW", "PARTIALLY_FILLED"):
+        for order in group.orders:
+            if order in group.pending or order.status not in ("NEW", "PARTIALLY_FILLED"):
                 continue
             if order.conditional:
                 market.waiting[order.id] = order
             else:
                 against = market.asks if order.side is Side.BUY else market.bids
                 self.matcher.work(market, order, against, now_ns)
-        seen = tuple(copy(order) for order in orders)
+        seen = tuple(copy(order) for order in group.orders)
         self.contingent.follow(market, now_ns)
         if before is not None and market.tops != before:
             self.listener.top(market)
-        return group, seen
+        return seen
 
     # ---------------------------------------------------------------------------------------- ending, changing
 

@@ -58,22 +58,22 @@ class Connection:
         """Whether the client has not answered a ping."""
         return bool(self._pings)
 
-    def write(self, whole: bytes) -> None:
+    def write(self, frame: bytes) -> None:
         """Send a frame. A client that does not read is cut when its buffer is full."""
         transport = self._transport
         if self.silent or transport.is_closing():
             return
-        transport.write(whole)
+        transport.write(frame)
         self.sent_frames += 1
-        self.sent_bytes += len(whole)
+        self.sent_bytes += len(frame)
         if transport.get_write_buffer_size() > self.limits.buffer_bytes:
             self.cut("slow")
 
-    def break_off(self, whole: bytes) -> None:
+    def break_off(self, frame: bytes) -> None:
         """Send half of a frame, then end the connection."""
         self.ended = self.ended or "broken off"
         if not self._transport.is_closing():
-            self._transport.write(whole[: len(whole) // 2])
+            self._transport.write(frame[: len(frame) // 2])
             self._transport.close()
 
     def cut(self, why: str = "cut") -> None:

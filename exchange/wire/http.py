@@ -47,6 +47,6 @@ def body_of(response: web.Response) -> bytes:
 
 async def pause(faults: Faults, ms: float) -> None:
     """Wait, by the timer of the faults."""
-    over = asyncio.Event()
-    faults.later(ms / 1000, over.set)
-    await over.wait()
+    ended = asyncio.Event()
+    faults.later(ms / 1000, ended.set)
+    await ended.wait()

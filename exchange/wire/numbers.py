@@ -50,9 +50,9 @@ def to_decimals(raw: int, decimals: int) -> str:
     unit = 10 ** (SCALE - decimals)
     if raw % unit:
         raise BadNumber(Flaw.TOO_PRECISE)
-    whole, fraction = divmod(abs(raw) // unit, 10**decimals)
+    integer, fraction = divmod(abs(raw) // unit, 10**decimals)
     sign = "-" if raw < 0 else ""
-    return f"{sign}{whole}.{fraction:0{decimals}d}" if decimals else f"{sign}{whole}"
+    return f"{sign}{integer}.{fraction:0{decimals}d}" if decimals else f"{sign}{integer}"
 
 
 def read_whole(value: object) -> int:
@@ -78,10 +78,10 @@ def read_decimal(value: object) -> int:
         value = f"{Decimal(repr(value)):f}"
     if isinstance(value, bool) or not isinstance(value, int | str) or _DECIMAL.fullmatch(str(value)) is None:
         raise BadNumber(Flaw.MALFORMED)
-    whole, _, fraction = str(value).partition(".")
+    integer, _, fraction = str(value).partition(".")
     if len(fraction.rstrip("0")) > SCALE:
         raise BadNumber(Flaw.TOO_PRECISE)
-    raw: int = int(whole) * ONE + int(fraction[:SCALE].ljust(SCALE, "0"))
+    raw: int = int(integer) * ONE + int(fraction[:SCALE].ljust(SCALE, "0"))
     if raw > INT64_MAX:
         raise BadNumber(Flaw.TOO_LARGE)
     return raw

@@ -57,10 +57,10 @@ class Receipts:
 
 def settle_refused(receipts: Iterable[Receipt], refused: Iterable[object]) -> list[Receipt]:
     """Record refused orders of a batch by their client ids; return the receipts that are still open."""
-    left, kept = list(refused), []
+    unmatched, kept = list(refused), []
     for receipt in receipts:
-        if receipt.client_id in left:
-            left.remove(receipt.client_id)
+        if receipt.client_id in unmatched:
+            unmatched.remove(receipt.client_id)
             settle([receipt], accepted=False)
         else:
             kept.append(receipt)

@@ -72,8 +72,8 @@ def list_segments(directory: Path) -> list[tuple[str, Incarnation, Path]]:
 
 def find_newest(directory: Path, address: str) -> Path | None:
     """Return the path of the newest incarnation's segment of `address`; None when there is none."""
-    mine = [(incarnation, path) for name, incarnation, path in list_segments(directory) if name == address]
-    return max(mine)[1] if mine else None
+    found = [(incarnation, path) for name, incarnation, path in list_segments(directory) if name == address]
+    return max(found)[1] if found else None
 
 
 class SegmentIndex:

@@ -105,7 +105,7 @@ class StopChildren:
 
 
 @dataclass(frozen=True, slots=True)
-class RestartAsked:
+class RestartRequested:
     """Restart these children one after another, each when the previous one serves again."""
 
     addresses: tuple[str, ...]
@@ -135,7 +135,7 @@ Event = (
     | RunChildren
     | Amend
     | StopChildren
-    | RestartAsked
+    | RestartRequested
     | ShutDown
     | Tick
 )

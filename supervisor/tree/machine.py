@@ -53,7 +53,7 @@ from .events import (
     KillFailed,
     NodeLost,
     NodeSeen,
-    RestartAsked,
+    RestartRequested,
     RunChildren,
     ShutDown,
     StopCell,
@@ -267,7 +267,7 @@ class Machine:
             else:
                 self._stop(child, now_ns, restart=False)
 
-    def _restart_asked(self, event: RestartAsked, now_ns: int) -> None:
+    def _restart_asked(self, event: RestartRequested, now_ns: int) -> None:
         self.rolling.extend(a for a in event.addresses if a in self.children and a not in self.rolling)
 
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
@@ -492,7 +492,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     RunChildren: Machine._run_children,
     Amend: Machine._amend,
     StopChildren: Machine._stop_children,
-    RestartAsked: Machine._restart_asked,
+    RestartRequested: Machine._restart_asked,
     ShutDown: Machine._shut_down,
     Tick: Machine._tick,
 }

@@ -61,9 +61,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    want: tuple[ChildSpec, ...]
-    amend: tuple[ChildSpec, ...]
-    unwant: tuple[str, ...]
+    run: tuple[ChildSpec, ...]  # start, or restart with another spec
+    amend: tuple[ChildSpec, ...]  # change without a restart
+    end: tuple[str, ...]  # addresses
 
 
 def is_literal(pattern: str) -> bool:
@@ -167,7 +167,7 @@ def _seated(
     groups = {number: spec for number, spec in numbered if number is not None}
     members: dict[int, list[str]] = {}
     for number, spec in groups.items():
-        names = [one.name for one in spec.config.instruments if one.name in wanted]
+        names = [instrument.name for instrument in spec.config.instruments if instrument.name in wanted]
         if names:
             members[number] = names
     seated = {name for names in members.values() for name in names}
@@ -206,15 +206,15 @@ def _book(
 
 def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:
     """Return the changes that turn `running` into `plan`."""
-    want, amend = [], []
+    run, amend = [], []
     for address, spec in plan.specs.items():
         before = running.get(address)
         if before is None or _needs_restart(before, spec):
-            want.append(spec)
+            run.append(spec)
         elif before != spec:
             amend.append(spec)
-    unwant = tuple(address for address in running if address not in plan.specs)
-    return Changes(tuple(want), tuple(amend), unwant)
+    end = tuple(address for address in running if address not in plan.specs)
+    return Changes(tuple(run), tuple(amend), end)
 
 
 def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
@@ -227,4 +227,8 @@ def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
     new = {instrument.name: instrument for instrument in after.config.instruments}
     if replace(before.config, instruments=()) != replace(after.config, instruments=()) or not new.keys() <= old.keys():
         return True
-    return any(getattr(old[name], rule) != getattr(one, rule) for name, one in new.items() for rule in _BUILT_ON)
+    return any(
+        getattr(old[name], rule) != getattr(after_change, rule)
+        for name, after_change in new.items()
+        for rule in _BUILT_ON
+    )

@@ -9,8 +9,8 @@ from ..model.errors import Misconfigured
 from .mesh import MeshConfig
 
 
-def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[str, str]]) -> None:
-    """Check that every account can start unattended, as far as this node (`here`) can check it.
+def check_accounts(config: MeshConfig, this_node: str, nodes: Mapping[str, Mapping[str, str]]) -> None:
+    """Check that every account can start unattended, as far as this node (`this_node`) can check it.
 
     `nodes` are the living nodes of the cluster with their labels. Nothing is decrypted, because this process does not
     sign. The files of other nodes are checked when an account starts there.
@@ -30,7 +30,7 @@ def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[st
         if not settings.accounts:
             continue
         labels = settings.nodes
-        eligible = here in nodes and all(nodes[here].get(key) == value for key, value in labels.items())
+        eligible = this_node in nodes and all(nodes[this_node].get(key) == value for key, value in labels.items())
         if journal.is_sqlite and not eligible:
             raise Misconfigured(
                 f"exchanges.{exchange}.nodes",

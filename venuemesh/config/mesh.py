@@ -271,10 +271,10 @@ def _check_trades(name: str, connector: str, exchange: ExchangeTable) -> None:
         for limit in settings.account_limits:
             known = {**found.spec.account_limits, **found.spec.key_limits}
             if limit not in known:
-                there = ", ".join(sorted(known)) or "none"
+                known_names = ", ".join(sorted(known)) or "none"
                 raise ValueError(
                     f"exchanges.{name}.accounts.{account}.account_limits: {connector} has no limit {limit!r} on orders "
-                    f"(there are: {there})"
+                    f"(there are: {known_names})"
                 )
 
 

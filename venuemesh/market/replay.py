@@ -48,12 +48,12 @@ class ReplayClock:
     def __init__(self) -> None:
         self.now_ns = 0
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
+        self._numbers = itertools.count()
 
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         due_ns = self.now_ns + round(seconds * SECOND_NS)
-        heapq.heappush(self._sleepers, (due_ns, next(self._order), future))
+        heapq.heappush(self._sleepers, (due_ns, next(self._numbers), future))
         await future
 
     async def advance(self, to_ns: int) -> None:

@@ -24,83 +24,83 @@ def command(
     """Turn a coroutine function over a session into a command. A call of the command raises MeshNotRunning."""
 
     def start(mesh: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        here = session(mesh)
-        return here.run(work(here, *args, **kwargs))
+        own_session = session(mesh)
+        return own_session.run(work(own_session, *args, **kwargs))
 
     start.__doc__ = work.__doc__
     return start
 
 
 @command
-async def status(here: Session) -> dict[str, Any]:
+async def status(own_session: Session) -> dict[str, Any]:
     """Return the supervisor's tree."""
-    tree: dict[str, Any] = await here.supervisor("status")
+    tree: dict[str, Any] = await own_session.supervisor("status")
     return tree
 
 
 @command
-async def shutdown(here: Session, timeout_s: float) -> None:
+async def shutdown(own_session: Session, timeout_s: float) -> None:
     """End every actor in order, the supervisor last."""
-    await here.supervisor("shutdown", timeout_s=timeout_s)
+    await own_session.supervisor("shutdown", timeout_s=timeout_s)
 
 
 @command
-async def restart(here: Session, pattern: str, timeout_s: float) -> list[str]:
+async def restart(own_session: Session, pattern: str, timeout_s: float) -> list[str]:
     """Restart the actors whose address matches; return the addresses."""
-    restarted: list[str] = await here.supervisor("restart", pattern, timeout_s=timeout_s)
+    restarted: list[str] = await own_session.supervisor("restart", pattern, timeout_s=timeout_s)
     if not restarted:
         raise Misconfigured(f"restart {pattern!r}", "no actor of the mesh has such an address")
     return restarted
 
 
 @command
-async def network(here: Session, exchange: str, running: bool, timeout_s: float) -> None:
+async def network(own_session: Session, exchange: str, running: bool, timeout_s: float) -> None:
     """Start or stop the feeds of an exchange; see `Market.stop_network`."""
     share_s = max(0.0, timeout_s - 1.0)  # the supervisor answers a little before this gives up
-    if not await here.supervisor("network", exchange, running, share_s, timeout_s=timeout_s):
+    if not await own_session.supervisor("network", exchange, running, share_s, timeout_s=timeout_s):
         raise RetryLater(1.0, f"books of {exchange} have not ended within {timeout_s:g} s")
 
 
 @command
-async def track(here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+async def track(own_session: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
     """See `Mesh.track`."""
-    known = await here.routes.until(timeout_s, bool)
+    known = await own_session.routes.until(timeout_s, bool)
     if exchange not in known:
         raise UnknownExchange(exchange, sorted(known))
     named = [pair for pair in pairs if not _is_pattern(pair)]
     if named:
-        listed = await here.ask(catalog_address(exchange), "instruments", None, timeout_s)
+        listed = await own_session.ask(catalog_address(exchange), "instruments", None, timeout_s)
         trading = {row["name"] for row in listed["instruments"] if row["status"] == "TRADING"}
         for pair in named:
             if pair not in trading:
                 raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading")
-    await here.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
-    await here.routes.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
+    await own_session.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
+    await own_session.routes.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
 
 
 @command
-async def untrack(here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+async def untrack(own_session: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
     """See `Mesh.untrack`."""
-    await here.supervisor("untrack", exchange, list(pairs), timeout_s=timeout_s)
+    await own_session.supervisor("untrack", exchange, list(pairs), timeout_s=timeout_s)
     named = [pair for pair in pairs if not _is_pattern(pair)]
-    await here.routes.until(timeout_s, lambda known: not any(pair in known.get(exchange, {}) for pair in named))
+    await own_session.routes.until(timeout_s, lambda known: not any(pair in known.get(exchange, {}) for pair in named))
 
 
 @command
 async def ask_accounts(
-    here: Session, kind: str, body: Any, exchange: str | None, account: str | None, timeout_s: float
+    own_session: Session, kind: str, body: Any, exchange: str | None, account: str | None, timeout_s: float
 ) -> list[str]:
     """Send a message to the order managers of one or all accounts of one or all exchanges; return their addresses."""
-    known = await here.routes.until(timeout_s, bool)
+    known = await own_session.routes.until(timeout_s, bool)
     chosen = [
-        orders_address(name, one)
+        orders_address(name, account_name)
         for name in sorted(known)
-        for one in here.routes.accounts(name)
-        if exchange in (None, name) and account in (None, one)
+        for account_name in own_session.routes.accounts(name)
+        if exchange in (None, name) and account in (None, account_name)
     ]
     if not chosen:
         raise Misconfigured(f"{kind} {exchange or '*'} {account or '*'}", "the mesh has no such account")
-    asked = (here.ask(address, kind, body, timeout_s) for address in chosen)
+    asked = (own_session.ask(address, kind, body, timeout_s) for address in chosen)
     failed = []
     for address, answer in zip(chosen, await asyncio.gather(*asked, return_exceptions=True), strict=True):
         if isinstance(answer, MeshError):
@@ -113,11 +113,11 @@ async def ask_accounts(
 
 
 @command
-async def started(here: Session, timeout_s: float) -> dict[str, str]:
+async def started(own_session: Session, timeout_s: float) -> dict[str, str]:
     """See `Mesh.wait_started`."""
     deadline = time.monotonic() + timeout_s
     while True:
-        tree = await here.supervisor("status", timeout_s=timeout_s)
+        tree = await own_session.supervisor("status", timeout_s=timeout_s)
         missing = missing_parts(tree)
         if not missing:
             return refused_pairs(tree)

@@ -32,8 +32,8 @@ class MeshLink:
         return session(self.mesh).view(kind, address, instrument)
 
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
-        here = session(self.mesh)
-        return here.run(here.ask(address, kind, body, timeout_s))
+        own_session = session(self.mesh)
+        return own_session.run(own_session.ask(address, kind, body, timeout_s))
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
         return commands.network(self.mesh, exchange, running, timeout_s)

@@ -79,12 +79,12 @@ def launch(config: MeshConfig) -> Mesh:
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(name))
     except ValueError:
-        here = ray.get_runtime_context().get_node_id()
+        this_node = ray.get_runtime_context().get_node_id()
         state = None
         if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-            check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
+            check_accounts(config, this_node, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
             state = make_run_directory()  # the journal's folder, unless the configuration names another folder
-        create(config.for_supervisor(here, state))
+        create(config.for_supervisor(this_node, state))
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")

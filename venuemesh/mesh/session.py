@@ -91,11 +91,11 @@ class Session:
     def view(self, kind: type[V], address: str, instrument: Instrument) -> V:
         """Make a view of a book. A view unpickled on another node reads that node's segments of its mirror."""
         reopen = partial(_view, self.mesh)
-        view = kind(self.directory, instrument, address, ask_for=lambda: self._want(address), reopen=reopen)
+        view = kind(self.directory, instrument, address, ask_for=lambda: self._follow_book(address), reopen=reopen)
         self._mirrors.hold(view)
         return view
 
-    def _want(self, address: str) -> None:
+    def _follow_book(self, address: str) -> None:
         if address in self.routes.elsewhere:
             self.run(self._mirrors.follow([address]))
 
