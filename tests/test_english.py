@@ -29,7 +29,7 @@ PLAIN = {  # phrase, in lower case, from the beginning of a word: its plain form
     r"nor ever\b": "and never",
     r"has not the\b|have not the\b|knows not\b": "does not have, does not know",
     r"(?:gives|wants|names) none\b": "states no ..., needs no ...",
-    r"said no\b|the exchange said\b": "refused, the exchange answered",
+    r"said\b": "refused, answered, stated, sent",
     r"not heard from\b": "silent",
     r"is let go\b|lets go of\b": "is released",
     r"unto\b|hence\b|henceforth\b|heretofore\b|notwithstanding\b|thereby\b|therein\b": "current English",
@@ -91,6 +91,17 @@ def test_no_archaic_or_inverted_phrase_comes_back():
         f"{path.relative_to(ROOT)}:{line}: {phrase!r}: write {plain!r}"
         for path in files()
         for line, phrase, plain in found_in(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_names_of_tests_have_no_such_phrase():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}: {phrase!r}: write {plain!r}"
+        for path in files()
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for _, phrase, plain in found_in(name.replace("_", " "))
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -42,7 +42,7 @@ def test_text_is_the_exchanges() -> None:
     assert text(5, 5) == "0.00005000"
 
 
-def test_pairs_have_names_of_their_own() -> None:
+def test_pairs_have_distinct_names() -> None:
     names = pair_names(700)
     assert len(set(names)) == 700
     assert names[0] == "AAA-USDT"

@@ -81,7 +81,7 @@ def test_recovery_compares_with_rays_own_restarts(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.soak
-def test_four_exchanges_are_followed_beside_ccxt(tmp_path: Path) -> None:
+def test_four_exchanges_are_followed_together_with_ccxt(tmp_path: Path) -> None:
     *exchanges, strategy, ccxt = quick("four_exchanges", tmp_path)["rows"]
     assert [row["what"].split(",")[0] for row in exchanges] == ["binance", "kraken", "okx", "bybit"]
     assert all(row["hurt"] == "none" and row["updates_per_s"] > 0 for row in exchanges)

@@ -48,7 +48,7 @@ STEPS = st.lists(st.tuples(DELAY, DELAY, st.integers(0, 600 * S)), min_size=1, m
 
 @settings(deadline=None)
 @given(steps=STEPS, ppm=st.integers(-DRIFT_PPM, DRIFT_PPM), offset=st.integers(-3600 * S, 3600 * S))
-def test_the_truth_is_within_the_bound_whatever_the_delays(steps, ppm, offset):
+def test_the_truth_is_within_the_bound_for_all_delays(steps, ppm, offset):
     world = World(EPOCH + offset, ppm)
     for there, back, pause in steps:
         world.ask(there, back)

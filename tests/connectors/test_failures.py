@@ -71,7 +71,7 @@ def test_what_an_answer_means(response, of_a_change, of_a_read, of_public_data):
         (answer(503, "no"), OutcomeUnknown, RetryLater, RetryLater),
     ],
 )
-def test_an_exchange_may_say_no_with_status_200(response, of_a_change, of_a_read, of_public_data):
+def test_an_exchange_may_refuse_with_status_200(response, of_a_change, of_a_read, of_public_data):
     failures = replace(FAILURES, in_success=True)
     assert type(failures.failure(response, True, "x")) is of_a_change
     assert type(failures.failure(response, False, "x")) is of_a_read
@@ -123,7 +123,7 @@ def test_a_table_of_codes_takes_lists_and_ranges() -> None:
     )
 
 
-def test_an_extractor_takes_whatever_it_cannot_read_for_no_error() -> None:
+def test_a_body_that_an_extractor_cannot_read_is_not_an_error() -> None:
     read = extractor(lambda body: ErrorBody(body["code"], body["words"].strip()))
     assert read(b'{"code":"1","words":" no "}') == ErrorBody("1", "no")
     for body in (b"", b"<html>", b"[]", b"null", b'{"code":"1"}', b'{"code":"1","words":2}', b"7"):

@@ -14,7 +14,7 @@ ODD = ["", "-1", "1.5", "1e3", "\u0663", "9" * 41, "many"]
 
 
 @pytest.mark.parametrize("text", ODD)
-def test_a_delay_that_is_no_plain_number_is_passed_over(text: str):
+def test_a_delay_that_is_not_a_plain_number_is_ignored(text: str):
     assert retry_after_s({"retry-after": text}, 7.0) == 7.0
 
 
@@ -25,11 +25,11 @@ def test_a_delay_is_capped():
 
 
 @pytest.mark.parametrize("text", ODD)
-async def test_a_count_that_is_no_plain_number_is_passed_over(text: str):
+async def test_a_count_that_is_not_a_plain_number_is_ignored(text: str):
     budget = Budget(context_of("catalog/acme"), BINANCE.spec, "binance", "default")
     assert budget.read(200, {"x-mbx-used-weight-1m": text}).used == {}
     assert budget.read(200, {"x-mbx-used-weight-1m": "12"}).used == {"weight": 12}
-    assert BYBIT.spec.limit_answer(200, {"x-bapi-limit-status": text}, b"", (("place", 1),)).left == {}
+    assert BYBIT.spec.limit_answer(200, {"x-bapi-limit-status": text}, b"", (("place", 1),)).remaining == {}
 
 
 PLACE = (("place", 1),)

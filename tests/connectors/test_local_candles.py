@@ -62,7 +62,7 @@ def test_a_stretch_of_time_and_longer_candles(market: Market) -> None:
     assert week.close == hour.close == last.close
 
 
-def test_what_cannot_be_had_is_a_typed_error(exchange: LocalExchange, market: Market) -> None:
+def test_unavailable_candles_are_a_typed_error(exchange: LocalExchange, market: Market) -> None:
     with pytest.raises(NotOffered, match=r"its intervals are .*1m, .*1h"):
         market.candles(PAIR, "7m")
     with pytest.raises(UnknownInstrument):

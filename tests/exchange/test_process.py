@@ -128,7 +128,7 @@ def test_ends_when_its_parent_ends(tmp_path: Path) -> None:
         parent.stdin.close()
 
 
-def test_a_stopped_exchange_goes_on_where_it_was(running: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
+def test_a_stopped_exchange_continues_where_it_was(running: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
     process, urls = running
     admin = AdminClient(urls["admin"])
     before = admin.stats()["level_updates"]

@@ -241,7 +241,7 @@ async def test_several_protocols_serve_one_market(both: Both) -> None:
         assert cut == {"cut": [each["id"] for each in listed if each["protocol"] == "plain"]}
 
 
-async def test_every_protocol_has_a_port_of_its_own(both: Both) -> None:
+async def test_every_protocol_has_its_own_port(both: Both) -> None:
     assert set(both.server.urls) == {"binance", "plain", "protocols", "admin"}
     ports = {url.split(":")[2].split("/")[0] for url in (both.base, both.plain["rest"], both.admin.base)}
     assert len(ports) == 3

@@ -107,7 +107,7 @@ def test_an_empty_journal_gives_a_file_of_headings(journal, url, tmp_path):
     assert pyarrow.parquet.read_table(tmp_path / "o.parquet").num_rows == 0
 
 
-def test_what_cannot_be_exported_is_said(url, tmp_path):
+def test_an_error_names_what_cannot_be_exported(url, tmp_path):
     with pytest.raises(Misconfigured):
         export(url, "orders", "csv", tmp_path / "o.csv")  # and no journal was made for it
     with pytest.raises(Misconfigured):
@@ -117,13 +117,13 @@ def test_what_cannot_be_exported_is_said(url, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_path_that_cannot_be_written_is_said(journal, url, tmp_path):
+def test_an_error_names_a_path_that_cannot_be_written(journal, url, tmp_path):
     for form in ("csv", "parquet"):
         with pytest.raises(Misconfigured, match="nowhere"):
             export(url, "orders", form, tmp_path / "nowhere" / "o")
 
 
-def test_a_missing_pyarrow_is_said_with_the_extra_that_has_it(tmp_path):
+def test_an_error_names_the_extra_that_has_a_missing_pyarrow(tmp_path):
     url = f"sqlite:///{tmp_path}/journal.db"
     Journal.open(url).close()
     code = (

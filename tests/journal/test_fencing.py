@@ -106,7 +106,7 @@ def test_a_kill_while_the_tables_are_made_leaves_none_of_them(url):
     journal.close()
 
 
-def test_a_writer_stopped_before_its_transaction_is_fenced_when_it_goes_on(url):
+def test_a_writer_stopped_before_its_transaction_is_fenced_when_it_continues(url):
     with writer("once", url, failpoint="journal.begin:4:stop") as process:  # open, take, first batch, second
         until_stopped(process)
         journal = Journal.open(url)

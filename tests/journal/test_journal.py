@@ -218,7 +218,7 @@ def test_the_ids_of_batches_are_bounded(journal, epoch):
     assert journal.commit(*ACCOUNT, epoch, [Batch("0-0", (put_event(),))]) == [[1]]
 
 
-def test_requests_stay_unresolved_until_somebody_says_more_than_unknown(journal, commit):
+def test_requests_stay_unresolved_until_an_outcome_is_known(journal, commit):
     commit(put("o1", S.CANCELED), intent("r1", "o1"), intent("r2", "o2"), intent("r3"))
     commit(
         CloseRequest("r1", "unknown", 10), CloseRequest("r2", "accepted", 11), CloseRequest("no such", "accepted", 1)

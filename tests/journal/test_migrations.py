@@ -98,7 +98,7 @@ def test_a_password_is_in_no_error():
         assert "sesame" not in str(caught.value) + repr(caught.value)
 
 
-def test_a_missing_driver_is_said_with_the_extra_that_has_it():
+def test_an_error_names_the_extra_that_has_a_missing_driver():
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from venuemesh.journal.journal import Journal\n"

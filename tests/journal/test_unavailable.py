@@ -191,7 +191,7 @@ def test_a_database_that_does_not_exist_is_not_silently_made(postgres):
         Journal.open(postgres.url("nowhere"))
 
 
-def test_commits_are_durable_where_the_server_says_otherwise(postgres):
+def test_commits_are_durable_even_if_the_server_is_set_otherwise(postgres):
     url = postgres.database()
     name = make_url(url).database
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")

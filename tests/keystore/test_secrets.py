@@ -55,7 +55,7 @@ def test_a_key_of_mounted_files_of_every_kind(mounted):
     assert (key.kind, key.api_key, key.secret) == (planted.kind, planted.api_key, planted.secret)
 
 
-def test_named_fields_come_from_files_of_their_own(tmp_path):
+def test_named_fields_come_from_separate_files(tmp_path):
     config = mounted_at(write_0600(tmp_path / "key", "an-api-key\n"), write_0600(tmp_path / "secret", "a-secret\n"))
     word = write_0600(tmp_path / "word", "the word\n")
     config = replace(config, field_files={"passphrase": str(word)})
@@ -67,7 +67,7 @@ def test_named_fields_come_from_files_of_their_own(tmp_path):
             attempt(config, "okx")
 
 
-async def test_it_is_unlocked_beside_the_event_loop(kept, monkeypatch):
+async def test_it_is_unlocked_outside_the_event_loop(kept, monkeypatch):
     where = []
     monkeypatch.setattr(secrets, "read_key", lambda settings, connector: where.append(threading.current_thread()))
     await secrets.read_key_async(kept, "binance")

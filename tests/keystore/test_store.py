@@ -167,7 +167,7 @@ def test_a_newer_version_and_an_unbearable_cost_are_refused(store):
         store.get("main", PASSPHRASE)
 
 
-def test_names_are_unique_checked_and_told(store):
+def test_names_are_unique_and_checked_and_errors_name_them(store):
     with pytest.raises(Misconfigured, match="exists already"):
         store.add("main", key_of("rsa"), PASSPHRASE, added=DAY)
     assert store.get("main", PASSPHRASE).kind == "hmac"

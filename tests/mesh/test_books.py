@@ -89,7 +89,7 @@ def test_books_are_served_and_known(shared: Tree) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("victim", ["book/binance/BTC-USDT", "limits/", "catalog/", "agent/", "supervisor", "spare"])
-def test_books_are_live_again_whatever_was_hurt(shared: Tree, victim: str, number: signal.Signals) -> None:
+def test_books_are_live_again_after_any_process_was_hurt(shared: Tree, victim: str, number: signal.Signals) -> None:
     tree = shared
     tree.whole(children=5)
     books = {pair: live(view(tree, pair)) for pair in PAIRS}

@@ -155,7 +155,7 @@ def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(tense: Tree) ->
     assert {c["address"]: c["pid"] for c in after["children"]} == pids
 
 
-def test_a_supervisor_that_was_stopped_takes_nobody_for_hung(grow: Grow) -> None:
+def test_a_supervisor_that_was_stopped_takes_no_cell_for_hung(grow: Grow) -> None:
     tree = grow(children=CHILDREN, hang_limit_s=HANG_S, supervisor_limit_s=30.0)
     before = tree.whole(children=3)
     kill(before["pid"], signal.SIGSTOP)
@@ -175,7 +175,7 @@ def test_a_stopped_spare_is_replaced(tense: Tree) -> None:
     tree.whole(children=3)
 
 
-def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -> None:
+def test_a_child_that_cannot_start_is_degraded_and_disturbs_no_other(grow: Grow) -> None:
     bad = echo("echo/bad", EchoSettings(fail=True))
     tree = grow(children=[*CHILDREN, bad], intensity=2, period_s=60.0, backoff_s=30.0)
     until("echo/bad is degraded", lambda: tree.child("echo/bad")["state"] == "DEGRADED")

@@ -35,7 +35,7 @@ def output() -> Iterator[str]:
                 process.stdout.close()
 
 
-def test_a_remote_reader_reads_its_own_node_and_is_told_when_its_mirror_is_gone(output: str) -> None:
+def test_a_remote_reader_reads_its_own_node_and_sees_when_its_mirror_is_gone(output: str) -> None:
     assert "reader: all held" in output, output
 
 

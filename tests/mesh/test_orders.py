@@ -140,7 +140,7 @@ def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
 # ---------------------------------------------------------------------- owners, cursors, pauses
 
 
-def test_the_orders_of_a_dead_owner_are_cancelled_if_it_said_so(scene: Scene) -> None:
+def test_the_orders_of_a_dead_owner_are_cancelled_if_it_declared_so(scene: Scene) -> None:
     cautious, calm = scene.strategy("cautious", "cancel"), scene.strategy("calm")
     mine, theirs = ray.get([cautious.rest.remote(3, "40000"), calm.rest.remote(2, "40000")])
     scene.more += mine + theirs
@@ -153,7 +153,7 @@ def test_the_orders_of_a_dead_owner_are_cancelled_if_it_said_so(scene: Scene) ->
     scene.agrees()
 
 
-def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> None:
+def test_a_cursor_continues_where_a_dead_strategy_stopped(scene: Scene) -> None:
     scene.more += few(scene, 8)
     first, second = scene.strategy("reader"), scene.strategy("reader")
     seen = ray.get(first.handle_events.remote("ledger-of-reader", 4))
@@ -235,7 +235,7 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     scene.agrees()
 
 
-def test_without_a_journal_no_order_is_taken_and_books_go_on(scene: Scene) -> None:
+def test_without_a_journal_no_order_is_taken_and_books_continue(scene: Scene) -> None:
     """No file of the manager's process may grow, as if the disk were full."""
     pid = scene.tree.child(ADDRESS)["pid"]
     book = scene.market().order_book(PAIR)

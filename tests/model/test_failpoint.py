@@ -29,7 +29,7 @@ def test_the_process_is_killed_when_it_is_there_for_the_nth_time():
     assert output == ALL[:3]
 
 
-def test_the_process_is_stopped_and_goes_on_when_told():
+def test_the_process_is_stopped_and_continues_on_request():
     with start("here:2:stop") as process:
         _, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
@@ -52,6 +52,6 @@ def test_nothing_happens_without_the_variable():
 
 
 @pytest.mark.parametrize("text", ["here", "here:0", "here:x", "here:1:pause", ":1", "trace:"])
-def test_a_text_that_says_nothing_known_is_an_error(text):
+def test_an_unknown_text_is_an_error(text):
     with pytest.raises(ValueError, match=VARIABLE):
         plan(text)

@@ -68,7 +68,7 @@ def test_a_violation_names_the_rule(rule, change):
     assert refused.value.pair == "BTC-USDT"
 
 
-def test_market_orders_have_size_rules_of_their_own():
+def test_market_orders_have_separate_size_rules():
     with pytest.raises(RuleViolation, match="max_size"):
         rules.check(BTC, replace(MARKET, amount=D(11)), D(10000))
     with pytest.raises(RuleViolation, match="min_notional"):

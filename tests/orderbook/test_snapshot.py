@@ -166,7 +166,7 @@ def test_a_frame():
 
 
 @pytest.mark.parametrize("number", ["abc", "", "NaN", "Infinity", "1e999999999", "1e-999999999"])
-def test_what_is_no_number_to_ask_about_is_a_value_error(number):
+def test_an_argument_that_is_not_a_number_is_a_value_error(number):
     book = snapshot([(100, 5)], [(110, 5)])
     for ask in (book.size_at, book.volume_for_price, book.vwap, book.price_for_volume, book.price_for_quote_volume):
         with pytest.raises(ValueError):  # noqa: PT011

@@ -200,7 +200,7 @@ def test_it_pickles_without_what_it_holds(write, directory):
     assert pickle.loads(pickle.dumps(view.snapshot())).vwap(Side.BUY, "0.001") == Decimal("10020.01")
 
 
-def test_a_segment_of_another_version_is_said_every_time(write, view):
+def test_a_segment_of_another_version_is_reported_every_time(write, view):
     writer = write()
     with open(writer.path, "r+b") as file:
         file.seek(8)

@@ -211,7 +211,7 @@ async def test_reading_orders_fills_balances_fees_and_states(trading):
     assert refused["status"] == 400
 
 
-async def test_orders_of_another_mesh_are_taken_over_and_asked_for(trading, bench):
+async def test_orders_of_another_mesh_are_taken_over_and_requested(trading, bench):
     one = await trading()
     await one.place(0, price=one.low)
     states = await one("tracking_states")
@@ -268,7 +268,7 @@ async def test_a_manager_that_stops_cancels_open_orders_if_configured(trading):
     assert {row["status"] for row in one.case.ledger()["orders"]} == {"CANCELED"}
 
 
-async def test_without_its_journal_a_manager_refuses_and_goes_on_when_it_is_back(trading):
+async def test_without_its_journal_a_manager_refuses_and_continues_when_it_is_back(trading):
     one = await trading()
     path = one.case.place.journal.removeprefix("sqlite:///")
     await one.place(0, price=one.low)

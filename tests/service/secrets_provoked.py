@@ -51,8 +51,8 @@ def errors_of(work: Any) -> str:
     try:
         ray.get(work)
     except ray.exceptions.RayTaskError as error:
-        said = traceback.TracebackException.from_exception(error, capture_locals=True)
-        return "\n".join((str(error), repr(error), repr(pickle.dumps(error.cause)), *said.format()))
+        formatted = traceback.TracebackException.from_exception(error, capture_locals=True)
+        return "\n".join((str(error), repr(error), repr(pickle.dumps(error.cause)), *formatted.format()))
     raise AssertionError("not refused")
 
 

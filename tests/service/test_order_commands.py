@@ -54,7 +54,7 @@ def test_connect_shows_permissions_and_balances(service, cli):
     assert "100000" in answer
 
 
-def test_an_order_is_bought_and_said_in_a_line(run, shown, story):
+def test_a_buy_order_is_placed_and_printed_in_one_line(run, shown, story):
     line = run("buy", "binance", "BTC-USDT", "0.01", "--type", "market").stdout.strip()
     assert line.startswith("vm")
     assert "FILLED, filled 0.01 at " in line
@@ -92,7 +92,7 @@ def test_account_says_whether_it_is_ready(run):
     assert answer["unresolved_requests"] == 0
 
 
-def test_cancel_and_cancel_all_say_what_became_of_each(run, story):
+def test_cancel_and_cancel_all_print_the_outcome_of_each(run, story):
     name = story.resting["client_order_id"]
     assert run("cancel", "binance", name).stdout.strip() == f"{name}: CANCELED"
     for price in ("91000", "92000"):
@@ -103,7 +103,7 @@ def test_cancel_and_cancel_all_say_what_became_of_each(run, story):
     assert all(line.endswith(": CANCELED") for line in lines)
 
 
-def test_events_begin_where_they_are_told_to(run):
+def test_events_begin_at_the_given_number(run):
     lines = run("events", "binance", "--after", 0, "--seconds", 1).stdout.splitlines()
     events = [json.loads(line) for line in lines]
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))

@@ -53,7 +53,7 @@ async def test_the_caller_is_notified_when_it_lasts_too_long() -> None:
     assert store.values == {"a": 2}
 
 
-async def test_a_store_that_hangs_holds_nobody_and_keeps_the_order_of_writes() -> None:
+async def test_a_store_that_hangs_blocks_no_caller_and_keeps_the_order_of_writes() -> None:
     store, waiting = Store(), durable()
     store.gate.clear()
     with pytest.raises(RetryLater, match="does not answer"):

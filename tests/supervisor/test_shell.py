@@ -57,7 +57,7 @@ async def test_boot_waits_for_a_gcs_that_is_away_and_then_finds_what_lives(monke
     assert mine.ready.is_set()
 
 
-async def test_a_cell_that_cannot_be_asked_for_is_not_taken_for_gone() -> None:
+async def test_a_cell_that_cannot_be_queried_does_not_count_as_gone() -> None:
     port, store = FakeCells({"cell-1": living(A)}), FakeStore()
     mine = made(port, store)
 

@@ -82,7 +82,7 @@ class Child:
         assert stdout is not None
         ready, _, _ = select.select([stdout], [], [], timeout_s)
         if not ready:
-            raise AssertionError(f"process {self.pid} said nothing for {timeout_s:g} s")
+            raise AssertionError(f"process {self.pid} wrote nothing for {timeout_s:g} s")
         line = stdout.readline()
         if not line:
             raise AssertionError(f"process {self.pid} ended with {self.process.wait()}")

@@ -134,7 +134,7 @@ def test_fault(lab: Lab, name: str) -> None:
     assert verdict.unreadable > 0 or not trial.unreadable, str(verdict)
 
 
-def test_no_snapshot_to_be_had(lab: Lab) -> None:
+def test_no_snapshot_is_available(lab: Lab) -> None:
     """After a gap without a snapshot the book stays in doubt and is never LIVE; all other books continue."""
     sampler = lab.sampler()
     host = lab.host()

@@ -189,7 +189,7 @@ def test_a_step_that_starts_over_comes_with_its_book():
 
 
 @pytest.mark.parametrize("of", ["delta", "book"])
-def test_a_wrong_checksum_ends_live_before_anybody_reads_the_book(of):
+def test_a_wrong_checksum_ends_live_before_any_read_of_the_book(of):
     scene = live("checksum")
     seen = scene.reader.sides
     scene.model.crc = lambda: 7
@@ -234,7 +234,7 @@ def test_an_old_attempt_that_fails_changes_nothing():
     assert isinstance(scene.asked, AwaitBook)
 
 
-def test_a_refused_pair_states_the_reason_and_is_requested_again_and_a_live_one_goes_on():
+def test_a_refused_pair_states_the_reason_and_is_requested_again_and_a_live_one_continues():
     scene = opened("chain")
     scene.on(Refused("60018: no such channel"))
     assert (scene.reader.state, scene.machine.error) == (BookState.SYNCING, "60018: no such channel")

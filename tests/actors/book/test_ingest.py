@@ -234,7 +234,9 @@ def test_an_unreadable_frame_ends_live(fast, frame):
     assert scene.reader.state is BookState.GAP
     assert scene.pair.unreadable == 1
     scene.answer()
-    assert scene.reader.state is not BookState.LIVE  # what the frame said is unknown: a delta must prove the snapshot
+    assert (
+        scene.reader.state is not BookState.LIVE
+    )  # the content of the frame is unknown: a delta must prove the snapshot
     scene.trade(UP)
     scene.deliver()
     assert scene.reader.state is BookState.LIVE

@@ -494,7 +494,7 @@ async def test_an_invalid_count_is_refused(stages, levels):
     assert not stage.failed
 
 
-async def test_a_part_of_a_book_does_not_say_that_it_is_the_whole(stages):
+async def test_a_part_of_a_book_does_not_claim_to_be_complete(stages):
     stage = stages()
     for size in range(1, 6):
         stage.venues[PAIRS[0]].change((0, size * 1_00, size * 1_00))

@@ -215,7 +215,7 @@ async def test_one_refused_pair_is_requested_alone_and_the_others_stay(stages):
     assert stage.state(SYMBOL) is BookState.LIVE
 
 
-async def test_a_pair_that_is_not_confirmed_beside_others_is_requested_again(stages):
+async def test_an_unconfirmed_pair_among_confirmed_ones_is_requested_again(stages):
     stage = stages("requested")
     stage.open()
     stage.confirm(OTHER)

@@ -173,7 +173,7 @@ async def test_a_beat_that_raises_ends_the_cell(scene: Scene) -> None:
     assert len(scene.failures) == 1
 
 
-async def test_a_loop_that_did_not_run_for_longer_than_the_lease_ends_before_it_goes_on(scene: Scene) -> None:
+async def test_a_loop_that_did_not_run_for_longer_than_the_lease_ends_before_it_continues(scene: Scene) -> None:
     scene.now_ns += 10**9
     scene.toys[0].context.alive()
     assert scene.host.check_lease() == 10**9

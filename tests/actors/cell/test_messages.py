@@ -138,7 +138,7 @@ def echo(envelope: Envelope) -> bytes:
     return pack_reply(envelope.body)
 
 
-async def test_a_message_goes_on_to_the_next_incarnation_with_its_number() -> None:
+async def test_a_message_is_passed_to_the_next_incarnation_with_its_number() -> None:
     net = Net()
     net.route("a", "c1", 1)
     net.route("a", "c2", 2)

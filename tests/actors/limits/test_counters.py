@@ -102,9 +102,9 @@ async def test_costs_of_other_limits_are_not_counted_here():
 async def test_no_more_is_spent_than_the_exchange_says_is_left():
     clock = FakeClock()
     made = counters(clock)
-    made.stated(LimitAnswer(left={"calls": 19, "unknown": 0}), None)
+    made.stated(LimitAnswer(remaining={"calls": 19, "unknown": 0}), None)
     await made.take(CALLS, None, 0.0)
-    made.stated(LimitAnswer(left={"calls": 5}), None)
+    made.stated(LimitAnswer(remaining={"calls": 5}), None)
     await made.take(CALLS, None, 0.0)
     with pytest.raises(RetryLater):
         await made.take(CALLS, None, 0.0)
@@ -201,10 +201,10 @@ async def test_what_is_left_of_a_window_raises_its_count_and_never_lowers_it():
     clock = FakeClock()
     made = windows(clock)
     await made.take(ASKED, None, 0.0)
-    made.stated(LimitAnswer(left={"asked": 2}), None)
+    made.stated(LimitAnswer(remaining={"asked": 2}), None)
     assert made.status()["asked"] == {"limit": 20, "used": 18}
-    made.stated(LimitAnswer(left={"asked": 19}), None)  # of an answer that came late
-    made.stated(LimitAnswer(left={"asked": 10**39}), None)
+    made.stated(LimitAnswer(remaining={"asked": 19}), None)  # of an answer that came late
+    made.stated(LimitAnswer(remaining={"asked": 10**39}), None)
     assert made.status()["asked"]["used"] == 18
     assert await taken(made, ASKED, None) == 0
     clock.advance(2.1)

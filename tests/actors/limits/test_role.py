@@ -73,7 +73,7 @@ class TestWindows:
         assert granted(m, {"weight": 2000}, T0 + 1).cost == {"weight": 2000}
         assert not m.release(block.id, None, T0 + 2)
 
-    def test_a_lease_that_nobody_ends_counts_as_spent(self) -> None:
+    def test_a_lease_that_is_never_ended_counts_as_spent(self) -> None:
         m = machine()
         block = granted(m, {"weight": 2160}, T0)
         assert isinstance(granted(m, {"weight": 2160}, T0 + 11 * S), RetryLater)
@@ -159,7 +159,7 @@ class TestExchangeCount:
 
 
 class TestCoolDown:
-    def test_nothing_is_granted_to_anybody_until_it_ends(self) -> None:
+    def test_no_caller_gets_a_grant_until_it_ends(self) -> None:
         m = machine()
         waiting = m.acquire({"weight": 1}, "you", 100.0, T0)
         m.observe({}, Hit(30.0), None, T0)
@@ -182,7 +182,7 @@ class TestCoolDown:
         assert m.hits == 1
         assert m.status(T0 + 13 * S)["cooldown_s"] == pytest.approx(20.0)
 
-    def test_it_has_a_length_where_the_exchange_names_none_and_never_shrinks(self) -> None:
+    def test_it_has_a_length_also_when_the_exchange_states_no_length_and_never_shrinks(self) -> None:
         m = machine()
         m.observe({}, by_status(418, {}, b"", ()).hit, None, T0)
         assert m.status(T0)["cooldown_s"] == 120.0
@@ -373,7 +373,9 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
     wanted=st.lists(st.tuples(st.integers(1, 36), st.integers(0, 2)), min_size=1, max_size=12),
     count=st.integers(0, 200),
 )
-def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]], count: int, exact_s: float) -> None:
+def test_every_caller_that_waits_long_enough_is_served(
+    wanted: list[tuple[int, int]], count: int, exact_s: float
+) -> None:
     m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0, exact_s=exact_s))
     tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
     m.observe({"w": count}, Hit(5.0), None, T0)

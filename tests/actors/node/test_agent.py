@@ -83,7 +83,7 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_process_that_hangs_for_longer_than_the_limit_is_stale_until_it_goes_on(node: Node) -> None:
+async def test_a_process_that_hangs_for_longer_than_the_limit_is_stale_until_it_continues(node: Node) -> None:
     node.pulse("a")
     node.pulse("b")
     node.run(0.5, "a")

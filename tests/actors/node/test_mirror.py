@@ -129,10 +129,10 @@ async def test_a_quiet_source_stays_live_and_an_absent_one_does_not(
     source.away = True
     await until_state(book, BookState.SILENT, mirror)
     source.away = False
-    await until_state(book, BookState.LIVE, mirror)  # nothing new was said: its life was proved
+    await until_state(book, BookState.LIVE, mirror)  # nothing new was published: the heartbeat proved its life
 
 
-async def test_a_later_source_has_a_segment_of_its_own(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+async def test_a_later_source_has_a_separate_segment(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
     source.say(1)
     first = await reader(tmp_path / "node")
     source.say(1, incarnation=(1, 12))

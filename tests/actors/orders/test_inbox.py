@@ -34,7 +34,7 @@ def test_reports_are_taken_once_and_what_is_missing_is_a_gap():
     assert isinstance(end.take(message(7, A), 0)[0][0], OrderReport)
 
 
-def test_another_incarnation_of_the_stream_is_a_gap_and_an_older_one_is_not_heard():
+def test_another_incarnation_of_the_stream_is_a_gap_and_an_older_one_is_ignored():
     end = StreamInbox()
     end.take(message(1, UP, A), 0)
     assert kinds(end.take(message(1, UP, B, stream=(1, 2)), 0)) == ["gap", "up", "b"]
@@ -48,7 +48,7 @@ def test_a_stream_that_was_open_before_this_manager_is_up():
     assert kinds(StreamInbox().take(message(41, A, up=False), 0)) == ["a"]
 
 
-def test_a_stream_role_that_says_nothing_is_down_until_it_is_heard_again():
+def test_a_silent_stream_role_is_down_until_its_next_message():
     end = StreamInbox()
     end.take(message(1, UP), 0)
     assert end.silent(4_000_000_000) == []

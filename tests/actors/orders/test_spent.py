@@ -41,7 +41,7 @@ def test_a_placement_and_a_cancel_count_each_at_its_time(
     assert found == expected
 
 
-def test_of_a_pair_that_is_listed_no_more_placements_alone_count() -> None:
+def test_only_placements_count_of_a_pair_that_is_no_longer_listed() -> None:
     order = replace(known(), status=OrderStatus.CANCELED)
     assert [one.cost for one in spent([order], CONNECTOR.trading(), [], order.updated_ns, {})] == [transactions(1)]
 

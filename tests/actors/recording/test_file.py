@@ -177,7 +177,7 @@ class SmallDisk:
         self.file.close()
 
 
-def test_a_full_disk_is_one_error_that_names_the_file_and_closing_is_none(tmp_path):
+def test_a_full_disk_is_one_error_that_names_the_file_and_closing_raises_nothing(tmp_path):
     path = tmp_path / "a.jsonl.zst"
     disk = SmallDisk(path)
     writer = CaptureWriter(path, create=lambda _: disk)

@@ -235,7 +235,7 @@ def test_trades_are_counted_with_the_first_and_the_last(tape, kind):
     }
 
 
-def test_rules_come_from_the_list_beside_the_recording_or_in_it(tmp_path):
+def test_rules_come_from_the_list_next_to_the_recording_or_in_it(tmp_path):
     symbol = {
         "symbol": "AAABBB", "status": "TRADING", "baseAsset": "AAA", "quoteAsset": "BBB",
         "filters": [{"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000", "tickSize": "0.01000000"}],

@@ -355,7 +355,7 @@ def test_a_subclass_may_override_a_check():
     assert results["test_trades_are_read"].reason == "the exchange has none"
 
 
-def test_a_check_that_fails_is_a_result_and_the_rest_go_on():
+def test_a_check_that_fails_is_a_result_and_the_rest_continue():
     results = list(run_checks(suite_of(Connector(codec_class=TakersAreMakers), SAMPLES)))
     assert [result.name for result in results if result.outcome is Outcome.FAILED] == ["test_trades_are_read"]
     assert len(results) == len(checks(MarketDataConformance))

@@ -354,7 +354,7 @@ def test_a_fill_by_an_allocation():
     assert report.fills[0].trade_id == "allocation-0"
 
 
-def test_an_acknowledgement_alone_says_nothing_of_the_status():
+def test_an_acknowledgement_alone_states_no_status():
     ack = {key: ROW[key] for key in ("symbol", "orderId", "orderListId", "clientOrderId", "transactTime")}
     (report,) = reply(codec().place(new(), PAIR), ack).orders
     assert report.status is None
@@ -427,7 +427,7 @@ def test_any_other_body_is_a_decode_error(ask, body):
         reply(drafts[ask], body)
 
 
-def test_amounts_that_the_exchange_does_not_know_any_more():
+def test_amounts_that_the_exchange_no_longer_knows():
     (report,) = reply(codec().query("a", PAIR), ROW | {"cummulativeQuoteQty": "-1", "updateTime": 5}).orders
     assert report.quote_filled is None
     assert report.filled == 0

@@ -86,7 +86,7 @@ def test_a_restart_in_the_recording_replaces_the_book():
 # ------------------------------------------------------------------------------------------------------- messages
 
 
-def test_u_1_is_a_whole_book_whatever_its_type():
+def test_u_1_is_a_whole_book_with_any_type():
     (event,) = codec().decode(book("delta", 1), 5)
     assert isinstance(event, DepthSnapshot)
     assert (event.sequence, event.ts_event_ns, event.ts_recv_ns) == (1, 998_000_000, 5)
@@ -135,7 +135,7 @@ def test_several_trades_in_one_message():
     assert codec().decode(b'{"topic":"publicTrade.BTCUSDT","data":[]}', 5) == (Ignored("publicTrade"),)
 
 
-def test_subscriptions_have_at_most_ten_args_and_keys_of_their_own():
+def test_subscriptions_have_at_most_ten_args_and_separate_keys():
     made = codec(depth=1000)
     pairs = made.instruments(SAMPLES.instruments) * 3
     sent = made.subscribe(pairs, 40)

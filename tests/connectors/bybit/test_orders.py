@@ -241,11 +241,11 @@ def test_what_answers_say_of_limits() -> None:
     assert dict(cost) == {"requests": 1, "place": 1}
     headers = {"x-bapi-limit": "20", "x-bapi-limit-status": "19", "x-bapi-limit-reset-timestamp": str(NOW_MS)}
     good = orjson.dumps({"retCode": 0, "retMsg": "OK", "result": {"orderId": "10006"}, "time": NOW_MS})
-    assert SPEC.limit_answer(200, headers, good, cost) == LimitAnswer(left={"place": 19})
+    assert SPEC.limit_answer(200, headers, good, cost) == LimitAnswer(remaining={"place": 19})
     body = orjson.dumps({"retCode": 10006, "retMsg": "Too many visits!", "result": {}, "time": NOW_MS})
     spent = {"x-bapi-limit-status": "0", "x-bapi-limit-reset-timestamp": str(NOW_MS + 700)}
     answer = SPEC.limit_answer(200, spent, body, cost)
-    assert answer == LimitAnswer(Hit(0.7, ("place",)), left={"place": 0})
+    assert answer == LimitAnswer(Hit(0.7, ("place",)), remaining={"place": 0})
     assert SPEC.limit_answer(200, {}, body, cost).hit == Hit(1.0, ("place",))
     assert SPEC.limit_answer(403, {}, b"access too frequent", cost).hit == Hit(600.0)
     assert SPEC.limit_answer(429, {"retry-after": "7"}, b"", cost).hit == Hit(7.0)
@@ -293,7 +293,7 @@ def test_a_call_is_answered_as_rest_would() -> None:
     assert read_call(answer).orders[0].exchange_order_id == "a4c1718e"
     found = CODEC.call_answer(orjson.dumps(answer))
     assert found is not None
-    assert SPEC.limit_answer(found.status, found.headers, found.body, draft.cost).left == {"place": 9}
+    assert SPEC.limit_answer(found.status, found.headers, found.body, draft.cost).remaining == {"place": 9}
     with pytest.raises(RetryLater):
         read_call(answer | {"retCode": 10403, "retMsg": "exceed IP rate limit", "data": {}})
     with pytest.raises(OutcomeUnknown):

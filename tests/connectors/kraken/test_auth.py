@@ -143,6 +143,6 @@ def test_ids_of_one_maker_differ():
 
 
 @pytest.mark.parametrize("other", ["outside-1", "arb-20240509-00010", "VM0A", "6d1b345e-2821-40e2-ad83-4ecb18a06876"])
-def test_an_id_of_somebody_else_stays_what_it_is(other):
+def test_an_id_of_another_program_stays_unchanged(other):
     assert packed(other) == other
     assert unpacked(other) == other

@@ -168,12 +168,12 @@ def test_the_state_of_an_order(word, filled, status):
     assert (report.amount, report.price, report.quote_filled) == (D("1.25"), D("37500"), D("11253.7"))
 
 
-def test_a_state_that_nobody_knows_is_not_guessed():
+def test_an_unknown_state_is_not_guessed():
     with pytest.raises(DecodeError):
         read(codec().query(ID, BTC, TXID), {TXID: row("resting")})
 
 
-def test_a_lookup_by_our_id_goes_on_in_the_closed_orders():
+def test_a_lookup_by_our_id_continues_in_the_closed_orders():
     first = codec().query(ID, BTC)
     assert first.rest[1] == "/0/private/OpenOrders"
     (report,) = read(first, {"open": {TXID: row()}}).orders

@@ -105,7 +105,7 @@ def test_a_fill_may_have_fees_in_several_assets(connection):
     assert free.fills[0].fees == (("USD", D(0)),)
 
 
-def test_an_order_that_this_connection_has_not_heard_of_is_missed_not_guessed(connection):
+def test_an_order_unknown_to_this_connection_is_missed_not_guessed(connection):
     (missed,) = connection.says("executions", event("canceled"))
     assert isinstance(missed, Missed)
     assert TXID in missed.reason
@@ -136,7 +136,7 @@ def test_an_amendment_has_the_new_amount(connection):
 
 
 @pytest.mark.parametrize("row", [event("reborn", "new"), event("new", "sleeping"), trade(liquidity_ind="x")])
-def test_words_that_nobody_knows_are_not_guessed(connection, row):
+def test_unknown_words_are_not_guessed(connection, row):
     connection.says("executions", pending())
     with pytest.raises(DecodeError):
         connection.says("executions", row)
@@ -151,7 +151,7 @@ def test_balances_tell_of_deposits_alone(connection):
     assert connection.says("balances", {**entry, "type": "trade"}) == []
 
 
-def test_other_messages_say_nothing_of_the_account(connection):
+def test_other_messages_do_not_concern_the_account(connection):
     assert connection.raw(channel="heartbeat") == []
     assert connection.raw(channel="status", type="update", data=[{"system": "online"}]) == []
     assert connection.raw(method="pong", req_id=3) == []

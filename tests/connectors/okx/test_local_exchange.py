@@ -94,7 +94,7 @@ def test_books_and_trades_are_those_of_the_exchange(exchange: LocalExchange, mes
     assert (now["unreadable"], now["resyncs"]) == (0, 0)
 
 
-def test_a_dropped_frame_is_noticed_and_healed_and_the_other_pair_goes_on(
+def test_a_dropped_frame_is_noticed_and_healed_and_the_other_pair_continues(
     exchange: LocalExchange, mesh: LocalMesh
 ) -> None:
     before, other = seen(mesh), seen(mesh, OTHER)

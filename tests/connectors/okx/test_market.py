@@ -147,7 +147,7 @@ def test_every_recorded_instrument_has_one_name_and_symbol_both_ways() -> None:
 # -------------------------------------------------------------------------------------------------------- requests
 
 
-def test_regions_and_demo_trading_have_hosts_of_their_own() -> None:
+def test_regions_and_demo_trading_have_separate_hosts() -> None:
     assert codec().instruments_request().url == "https://openapi.okx.com/api/v5/public/instruments?instType=SPOT"
     assert codec().ws_url() == "wss://ws.okx.com:8443/ws/v5/public"
     assert codec().instruments_request().headers == ()
@@ -289,5 +289,5 @@ def test_what_an_answer_means(response: HttpResponse, of_a_change: type, of_publ
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'"0"', b'{"code":0,"msg":""}', b'{"code":"1"}', b'{"code":"","msg":"x"}']
 )
-def test_what_is_no_error_body_is_none(body: bytes) -> None:
+def test_a_body_without_an_error_is_not_a_failure(body: bytes) -> None:
     assert error_body(body) is None

@@ -124,7 +124,7 @@ async def test_what_is_sent_arrives_as_masked_text(rig: Rig) -> None:
     await until(lambda: peer.of(TEXT) == [b'{"method":"SUBSCRIBE"}'])  # the server's parser refuses unmasked frames
 
 
-async def test_a_ping_counts_as_heard(rig: Rig) -> None:
+async def test_a_ping_counts_as_a_sign_of_life(rig: Rig) -> None:
     rig.start()
     peer = await rig.connected()
     opened = rig.handler.link.last_recv_ns
@@ -392,7 +392,7 @@ async def test_an_invalid_url_ends_the_feed(rig: Rig, url: Callable[[], str]) ->
     assert isinstance(rig.failures[0], Misconfigured)
 
 
-async def test_a_keepalive_is_said_by_its_period_whatever_comes_in(rig: Rig) -> None:
+async def test_a_keepalive_is_sent_by_its_period_also_while_frames_arrive(rig: Rig) -> None:
     rig.start(keepalive=KeepAlive(b"ping", 20.0), silence_s=1000.0)
     peer = await rig.connected()
     for count in (1, 2, 3):

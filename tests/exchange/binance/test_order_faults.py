@@ -158,7 +158,7 @@ async def test_cut_after_the_request_was_read_and_before_it_was_executed(place: 
     assert await place.receipt("gone") == (1, 0, 0)
 
 
-async def test_a_held_request_is_executed_late_even_if_nobody_waits(place: Place) -> None:
+async def test_a_held_request_is_executed_late_even_if_no_client_waits(place: Place) -> None:
     timer = HandTimer(place.exchange)
     await fault(place, "late")
     waiting = place.begin("late")
@@ -374,7 +374,7 @@ async def test_an_accepted_order_is_rejected_later(place: Place) -> None:
     assert locked == "600.00000000"
 
 
-async def test_an_order_cannot_be_found_yet_or_any_more(place: Place) -> None:
+async def test_an_order_cannot_be_found_yet_or_no_longer(place: Place) -> None:
     exchange = place.exchange
 
     async def status(verb: str = "GET") -> int:

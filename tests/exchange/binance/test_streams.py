@@ -135,7 +135,7 @@ async def test_book_ticker_follows_the_top(exchange: Any) -> None:
             received = await exchange.next_json(ws)
 
 
-async def test_a_closed_kline_is_said_once_closed(exchange: Any) -> None:
+async def test_a_closed_kline_is_sent_once_as_closed(exchange: Any) -> None:
     async with exchange.socket("/ws/btcusdt@kline_1s") as ws:
         await exchange.eventually(lambda: bool(exchange.topics.by_name))
         exchange.advance(4000)

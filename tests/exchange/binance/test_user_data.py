@@ -25,7 +25,7 @@ async def prices(exchange: Any, symbol: str = "BTCUSDT") -> tuple[str, str]:
     return book["bids"][0][0], book["asks"][0][0]
 
 
-async def test_a_subscription_by_signature_hears_of_an_order_from_its_beginning_to_its_end(exchange: Any) -> None:
+async def test_a_subscription_by_signature_gets_all_reports_of_an_order(exchange: Any) -> None:
     bid, _ = await prices(exchange)
     async with exchange.socket("/ws-api/v3") as socket:
         ws = api(exchange, socket)

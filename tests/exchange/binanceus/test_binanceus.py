@@ -92,7 +92,7 @@ async def test_a_listen_key_ends_after_an_hour_unless_it_is_extended(us: UsExcha
     assert await us.listen_key() != key
 
 
-async def test_a_deleted_key_closes_its_stream_and_nobody_else_can_change_it(us: UsExchange) -> None:
+async def test_a_deleted_key_closes_its_stream_and_no_other_account_can_change_it(us: UsExchange) -> None:
     key = await us.listen_key()
     async with us.socket(f"/ws/{key}") as socket:
         for method in ("PUT", "DELETE"):

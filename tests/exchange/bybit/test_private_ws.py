@@ -102,7 +102,7 @@ async def test_a_category_that_is_not_spot_is_silent(bybit: BybitExchange) -> No
         assert (await bybit.say(socket, "ping"))["op"] == "pong"
 
 
-async def test_a_post_only_order_that_would_take_is_never_told_as_open(bybit: BybitExchange) -> None:
+async def test_a_post_only_order_that_would_take_is_never_reported_as_open(bybit: BybitExchange) -> None:
     async with bybit.account() as socket:
         await opened(bybit, socket, "order")
         price = await bybit.best("asks")

@@ -193,7 +193,7 @@ async def test_trades_and_tickers(bybit: BybitExchange) -> None:
         assert (after["type"], after["data"]["volume24h"]) == ("snapshot", "0.5")
 
 
-async def test_a_client_that_says_nothing_is_cut_after_ten_minutes(bybit: BybitExchange) -> None:
+async def test_a_silent_client_is_disconnected_after_ten_minutes(bybit: BybitExchange) -> None:
     async with bybit.feed() as socket:
         bybit.advance(590_000, 1000)
         await bybit.say(socket, "ping")

@@ -453,7 +453,9 @@ def test_orders_of_an_oto_are_amended_by_themselves(stage: Stage) -> None:
         ("DECREMENT", (2 * Q, 2 * Q), ["NEW", "TRADE_PREVENTION", "TRADE_PREVENTION"]),
     ],
 )
-def test_prevented_matches_are_kept_and_told(stage: Stage, mode: str, taken: tuple[int, int], kinds: list[str]) -> None:
+def test_prevented_matches_are_kept_and_reported(
+    stage: Stage, mode: str, taken: tuple[int, int], kinds: list[str]
+) -> None:
     maker = stage.place("LIMIT", SELL, P, 3 * Q, "maker")
     stage.listener.take()
     taker = stage.place("LIMIT", BUY, P, 2 * Q, "taker", self_trade=mode)

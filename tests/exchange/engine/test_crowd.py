@@ -126,7 +126,7 @@ def test_the_rate_is_kept_and_the_book_stays_a_book(rate: float) -> None:
         assert abs(bid[0] / market.rules.start_price - 1) < 0.2
 
 
-def test_a_symbol_may_have_a_rate_of_its_own() -> None:
+def test_a_symbol_may_have_its_own_rate() -> None:
     _, crowd = market_of(5, 100.0, ("BTCUSDT", "ETHUSDT", "SOLUSDT"))
     crowd.set_rate(900.0, "BTCUSDT")
     assert {symbol: pit.rate for symbol, pit in crowd.pits.items()} == {

@@ -132,7 +132,7 @@ def test_self_trade_prevention(mode: str, taker: str, maker: str, left: int) -> 
     assert len(market.trades) == (1 if mode in ("NONE", "EXPIRE_MAKER") else 0)
 
 
-def test_an_own_order_skipped_makes_a_market_buy_dearer_and_it_still_pays_only_what_it_has() -> None:
+def test_a_skipped_own_order_raises_the_price_of_a_market_buy_which_still_pays_only_what_it_has() -> None:
     engine, _, (a, b), _ = stage("a", "b")
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
     engine.place(b, BTC, SELL, "LIMIT", Q, P + 10_000 * ONE, 1)

@@ -124,7 +124,7 @@ async def test_an_acknowledgement_has_no_state(okx: OkxExchange) -> None:
     assert (await okx.admin.receipt("main", "b15"))["accepted"] == 1
 
 
-async def test_a_refusal_is_a_row_of_its_own_in_http_200(okx: OkxExchange) -> None:
+async def test_a_refusal_is_a_separate_row_in_http_200(okx: OkxExchange) -> None:
     async def code(**change: Any) -> Any:
         return await okx.private("trade/order", {k: v for k, v in (RESTING | change).items() if v is not None})
 
@@ -178,7 +178,7 @@ async def test_ioc_and_fok(okx: OkxExchange) -> None:
         assert (found["state"], found["cancelSource"], found["ordType"]) == ("canceled", source, kind)
 
 
-async def test_a_market_purchase_is_in_quote_unless_told_otherwise(okx: OkxExchange) -> None:
+async def test_a_market_purchase_is_in_quote_by_default(okx: OkxExchange) -> None:
     """post-place-order.md, tgtCcy; fees are negative, in what is received."""
     found = await order(okx, await okx.private("trade/order", TAKING | {"side": "buy", "sz": "700"}))
     assert (found["state"], found["sz"], found["tgtCcy"], found["px"]) == ("filled", "700", "quote_ccy", "")

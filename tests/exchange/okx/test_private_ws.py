@@ -81,7 +81,7 @@ async def test_orders_are_reported_whole_with_the_fill_of_each_message(okx: OkxE
         assert {one["tradeId"] for one in fills} == {one["tradeId"] for one in await okx.private("trade/fills")}
 
 
-async def test_a_post_only_order_that_would_take_is_never_told_as_live(okx: OkxExchange) -> None:
+async def test_a_post_only_order_that_would_take_is_never_reported_as_live(okx: OkxExchange) -> None:
     async with okx.account() as socket:
         await opened(okx, socket, ORDERS)
         price = (await okx.admin.book("BTCUSDT"))["asks"][0][0]

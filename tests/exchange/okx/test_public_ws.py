@@ -118,7 +118,7 @@ async def test_traps_of_the_chain_are_played(okx: OkxExchange) -> None:
         assert not book.take((await sent(okx, socket, 600))[0][1])
 
 
-async def test_a_quiet_book_says_that_it_lives(okx: OkxExchange) -> None:
+async def test_a_quiet_book_sends_a_sign_of_life(okx: OkxExchange) -> None:
     """Sequence ID, exception 1: after a minute without a change."""
     async with okx.feed() as socket:
         await okx.subscribe(socket, BOOKS)

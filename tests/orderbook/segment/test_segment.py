@@ -180,7 +180,7 @@ def test_an_invalid_state_is_refused(writer):
         writer.set_state(9)
 
 
-def test_a_heartbeat_too_old_is_dead_whatever_the_writer_said(directory):
+def test_a_heartbeat_too_old_is_dead_with_any_written_state(directory):
     writer = SegmentWriter(directory, ADDRESS, (1, 1), 2, 4, heartbeat_limit_ns=1)
     reader = SegmentReader(writer.path)
     publish(writer)

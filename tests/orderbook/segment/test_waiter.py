@@ -229,7 +229,7 @@ def test_several_loops_and_a_loop_that_was_closed(write, waiter):
     assert found == [1, 1, 1]
 
 
-async def test_close_wakes_everybody_and_the_waiter_goes_on(write, waiter):
+async def test_close_wakes_every_task_and_the_waiter_continues(write, waiter):
     writer = write()
     reader = SegmentReader(writer.path)
     task = asyncio.create_task(waiter.wait(reader, 0))
@@ -279,7 +279,7 @@ def _in_child(path, answers):
     asyncio.run(wait())
 
 
-async def test_a_forked_child_waits_with_a_thread_of_its_own(write):
+async def test_a_forked_child_waits_with_its_own_thread(write):
     writer = write()
     reader = SegmentReader(writer.path)
     task = asyncio.create_task(Waiter.shared().wait(reader, 0))

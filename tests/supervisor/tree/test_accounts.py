@@ -181,11 +181,11 @@ def test_stopping_an_exchange_stops_its_books_and_nothing_else():
     desired = Desired(MeshSettings("m", {"x": SETTINGS}, journal_node=SQLITE))
     running = {spec.address: spec for spec in specs(SQLITE)}
     desired.network("x", running=False)
-    assert set(desired.books("x", running).unwant) == {book.address for book in BOOKS}
+    assert set(desired.books("x", running).end) == {book.address for book in BOOKS}
     assert {ORDERS, STREAM} <= {spec.address for spec in desired.first_specs()}
 
 
-def test_an_account_that_is_configured_no_more_is_a_stranger_and_a_changed_one_is_restarted():
+def test_an_account_that_is_no_longer_configured_is_a_stranger_and_a_changed_one_is_restarted():
     less = replace(SETTINGS, accounts={"main": SETTINGS.accounts["main"]})
     desired = Desired(MeshSettings("m", {"x": less}, journal_node=SQLITE))
     running = {spec.address: spec for spec in specs(SQLITE)}
@@ -256,7 +256,7 @@ HURT = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(HURT, st.sampled_from([SQLITE, POSTGRES]))
-def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(deeds, journal):
+def test_an_account_never_has_two_managers_and_in_the_end_it_has_one(deeds, journal):
     """`World` checks at every adoption that no other process of that address is alive."""
     world = grown("n1", "n2", journal=journal, policy=Policy(intensity=1000))
     for deed, which, wait_ms in deeds:
@@ -268,7 +268,7 @@ def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(d
         elif deed == "hang_agent" and (agent := world.serving("agent/n1")) is not None:
             world.stop(agent)
         elif deed == "restart":
-            world.tell(m.RestartAsked((ORDERS, STREAM)))
+            world.tell(m.RestartRequested((ORDERS, STREAM)))
         elif deed == "lose" and "n1" in world.machine.nodes:
             world.lose("n1")
         elif deed == "join":

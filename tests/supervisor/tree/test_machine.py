@@ -179,7 +179,7 @@ def test_untracked_children_go_and_come_back_when_wanted_again() -> None:
 def test_restart_is_one_at_a_time() -> None:
     world = grown("n1")
     books = tuple(spec.address for spec in BOOKS)
-    world.tell(m.RestartAsked(books))
+    world.tell(m.RestartRequested(books))
     lowest = 3
     for _ in range(200):
         world.run(0.01)
@@ -238,7 +238,7 @@ HURT = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(HURT)
-def test_whatever_happens_the_tree_heals(deeds: list[tuple[str, int, int]]) -> None:
+def test_the_tree_heals_after_any_events(deeds: list[tuple[str, int, int]]) -> None:
     world = grown("n1", "n2", policy=Policy(intensity=1000))
     for deed, which, wait_ms in deeds:
         alive = sorted(name for name, fake in world.cells.items() if fake.alive and name in world.machine.cells)
@@ -256,7 +256,7 @@ def test_whatever_happens_the_tree_heals(deeds: list[tuple[str, int, int]]) -> N
             case "track":
                 world.tell(m.RunChildren((BOOKS[which % 3],)))
             case "restart":
-                world.tell(m.RestartAsked(tuple(spec.address for spec in BOOKS)))
+                world.tell(m.RestartRequested(tuple(spec.address for spec in BOOKS)))
             case "lose" if "n2" in world.machine.nodes:
                 world.lose("n2")
             case "join":

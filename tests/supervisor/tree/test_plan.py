@@ -76,19 +76,19 @@ def test_new_pairs_fill_new_groups_and_gone_ones_leave_theirs_in_place() -> None
     assert [len(spec.config.instruments) for spec in first.specs.values()] == [2, 2, 1]
     second = plan(list("bcdefg"), [(True, "*")], dict(first.specs), pairs_per_actor=2)
     todo = changes(first.specs, second)
-    assert [spec.address for spec in todo.want] == ["book/x/group-4"]
+    assert [spec.address for spec in todo.run] == ["book/x/group-4"]
     assert [spec.address for spec in todo.amend] == ["book/x/group-1"]
-    assert not todo.unwant
+    assert not todo.end
     assert [served for served, _ in second.specs["book/x/group-1"].serves] == ["book/x/b"]
 
 
 def test_only_what_a_book_is_built_on_restarts_it() -> None:
     before = plan(["a"], [(True, "*")])
     ruled = plan_of(listed("a", min_notional=Decimal(5)), [(True, "*")], before.specs)
-    assert changes(before.specs, ruled).want == ()
+    assert changes(before.specs, ruled).run == ()
     assert changes(before.specs, ruled).amend == tuple(ruled.specs.values())
     scaled = plan_of(listed("a", scale=3), [(True, "*")], before.specs)
-    assert [spec.address for spec in changes(before.specs, scaled).want] == ["book/x/a"]
+    assert [spec.address for spec in changes(before.specs, scaled).run] == ["book/x/a"]
 
 
 @given(st.lists(st.sets(st.sampled_from("abcdefghij"), max_size=10), min_size=1, max_size=6), st.integers(1, 4))
@@ -101,7 +101,7 @@ def test_each_wanted_pair_is_served_once_and_running_groups_are_never_restarted(
         served = [address for spec in found.specs.values() for address, _ in spec.serves]
         assert sorted(served) == sorted(f"book/x/{name}" for name in names)
         todo = changes(running, found)
-        assert not {spec.address for spec in todo.want} & set(running)
+        assert not {spec.address for spec in todo.run} & set(running)
         running = dict(found.specs)
 
 
@@ -110,7 +110,7 @@ def test_desired_survives_as_plain_data() -> None:
     desired.rule("x", True, ["b"])
     again = Desired(desired.settings, desired.to_dict())
     again.listed("x", listed("a", "b", "c"))
-    assert sorted(spec.address for spec in again.books("x", {}).want) == ["book/x/a", "book/x/b"]
+    assert sorted(spec.address for spec in again.books("x", {}).run) == ["book/x/a", "book/x/b"]
     assert again.unread == []
 
 
@@ -120,17 +120,17 @@ def test_a_mesh_created_again_starts_from_its_configuration() -> None:
     desired.network("x", False)
     restarted = Desired(desired_of("2", x=("c",)).settings, desired.to_dict())
     restarted.listed("x", listed("a", "b", "c"))
-    assert [spec.address for spec in restarted.books("x", {}).want] == ["book/x/c"]
+    assert [spec.address for spec in restarted.books("x", {}).run] == ["book/x/c"]
     assert restarted.stopped == []
 
 
 def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
     desired = desired_of(x=("a", "nope"), y=("a",))
     desired.listed("x", listed("a", "b"))
-    running = {spec.address: spec for spec in desired.books("x", {}).want}
+    running = {spec.address: spec for spec in desired.books("x", {}).run}
     assert desired.dormant() == {}
     desired.network("x", False)
-    assert desired.books("x", running).unwant == ("book/x/a",)
+    assert desired.books("x", running).end == ("book/x/a",)
     assert desired.books("x", {}) == Changes((), (), ())
     assert set(desired.dormant()) == {"book/x/a"}
     assert set(desired.refused) == {"book/x/nope"}
@@ -138,10 +138,10 @@ def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
     assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
     again = Desired(desired.settings, desired.to_dict())
     assert again.stopped == ["x"]
-    assert again.books("x", running).unwant == ("book/x/a",)  # before its list is read
+    assert again.books("x", running).end == ("book/x/a",)  # before its list is read
     again.listed("x", listed("a", "b"))
     again.network("x", True)
-    assert [spec.address for spec in again.books("x", {}).want] == ["book/x/a", "book/x/b"]
+    assert [spec.address for spec in again.books("x", {}).run] == ["book/x/a", "book/x/b"]
     assert again.dormant() == {}
     with pytest.raises(UnknownExchange):
         again.network("z", True)
@@ -153,7 +153,7 @@ def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
     changed = desired.copy()
     changed.rule("x", True, ["b"])
     changed.network("x", False)
-    assert [spec.address for spec in desired.books("x", {}).want] == ["book/x/a"]
+    assert [spec.address for spec in desired.books("x", {}).run] == ["book/x/a"]
     desired.take(changed)
     assert desired.stopped == ["x"]
     assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
@@ -164,7 +164,7 @@ def test_an_empty_pair_is_refused_and_changes_nothing() -> None:
     desired.listed("x", listed("a", "b"))
     with pytest.raises(Misconfigured, match="empty"):
         desired.rule("x", True, ["b", ""])
-    assert [spec.address for spec in desired.books("x", {}).want] == ["book/x/a"]
+    assert [spec.address for spec in desired.books("x", {}).run] == ["book/x/a"]
     assert desired.refused == {}
 
 

@@ -70,7 +70,7 @@ def book(monkeypatch, capsys):
     return run
 
 
-def test_a_depth_that_the_segment_holds_asks_nobody(book):
+def test_a_depth_that_the_segment_holds_needs_no_query(book):
     asked, printed = book(snapshot_of(200, 200), snapshot_of(0, 0), "--depth", 200, "--json")
     shown = json.loads(printed)
     assert asked == []
@@ -78,7 +78,7 @@ def test_a_depth_that_the_segment_holds_asks_nobody(book):
     assert shown["bids_complete"] is shown["asks_complete"] is False
 
 
-def test_a_whole_book_asks_nobody(book):
+def test_a_whole_book_needs_no_query(book):
     asked, printed = book(snapshot_of(3, 2, (True, True)), snapshot_of(0, 0), "--depth", 1000, "--json")
     shown = json.loads(printed)
     assert asked == []
@@ -135,7 +135,7 @@ def run(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_recording_that_lost_everything_is_said_on_stderr(tmp_path):
+def test_stderr_names_a_recording_that_lost_everything(tmp_path):
     empty = tmp_path / "empty.jsonl.zst"
     empty.touch()
     done = run("replay", empty)

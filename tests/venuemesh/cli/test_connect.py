@@ -127,12 +127,12 @@ async def test_what_was_seen_before_a_failure_is_kept(exchange):
     assert [step.what for step in probe.checked] == ["ping", "clock", "instruments"]
 
 
-async def test_nobody_at_the_rest_address():
+async def test_no_server_at_the_rest_address():
     with pytest.raises(RetryLater, match="cannot be reached"):
         await Probe("binance", rest="http://127.0.0.1:1").run()
 
 
-async def test_a_websocket_that_refuses_or_says_nothing(exchange):
+async def test_a_websocket_that_refuses_or_stays_silent(exchange):
     async with WebsocketServer() as server:
         server.refuse = 429
         with pytest.raises(RetryLater, match="429"):

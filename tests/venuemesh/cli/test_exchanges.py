@@ -45,7 +45,7 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
     assert rows["okx"]["trading"]["orders"] == ["rest"]
 
 
-def test_reports_that_come_by_polling_are_said_plainly(
+def test_reports_that_come_by_polling_are_named_plainly(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bybit, "OFFER", replace(bybit.OFFER, stream=False))

@@ -64,7 +64,7 @@ class Terminal:
     def _read_until(self, reached, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not reached():
-            assert self._read(deadline), f"only this was said: {self.seen!r}"
+            assert self._read(deadline), f"the only output was {self.seen!r}"
 
     def _read(self, deadline: float) -> bool:
         """Read the output; return False at its end, or if nothing came in time."""

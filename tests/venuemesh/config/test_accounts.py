@@ -251,7 +251,7 @@ def test_a_node_that_has_everything(tmp_path, ready):
 
 
 @pytest.mark.parametrize("missing", ["keystore", "passphrase"])
-def test_a_key_that_nobody_could_unlock_at_night(tmp_path, ready, missing):
+def test_a_key_that_needs_a_person_to_unlock_it(tmp_path, ready, missing):
     config = load(tmp_path, ready)
     (tmp_path / missing).chmod(0o644)
     with pytest.raises(Misconfigured, match=rf"exchanges\.binance\.accounts\.main.*chmod 600 {tmp_path / missing}"):

@@ -141,7 +141,7 @@ def test_no_default_of_the_settings_stands_in_a_model_too():
     assert not twice
 
 
-def test_roles_and_supervisor_read_no_setting_with_a_default_of_their_own():
+def test_roles_and_supervisor_read_no_setting_with_their_own_default():
     reads = re.compile(r"\b(config|settings)\.get\(")
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"

@@ -182,7 +182,7 @@ def test_it_pickles():
     assert market.trading_pairs == ["BTC-USDT"]
 
 
-def test_a_pair_that_is_tracked_no_more_is_an_error_again(link, market, writer):
+def test_a_pair_that_is_no_longer_tracked_is_an_error_again(link, market, writer):
     publish(writer)
     assert market.order_book("BTC-USDT").is_live
     del link.held["BTC-USDT"]

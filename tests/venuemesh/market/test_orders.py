@@ -121,7 +121,7 @@ def test_a_pair_whose_rules_are_not_known_here_is_left_to_the_manager(mesh, mark
     assert len(mesh.handed) == 1
 
 
-def test_the_owner_is_said_when_the_first_order_is_placed_and_not_before(mesh):
+def test_the_owner_is_announced_with_its_first_order_and_not_before(mesh):
     market = Market(mesh, "acme", owner="quoter", on_death="cancel")
     assert mesh.owned == []
     market.buy("BTC-USDT", 1, price=100)
@@ -173,7 +173,7 @@ async def test_wait_gives_up_at_its_timeout(mesh, market):
         await market.aio.wait("vm1", timeout_s=0.05)
 
 
-async def test_place_returns_what_the_exchange_said(mesh, market):
+async def test_place_returns_the_answer_of_the_exchange(mesh, market):
     mesh.answers["place"] = [[an_order("vm9", OrderStatus.OPEN)]]
     order = await market.aio.place("sell", "BTC-USDT", 1, price=100)
     assert order.status is OrderStatus.OPEN
@@ -212,7 +212,7 @@ def test_cancel_all_gives_a_result_per_order(mesh, market):
     assert mesh.asked[0][2] == {"timeout_s": 3.0, "pair": None, "owner": "quoter"}
 
 
-async def test_events_come_in_order_and_go_on_after_what_was_seen(mesh, market):
+async def test_events_come_in_order_and_continue_after_the_last_seen(mesh, market):
     mesh.answers["poll:events"] = [
         {"events": [event(4), event(5)], "next": 5},
         None,

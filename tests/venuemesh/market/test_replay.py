@@ -82,7 +82,7 @@ async def test_a_damaged_recording_is_an_error_after_what_is_intact(tmp_path):
         assert market.order_book("AAAUSDT").best_bid.size == FRAMES - 1
 
 
-def test_what_a_recording_cannot_do_is_said(tmp_path):
+def test_an_error_names_what_a_recording_cannot_do(tmp_path):
     with ReplayMarket([recording(tmp_path / "market.jsonl")], "binance") as market:
         with pytest.raises(RetryLater, match="no exchange to ask"):
             asyncio.run(market.active_markets())

@@ -249,7 +249,7 @@ def test_an_order_that_was_filled_before_it_could_grow_has_ended() -> None:
     assert reported.held.order.status is S.FILLED
 
 
-def test_a_fill_beyond_the_amount_asks_for_the_order_where_orders_may_grow() -> None:
+def test_a_fill_beyond_the_amount_requests_the_order_where_orders_may_grow() -> None:
     reported = Reported()
     reported.report(5, "2")
     reported.fill(6, "3")

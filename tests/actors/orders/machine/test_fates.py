@@ -68,7 +68,7 @@ def test_an_order_that_neither_orders_nor_fills_show_was_never_there(by_time: bo
     assert world.machine.reconciled
 
 
-def test_it_is_searched_twice_and_only_when_no_request_can_place_it_any_more() -> None:
+def test_it_is_searched_twice_and_only_when_no_request_can_still_place_it() -> None:
     world = World(lookup_s=1.0)
     world.exchange.lookup_ns = SECOND_NS
     world.go()
@@ -106,7 +106,7 @@ def test_an_order_that_the_history_shows_is_taken_over(ended: OrderStatus | None
     assert not world.journal.unsettled()
 
 
-def test_a_fill_of_an_order_that_nobody_knows_may_be_ours() -> None:
+def test_a_fill_of_an_unknown_order_may_be_ours() -> None:
     world = forgotten(True)
     rested = world.exchange.by_client("vm1")
     assert rested is not None

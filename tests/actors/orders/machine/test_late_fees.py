@@ -97,7 +97,7 @@ def test_a_fee_of_zero_is_replaced_by_the_one_that_is_stated_later(world: World,
     assert fee_events(world) == [EventType.FILLED, EventType.FEE]
 
 
-def test_fees_that_are_never_stated_are_requested_ever_less_often_and_then_no_more(world: World) -> None:
+def test_fees_that_are_never_stated_are_requested_less_and_less_often_and_then_no_longer(world: World) -> None:
     fill(world, "1", ABSENT)
     assert [rest(world, seconds) for seconds in (1, 2, 4, 8)] == [1, 1, 1, 1]
     assert rest(world, 2**ASKS) == ASKS - 4

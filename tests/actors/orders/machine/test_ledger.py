@@ -155,7 +155,7 @@ def test_an_order_by_quote_amount_is_done_when_both_sums_agree() -> None:
     assert book.events == ["created", "filled", "filled", "completed"]
 
 
-def test_an_order_by_quote_amount_that_finds_no_more_expires_with_what_it_got() -> None:
+def test_an_order_by_quote_amount_that_finds_no_further_size_expires_with_what_it_got() -> None:
     book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
     book.tell(report(S.EXPIRED, "2", fill("1", "2"), amount=D(3)))
     assert (book.status, book.held.order.filled) == (S.EXPIRED, D(2))

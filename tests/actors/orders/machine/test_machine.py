@@ -465,7 +465,7 @@ def test_cancel_all_of_a_request_that_never_got_in_waits_for_the_proof(world: Wo
     assert world.machine.reconciled
 
 
-def test_cancel_all_that_runs_out_of_time_returns_the_known_state_and_goes_on(world: World) -> None:
+def test_cancel_all_that_runs_out_of_time_returns_the_known_state_and_continues(world: World) -> None:
     place(world, limit("vm1"))
     place(world, limit("vm2"), fate="late")
     world.requests.clear()

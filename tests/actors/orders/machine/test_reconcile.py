@@ -244,7 +244,7 @@ def test_a_walk_waits_for_an_order_in_doubt_that_a_fill_may_belong_to(world: Wor
     assert not world.machine.externals()
 
 
-def test_a_walk_without_a_mark_goes_on_day_by_day() -> None:
+def test_a_walk_without_a_mark_continues_day_by_day() -> None:
     """Some exchanges answer with one day from the given time: then an empty page proves nothing."""
     world = World()
     world.go()

@@ -109,7 +109,7 @@ def test_a_change_that_waited_is_refused_when_the_journal_is_gone(kind: str) -> 
     made.check()
 
 
-def test_an_amend_that_was_done_under_a_predecessor_is_not_said_to_have_failed() -> None:
+def test_an_amend_that_was_done_under_a_predecessor_is_not_reported_as_failed() -> None:
     made = world()
     place(made, limit("vm1", amount="2.0"))
     rest(made)
@@ -232,7 +232,7 @@ def test_dead_owners_with_nothing_open_are_forgotten() -> None:
     assert found.status is S.CANCELED
 
 
-def test_nobody_is_woken_for_cancels_while_the_journal_is_away() -> None:
+def test_no_caller_is_woken_for_cancels_while_the_journal_is_away() -> None:
     made = world()
     made.do(made.machine.lease("bob", "cancel", 1.0, made.now))
     place(made, limit("vm1", owner="bob"))

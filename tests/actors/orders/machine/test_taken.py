@@ -135,7 +135,7 @@ def test_a_late_cancel_is_concluded_by_its_report_too(world: World) -> None:
     assert not world.journal.unsettled()
 
 
-def test_a_cancel_that_was_acknowledged_and_never_carried_out_fails_when_it_cannot_be_any_more(world: World) -> None:
+def test_an_acknowledged_cancel_without_effect_fails_when_it_can_no_longer_take_effect(world: World) -> None:
     """The request is valid for 5 s, and the exchange may work on it for one more second."""
     place(world, limit("vm1"))
     world.reports()
@@ -157,7 +157,7 @@ def test_a_cancel_that_was_acknowledged_and_never_carried_out_fails_when_it_cann
     assert world.answer(token).done
 
 
-def test_cancel_all_insists_on_a_cancel_that_was_not_carried_out(world: World) -> None:
+def test_cancel_all_repeats_a_cancel_that_had_no_effect(world: World) -> None:
     place(world, limit("vm1"))
     world.reports()
     world.exchange.lazy = True
@@ -174,7 +174,7 @@ def test_cancel_all_insists_on_a_cancel_that_was_not_carried_out(world: World) -
     assert [one.done for one in world.answer(token)] == [True]
 
 
-def test_a_successor_goes_on_asking_about_a_late_cancel(world: World) -> None:
+def test_a_successor_continues_to_query_a_late_cancel(world: World) -> None:
     place(world, limit("vm1"))
     world.reports()
     world.exchange.lazy = True
