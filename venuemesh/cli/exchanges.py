@@ -34,6 +34,7 @@ PROOFS = {
     Proof.CHECKSUM: "checksums prove that no change is missing",
     Proof.CONNECTION: "only the connection proves that no change is missing",
 }
+TRANSPORTS = {"rest": "REST", "websocket": "websocket"}
 # Features of interest to a trader, by the field of `Offer`
 EXTRAS = {
     "amend": "amend",
@@ -153,7 +154,8 @@ def _record_lines(supported: list[str], record: dict[str, Any] | None) -> Iterat
     for suite, names in record["passed"].items():
         skipped = len(record["skipped"].get(suite, ()))
         apart = f", {skipped} do not apply" if skipped else ""
-        later = f", {len(record['not_run'][suite])} newer checks did not run" if record["not_run"][suite] else ""
+        newer = len(record["not_run"][suite])
+        later = f", {newer} newer {'check' if newer == 1 else 'checks'} did not run" if newer else ""
         counts.append(f"{len(names)} checks of {suite} passed{apart}{later}")
     yield f"supported     {', '.join(supported) or 'nothing'} ({record['date']}, version {record['version']})"
     yield from (f"              {text}" for text in counts)
@@ -176,8 +178,10 @@ def _trading_lines(trading: dict[str, Any] | None) -> Iterator[str]:
     yield f"user stream   {'by websocket, or by polling' if trading['user_stream'] else 'by polling only'}"
     extras = [words for field, words in EXTRAS.items() if trading[field]]
     extras += [f"order lists {', '.join(trading['order_lists'])}"] if trading["order_lists"] else []
-    extras += [f"{what} up to {trading[what]}" for what in ("batch_place", "batch_cancel") if trading[what]]
-    yield f"trading       orders by {' or '.join(trading['orders'])}: {', '.join(trading['order_types'])}"
+    extras += [f"batches of up to {trading['batch_place']} orders"] if trading["batch_place"] else []
+    extras += [f"batches of up to {trading['batch_cancel']} cancels"] if trading["batch_cancel"] else []
+    transports = " or ".join(TRANSPORTS[transport] for transport in trading["orders"])
+    yield f"trading       orders by {transports}: {', '.join(trading['order_types'])}"
     more = ", ".join(extras) or "nothing beyond place and cancel"
     yield f"              {', '.join(trading['times_in_force'])}; {more}"
 

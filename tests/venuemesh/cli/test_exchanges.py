@@ -58,7 +58,7 @@ def test_reports_that_come_by_polling_are_named_plainly(
 def test_what_an_exchange_offers_to_traders(capsys: pytest.CaptureFixture[str]) -> None:
     text = block(shown(capsys), "binance")
     assert "not offered" not in text
-    assert "orders by rest or websocket: LIMIT, LIMIT_MAKER, MARKET" in text
+    assert "orders by REST or websocket: LIMIT, LIMIT_MAKER, MARKET" in text
     assert "snapshot_limit = 1000 (from 1 to 5000): " in text
 
 
@@ -80,7 +80,7 @@ def test_only_what_has_passed_is_called_supported(
     records.write(records.made(CONNECTOR, "0.1.0", ran[1:]), tmp_path)
     text = shown(capsys)
     assert "  supported     nothing (2" in text
-    assert "1 newer checks did not run" in text
+    assert "1 newer check did not run" in text
     rows = {row["exchange"]: row for row in json.loads(shown(capsys, "--json"))["exchanges"]}
     assert rows["binance"]["record"]["not_run"] == {"market data": [ran[0][1].name]}
     assert rows["kraken"]["record"] is None
