@@ -21,11 +21,11 @@ ORDER = {Verdict.GAP: 0, Verdict.APPLY: 1, Verdict.STALE: 2}  # as a book's sequ
 class Books(Suite):
     """Checks of the books that result from the frames."""
 
-    def test_the_story_gives_the_expected_book_by_the_fast_path(self) -> None:
+    def test_the_sample_gives_the_expected_book_by_the_fast_path(self) -> None:
         """Snapshot and deltas give the expected book, LIVE, through the byte scanners (if there are any)."""
         self._play(fast=True)
 
-    def test_the_story_gives_the_expected_book_by_the_slow_path(self) -> None:
+    def test_the_sample_gives_the_expected_book_by_the_slow_path(self) -> None:
         """Snapshot and deltas give the expected book, LIVE, through decode and snapshot alone."""
         self._play(fast=False)
 

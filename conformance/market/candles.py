@@ -39,7 +39,7 @@ class Candles(Suite):
             except ValueError as error:
                 raise AssertionError(f"spec.candles names an interval that has no length: {error}") from error
 
-    def test_candles_are_asked_of_the_exchange(self) -> None:
+    def test_candles_are_requested_by_window(self) -> None:
         """A request for candles names the pair, has a cost in declared limits, and is recognised in a recording."""
         codec, instrument, sample = self._serving(rest=LOCAL_REST)
         offer = codec.spec.candles

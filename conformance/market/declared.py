@@ -154,7 +154,7 @@ class Described(Suite):
         trading = self.instrument().is_trading
         expect(trading, f"{self.samples.pair} is not TRADING in the sample list; the sample pair must trade")
 
-    def test_scales_hold_the_wire(self) -> None:
+    def test_scales_hold_every_decimal_of_messages(self) -> None:
         """Scales hold all decimals that the exchange writes, not only the tick's; every rule is exact at its scale."""
         spec = self.connector.spec
         wire = 0 if spec.decimals_by_pair else spec.wire_decimals

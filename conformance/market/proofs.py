@@ -71,7 +71,7 @@ class Proofs(Suite):
     def _sides(self, story: Story) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         return story.text(Side.BUY), story.text(Side.SELL)
 
-    def test_the_declared_feed_is_whole(self) -> None:
+    def test_the_declared_feed_is_complete(self) -> None:
         """The spec's book feed is possible, and the codec has the methods that the feed needs."""
         spec, codec = self.connector.spec, self.codec()
         feed = codec.spec.book

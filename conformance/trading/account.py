@@ -141,7 +141,7 @@ class Account(TradingSuite):
         await desk.until("the stream's reports to be acknowledged", acknowledged)
 
     @trading
-    async def test_a_fill_is_heard(self, desk: Desk) -> None:
+    async def test_a_fill_is_reported(self, desk: Desk) -> None:
         """If another account can trade: a resting order is filled as maker, and the stream reports the fill."""
         order = await _rest_inside(desk)
         done = await _traded_away(desk, order)
@@ -212,7 +212,7 @@ class Account(TradingSuite):
         )
 
     @trading
-    async def test_missed_events_are_made_up_for(self, desk: Desk) -> None:
+    async def test_missed_events_are_recovered(self, desk: Desk) -> None:
         """The mesh learns of a cancel (and of a fill) that happened while the user stream was down."""
         cancelled = await desk.rest(Side.BUY)
         filled = await _rest_inside(desk) if desk.venue.ledger is not None else None
@@ -270,7 +270,7 @@ class Account(TradingSuite):
         await desk.market.wait_trading(READY_S)
 
     @trading
-    async def test_both_at_once_may_die(self, desk: Desk) -> None:
+    async def test_stream_and_manager_may_die_together(self, desk: Desk) -> None:
         """After the death of both stream and manager their successors learn how an order ended in the meantime."""
         order = await desk.rest(Side.SELL)
         async with desk.without_stream():
@@ -293,7 +293,7 @@ class Account(TradingSuite):
         expect(status == 200 and bool(body), f"{method} {path} returned status {status}, expected 200: {body!r}")
 
     @trading
-    async def test_an_id_has_one_fate(self, desk: Desk) -> None:
+    async def test_an_id_has_one_outcome(self, desk: Desk) -> None:
         """An order handed over twice is placed once; an id that was declared FAILED is never placed."""
         price, amount = await desk.sized(Side.BUY)
         new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price)
@@ -321,7 +321,7 @@ class Account(TradingSuite):
         expect(reported is None, f"the exchange knows an id that the mesh declared FAILED: {reported!r}")
 
     @trading
-    async def test_everything_is_accounted_for(self, desk: Desk) -> None:
+    async def test_every_order_and_fill_is_in_both_records(self, desk: Desk) -> None:
         """Every order has one outcome, event numbers have no gap, and the exchange's own record agrees."""
         order = await desk.rest(Side.BUY)
         await desk.market.cancel_and_wait(order.client_order_id)

@@ -65,7 +65,7 @@ class Messages(TradingSuite):
             expect(bool(desk.codec().stream_url()), "offer.stream is true, but the codec has no stream_url")
 
     @trading
-    async def test_drafts_say_exactly_what_was_asked(self, desk: Desk) -> None:
+    async def test_drafts_have_exactly_the_requested_terms(self, desk: Desk) -> None:
         """Drafts of every offered type and side have exact amount and price, the client id, the cost and the host."""
         codec, limits = desk.codec(), {**desk.connector.spec.limits, **desk.connector.spec.key_limits}
         for order in _orders(codec, desk.instrument):
@@ -108,7 +108,7 @@ class Messages(TradingSuite):
         expect(sides[0] != sides[1], "the requests of a buy and a sell are the same")
 
     @trading
-    async def test_what_is_not_offered_is_refused_before_anything_is_sent(self, desk: Desk) -> None:
+    async def test_features_that_are_not_offered_are_refused_before_sending(self, desk: Desk) -> None:
         """A draft of anything that the offer lacks raises NotOffered."""
         codec = desk.codec()
         instrument, offer = desk.instrument, codec.offer
@@ -143,7 +143,7 @@ class Messages(TradingSuite):
             raise AssertionError(f"the offer lacks {what}, but the codec drafted it: {made!r}")
 
     @trading
-    async def test_signatures_last_exactly_as_long_as_they_say(self, desk: Desk) -> None:
+    async def test_signatures_are_valid_exactly_as_long_as_declared(self, desk: Desk) -> None:
         """`not_after_ns` is the end of the requested validity, and the exchange refuses the same bytes after it."""
         codec, auth, witness = desk.codec(), desk.auth(), desk.witness
         for draft in (
@@ -180,7 +180,7 @@ class Messages(TradingSuite):
             raise AssertionError(f"the exchange accepted a request 2 s after its not_after_ns: {read!r}")
 
     @trading
-    async def test_secrets_stay_with_who_signs(self, desk: Desk) -> None:
+    async def test_secrets_stay_with_the_signer(self, desk: Desk) -> None:
         """Journaled or displayed text contains no key and no signature; the signer refuses to pickle."""
         codec, auth, key = desk.codec(), desk.auth(), desk.key
         longest = max(key.secret.splitlines(), key=len)

@@ -157,7 +157,7 @@ class Orders(TradingSuite):
             await desk.market.cancel_and_wait(order.client_order_id)
 
     @trading
-    async def test_rules_are_kept_before_anything_is_sent(self, desk: Desk) -> None:
+    async def test_trading_rules_are_checked_before_sending(self, desk: Desk) -> None:
         """The market and the manager refuse an order that breaks a trading rule, name the rule, and never send it."""
         instrument = desk.instrument
         price, amount = await desk.sized(Side.BUY)
@@ -182,7 +182,7 @@ class Orders(TradingSuite):
         await _manager_keeps_rules(desk, price, step)
 
     @trading
-    async def test_more_than_there_is_is_refused_here(self, desk: Desk) -> None:
+    async def test_more_than_the_available_amount_is_refused(self, desk: Desk) -> None:
         """The mesh refuses an order above the available amount, states both amounts, and never sends the order."""
         price, amount = await desk.sized(Side.BUY)
         balances = await desk.settled_balances()

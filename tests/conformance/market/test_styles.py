@@ -117,29 +117,29 @@ class AnswersNoPings(RequestedCodec):
     [
         ("chain", NeverSeesGaps, {}, "test_a_dropped_frame_is_noticed"),
         ("chain", NeverSeesGaps, {}, "test_the_rule_follows_the_declared_proof"),
-        ("chain", RangesInAChain, {}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
+        ("chain", RangesInAChain, {}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
         ("chain", RangesInAChain, {}, "test_the_rule_follows_the_declared_proof"),
         ("chain", JoinsOnlyOnce, {}, "test_a_book_in_the_feed_is_taken_at_any_time"),
-        ("chain", DropsPushedBooks, {}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
-        ("chain", None, {"window": None}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
+        ("chain", DropsPushedBooks, {}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
+        ("chain", None, {"window": None}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
         ("chain", ForgetsTheNumber, {}, "test_a_delta_that_lacks_a_field_is_never_ignored"),
         ("step", StepsOverHoles, {}, "test_a_dropped_frame_is_noticed"),
         ("step", StepsOverHoles, {}, "test_a_missed_delta_is_a_gap_until_the_next_snapshot"),
         ("step", StepsOverHoles, {}, "test_the_rule_follows_the_declared_proof"),
-        ("checksum", IgnoresChecksums, {}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
+        ("checksum", IgnoresChecksums, {}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
         ("checksum", TrustsAnyChecksum, {}, "test_a_dropped_frame_is_noticed"),
         ("checksum", TrustsAnyChecksum, {}, "test_every_level_is_in_the_checksum"),
-        ("checksum", SumsBidsOnly, {}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
-        ("checksum", HasNoChecksum, {}, "test_the_declared_feed_is_whole"),
-        ("checksum", None, {"window": None}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
-        ("checksum", None, {"source": BookSource.REST}, "test_the_declared_feed_is_whole"),
-        ("connection", None, {"source": BookSource.REST}, "test_the_declared_feed_is_whole"),
-        ("connection", None, {"proof": Proof.STEP}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
-        ("requested", StyledCodec, {}, "test_the_declared_feed_is_whole"),
+        ("checksum", SumsBidsOnly, {}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
+        ("checksum", HasNoChecksum, {}, "test_the_declared_feed_is_complete"),
+        ("checksum", None, {"window": None}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
+        ("checksum", None, {"source": BookSource.REST}, "test_the_declared_feed_is_complete"),
+        ("connection", None, {"source": BookSource.REST}, "test_the_declared_feed_is_complete"),
+        ("connection", None, {"proof": Proof.STEP}, "test_the_sample_gives_the_expected_book_by_the_slow_path"),
+        ("requested", StyledCodec, {}, "test_the_declared_feed_is_complete"),
         ("requested", JoinsAnything, {}, "test_a_foreign_snapshot_does_not_join"),
         ("requested", AnswersNoPings, {}, "test_answers_are_read"),
-        ("chain", None, {"first_book_s": 0.0}, "test_the_declared_feed_is_whole"),
-        ("chain", None, {"resync_cost": (("nothing", 1),)}, "test_the_declared_feed_is_whole"),
+        ("chain", None, {"first_book_s": 0.0}, "test_the_declared_feed_is_complete"),
+        ("chain", None, {"resync_cost": (("nothing", 1),)}, "test_the_declared_feed_is_complete"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else None,
 )
@@ -155,4 +155,4 @@ def test_samples_that_show_no_level_falling_out_are_caught():
 def test_a_keepalive_later_than_the_silence_is_caught():
     made = connector("chain")
     made = replace(made, spec=replace(made.spec, silence_s=10.0))
-    assert outcome("test_the_declared_feed_is_whole", made, story("chain")) is Outcome.FAILED
+    assert outcome("test_the_declared_feed_is_complete", made, story("chain")) is Outcome.FAILED

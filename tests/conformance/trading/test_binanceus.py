@@ -10,14 +10,14 @@ from venuemesh.conformance.trading.venue import Venue
 from venuemesh.connectors.binance import BINANCE_US
 
 CHECKS = (
-    "test_what_is_not_offered_is_refused_before_anything_is_sent",
+    "test_features_that_are_not_offered_are_refused_before_sending",
     "test_limit_buy",
     "test_replace",
     "test_order_list",
     "test_balances",
     "test_fee",
     "test_user_stream",
-    "test_a_fill_is_heard",
+    "test_a_fill_is_reported",
 )
 
 

@@ -265,10 +265,10 @@ class Pickles(Signer):
         (TakersAreMakers, "test_market_buy"),
         (StreamNamesTradesOtherwise, "test_market_buy"),
         (GuessesThatItIsOpen, "test_an_unknown_status_is_never_guessed"),
-        (RoundsUp, "test_drafts_say_exactly_what_was_asked"),
+        (RoundsUp, "test_drafts_have_exactly_the_requested_terms"),
         (RoundsUp, "test_quantization"),
-        (ChoosesAnotherId, "test_drafts_say_exactly_what_was_asked"),
-        (Scientific, "test_drafts_say_exactly_what_was_asked"),
+        (ChoosesAnotherId, "test_drafts_have_exactly_the_requested_terms"),
+        (Scientific, "test_drafts_have_exactly_the_requested_terms"),
         (SellsWhatIsToBeBought, "test_limit_buy"),
         (AbsentForAServerError, "test_a_server_error_is_never_an_answer"),
         (NothingDoneForAServerError, "test_a_server_error_is_never_an_answer"),
@@ -278,7 +278,7 @@ class Pickles(Signer):
         (NotThereIsNo, "test_a_cancel_that_comes_too_late"),
         (Deaf, "test_user_stream"),
         (NothingIsLocked, "test_limit_sell"),
-        (EveryListIsAnOco, "test_what_is_not_offered_is_refused_before_anything_is_sent"),
+        (EveryListIsAnOco, "test_features_that_are_not_offered_are_refused_before_sending"),
     ],
 )
 def test_a_wrong_codec_is_caught(local, codec, check):
@@ -288,10 +288,10 @@ def test_a_wrong_codec_is_caught(local, codec, check):
 @pytest.mark.parametrize(
     ("signer", "check"),
     [
-        (EndsLater, "test_signatures_last_exactly_as_long_as_they_say"),
-        (LastsLonger, "test_signatures_last_exactly_as_long_as_they_say"),
-        (ShowsTheSignature, "test_secrets_stay_with_who_signs"),
-        (Pickles, "test_secrets_stay_with_who_signs"),
+        (EndsLater, "test_signatures_are_valid_exactly_as_long_as_declared"),
+        (LastsLonger, "test_signatures_are_valid_exactly_as_long_as_declared"),
+        (ShowsTheSignature, "test_secrets_stay_with_the_signer"),
+        (Pickles, "test_secrets_stay_with_the_signer"),
     ],
 )
 def test_a_wrong_signer_is_caught(local, signer, check):
@@ -339,7 +339,7 @@ def test_checks_are_listed_once_and_the_last_accounts_for_all():
     listed = checks(TradingConformance)
     assert len({name for name, _ in listed}) == len(listed) >= 35
     assert all(title.endswith(".") for _, title in listed)
-    assert listed[-1][0] == "test_everything_is_accounted_for"
+    assert listed[-1][0] == "test_every_order_and_fill_is_in_both_records"
 
 
 def test_set_up_and_take_down_are_done_around_the_checks():
@@ -451,7 +451,7 @@ def test_a_dry_run_with_a_key_states_its_needs_and_costs_from_public_answers(loc
     assert recommended == 2 * quote
     assert re.search(r"a run costs about 0\.0[0-9]+ USDT", text)
     assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", text)
-    assert "missed_events_are_made_up_for" in text
+    assert "missed_events_are_recovered" in text
     assert not local.ledger.admin.orders(ACCOUNT, client_order_id="nobody")["orders"]
 
 
@@ -460,7 +460,7 @@ def test_a_run_with_a_key_needs_no_admin_interface(local):
     local.ledger.admin.forgive()
     lines = []
     assert run_plan(plan(local, orders="websocket"), lines.append) == 0, "\n".join(lines)
-    assert any(line.startswith("skipped a fill is heard (no other account can trade") for line in lines)
-    assert any(line.startswith("ok      missed events are made up for") for line in lines)
+    assert any(line.startswith("skipped a fill is reported (no other account can trade") for line in lines)
+    assert any(line.startswith("ok      missed events are recovered") for line in lines)
     assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", lines[-1])
     assert not [row for row in local.ledger.admin.orders(ACCOUNT)["orders"] if row["status"] == "NEW"]
