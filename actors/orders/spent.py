@@ -60,7 +60,7 @@ def spent(
     """Return the cost of the orders, their amendments and their cancels; each order that ended unfilled counts as
     cancelled.
 
-    `amended`: when each order was amended, oldest first. The codec is told so.
+    `amended`: when each order was amended, oldest first. The codec gets these times, too.
     """
     by_name = {instrument.name: instrument for instrument in instruments}
     found: list[Spent] = []
