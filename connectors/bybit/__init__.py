@@ -11,7 +11,7 @@ from ..spec import Hosts
 from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
-from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REAL, SITES, SPEC
+from .spec import DCP, DEMO, DEPTH, ENVIRONMENT, OFFER, REAL, SITES, SPEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,18 @@ class BybitConnector(SpecifiedConnector):
         return BybitCodec(self.spec, rest or chosen.rest, ws or chosen.ws, depth)
 
     def trading(
-        self, rest: str | None = None, ws_api: str | None = None, environment: str = ENVIRONMENT.default
+        self,
+        rest: str | None = None,
+        ws_api: str | None = None,
+        environment: str = ENVIRONMENT.default,
+        dcp: bool = DCP.default,
     ) -> BybitTrading:
         """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
         chosen = self._hosts(environment)
         offer = (
             replace(OFFER, batch_place=0, batch_cancel=0, ws_orders=False) if environment == DEMO else OFFER
         )  # demo.mdx
-        return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer)
+        return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer, dcp)
 
     def _hosts(self, environment: str) -> Hosts:
         return self.spec.hosts(None if environment == REAL else environment) or Hosts(self.spec.rest, self.spec.ws)
@@ -48,4 +52,4 @@ class BybitConnector(SpecifiedConnector):
 
 
 CONNECTOR = BybitConnector(SPEC)
-SISTERS = SimpleNamespace(**{name: sister(CONNECTOR, name, at, options=(DEPTH,)) for name, at in SITES.items()})
+SISTERS = SimpleNamespace(**{name: sister(CONNECTOR, name, at, options=(DEPTH, DCP)) for name, at in SITES.items()})

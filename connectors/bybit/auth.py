@@ -4,7 +4,7 @@ The exchange refuses every request that is older, by the exchange's clock, than 
 
 Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints, Create A Request), read
 2026-11-27. The page names RSA_SHA256 without a padding; the exchange's libraries use PKCS #1 v1.5. The page does not
-state that a websocket takes RSA, too.
+state whether a websocket takes RSA, too: this was tried on the local exchange only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from ...model.time import MILLISECOND_NS
 from ..order_codec import At, Draft, Signed
 from ..signing import JSON, Headers, SigningKey, encoded, signed_request, whole_window, with_query
-from .spec import BATCHED, OFFER
+from .spec import OFFER, WRITTEN
 
 LONGEST_MS = int(OFFER.max_validity_s * 1000)
 AS_IT_CAME = "%"  # order/open-order.mdx, nextPageCursor: its example is written with % already
@@ -76,5 +76,5 @@ class BybitAuth(SigningKey):
 
 
 def _json(draft: Draft) -> bytes:
-    """Return the parameters as JSON; the orders of a batch are JSON already."""
-    return orjson.dumps({name: orjson.Fragment(text) if name == BATCHED else text for name, text in draft.params})
+    """Return the parameters as JSON."""
+    return orjson.dumps({name: orjson.Fragment(text) if name in WRITTEN else text for name, text in draft.params})

@@ -43,7 +43,7 @@ from ..trading import (
 from . import reports
 from .auth import BybitAuth
 from .refusals import FAILURES
-from .spec import BATCHED, CALLS, CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
+from .spec import BATCHED, CALLS, CATEGORY, COST, DEAD_MAN_S, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
 from .stream import PrivateReader
 
 SPOT = ("category", CATEGORY)
@@ -58,9 +58,12 @@ class BybitTrading(Trading):
     failures = FAILURES
     raw_paths, raw_cost = ("/v5/",), COST
 
-    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, offer: Offer = OFFER) -> None:
+    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, offer: Offer = OFFER, dcp: bool = False) -> None:
+        """With `dcp` the user stream subscribes to the exchange's dead-man switch."""
+        offer = replace(offer, dead_man_s=DEAD_MAN_S) if dcp else offer
         super().__init__(spec, rest, offer)
         self._ws = ws.rstrip("/")
+        self._dcp = dcp
         self._reader = PrivateReader()
         self._readers |= {
             Kind.PLACE: self._placed,
@@ -73,6 +76,7 @@ class BybitTrading(Trading):
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
             Kind.FILLS: self._fills,
+            Kind.DEAD_MAN: lambda draft, result, now_ns: Reply(),
             Kind.ACCOUNT: lambda draft, result, now_ns: Reply(account=reports.account(result, now_ns)),
             Kind.FEES: lambda draft, result, now_ns: Reply(fees=reports.fees(draft.pair or "", result)),
         }
@@ -121,6 +125,12 @@ class BybitTrading(Trading):
         params = [SPOT, ("symbol", instrument.symbol), which, *changed(("qty", "price"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
+    def dead_man(self, after_s: int) -> Draft:
+        """Set how long the connection may be lost (order/dcp.mdx). A request cannot switch it off."""
+        if not after_s:
+            raise self._refuse("switching the dead-man switch off")
+        return self._draft(Kind.DEAD_MAN, "dead_man", [("product", "SPOT"), ("timeWindow", str(after_s))])
+
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         params = [SPOT, ("symbol", instrument.symbol), _which(client_order_id, exchange_order_id)]
         return self._draft(Kind.ORDER, "realtime", params, (client_order_id,), instrument)
@@ -158,6 +168,8 @@ class BybitTrading(Trading):
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
         if type(answer["retCode"]) is not int or answer["retCode"]:
             raise ValueError("not the answer's code")
+        if answer.keys() == {"retCode", "retMsg"}:  # order/dcp.mdx
+            return {}, response.sent_ns
         result, outcomes = answer["result"], answer["retExtInfo"].get("list")
         if outcomes is not None:  # in answers to a batch: the outcome of each order
             result = list(zip(rows(result["list"]), rows(outcomes), strict=True))
@@ -225,7 +237,7 @@ class BybitTrading(Trading):
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
         """Authenticate; the codec subscribes to the topics after the confirmation."""
         assert isinstance(auth, BybitAuth)
-        self._reader = PrivateReader(request_id)
+        self._reader = PrivateReader(request_id, self._dcp)
         return [auth.auth(now_ns, validity_ms)]
 
     def stream_decode(

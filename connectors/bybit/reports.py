@@ -127,7 +127,10 @@ def account(result: dict[str, Any], now_ns: int) -> AccountReport:
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
-    """Read one coin: `walletBalance` includes the amounts that open orders lock."""
+    """Read one coin: `walletBalance` includes the amounts that open orders lock, and borrowed coins, which can be sold.
+
+    `spotBorrow`, the debt, is not deducted (account/wallet-balance.mdx: old `walletBalance` = new - `spotBorrow`).
+    """
     total, locked = plain_decimal(row["walletBalance"]), plain_decimal(row["locked"])
     if locked > total:
         raise ValueError("the locked amount is above the balance")

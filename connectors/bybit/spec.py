@@ -71,6 +71,16 @@ ENVIRONMENT = Option(
     orders=True,
 )
 
+DCP = Option(
+    "dcp",
+    False,
+    "Whether the user stream takes part in the exchange's dead-man switch for institutional accounts: all spot orders "
+    "are cancelled `dead_man_s` after the loss of the stream's connection, also after an orderly stop.",
+    market=False,
+    orders=True,
+)
+DEAD_MAN_S = (3, 300)  # order/dcp.mdx, timeWindow
+
 # market/kline.mdx: interval, and the bound of `limit`
 CANDLES = CandleOffer(
     {
@@ -94,6 +104,7 @@ CANDLES = CandleOffer(
 )
 
 BATCHED = "request"  # order/batch-place.mdx: the parameter that has the orders of a batch
+WRITTEN = frozenset({BATCHED, "timeWindow"})  # parameters whose text is JSON already; order/dcp.mdx: an integer
 ORDERS_PAGE, FILLS_PAGE = 50, 100  # order/open-order.mdx, order/order-list.mdx; order/execution.mdx: limit
 
 
@@ -110,6 +121,7 @@ TRADING = {
     # These two have separate limits of the same size, counted in orders: the mesh counts them with single orders
     "place_batch": _private("POST", "order/create-batch", "place", "order/batch-place", "order.create-batch"),
     "cancel_batch": _private("POST", "order/cancel-batch", "cancel", "order/batch-cancel", "order.cancel-batch"),
+    "dead_man": _private("POST", "order/disconnected-cancel-all", "dead_man", "order/dcp"),
     "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
     "history": _private("GET", "order/history", "history", "order/order-list"),
     "fills": _private("GET", "execution/list", "fills", "order/execution"),
@@ -168,6 +180,7 @@ SPEC = ExchangeSpec(
         "cancel": _a_second(20),
         "amend": _a_second(10),
         "cancel_all": _a_second(20),
+        "dead_man": _a_second(5),
         "realtime": _a_second(50),
         "history": _a_second(50),
         "fills": _a_second(50),
@@ -194,5 +207,5 @@ SPEC = ExchangeSpec(
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
     unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 means any invalid parameter
     environments=ENVIRONMENTS,
-    options=(DEPTH, ENVIRONMENT),
+    options=(DEPTH, ENVIRONMENT, DCP),
 )

@@ -20,14 +20,16 @@ from . import reports
 from .spec import CATEGORY
 
 TOPICS = ("order", "execution", "wallet")
+DCP_TOPIC = "dcp.spot"  # websocket/private/dcp.mdx: it makes the exchange watch this connection
 REFUSED = "refused"  # in place of a code: refusals on this websocket have no code
 
 
 class PrivateReader:
     """Reads one connection; `request_id` is the mesh's name of the attempt."""
 
-    def __init__(self, request_id: str = "") -> None:
+    def __init__(self, request_id: str = "", dcp: bool = False) -> None:
         self._request_id = request_id
+        self._topics = (*TOPICS, DCP_TOPIC) if dcp else TOPICS
 
     def read(self, frame: bytes | memoryview) -> Sequence[StreamReport | StreamOpened | StreamSay | Missed]:
         with reading("a frame of the private websocket", frame) as message:
@@ -52,5 +54,5 @@ class PrivateReader:
         if not flag(message["success"]):
             return (StreamOpened(self._request_id, REFUSED, f"{op}: {text(message['ret_msg'])}"),)
         if op == "auth":
-            return (StreamSay(orjson.dumps({"op": "subscribe", "args": list(TOPICS)})),)
+            return (StreamSay(orjson.dumps({"op": "subscribe", "args": self._topics})),)
         return (StreamOpened(self._request_id),) if op == "subscribe" else ()

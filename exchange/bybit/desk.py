@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..floor import Floor
+from .dead_man import TOPIC, DeadMan
 from .limits import Limits, Meter
 from .orders import Orders
 from .pairs import Pairs
@@ -21,6 +22,10 @@ class Desk:
         self.streams = Streams(floor, self.pairs)
         self.orders = Orders(floor)
         self.user_data = UserData(floor, self.pairs, self.orders)
+        self.dead_man = DeadMan(
+            lambda account: self.user_data.is_heard(account, TOPIC),
+            lambda account, now_ns: self.orders.cancel_all(account, None, now_ns),
+        )
 
     def now_ns(self) -> int:
         return self.floor.clock.now_ns()

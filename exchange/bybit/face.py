@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..account_face import AccountFace
+from ..account_face import ORDERS_EVERY, AccountFace
 from ..engine.accounts import Account
 from ..engine.market import Aggregate, Market, Trade
 from ..floor import Floor
@@ -42,6 +42,11 @@ class Bybit(AccountFace[Desk]):
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)
+
+    def tick(self, number: int) -> None:
+        super().tick(number)
+        if number % ORDERS_EVERY == 0:
+            self.desk.dead_man.tick(self.desk.now_ns())
 
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         self.desk.user_data.moved(account, asset)

@@ -156,6 +156,7 @@ class Envelope:
         if self.request.op == "unsubscribe":
             for topic in args:
                 user_data.unsubscribe(client, topic)
+            self.desk.dead_man.forget(client.owner[0])
             return Reply("")
 
         def begin() -> None:

@@ -1,7 +1,7 @@
 """Private REST endpoints of spot: an account's balances, orders, fills and trading.
 
 Source: order/{create-order, amend-order, cancel-order, cancel-all, batch-place, batch-amend, batch-cancel, open-order,
-order-list, execution}.mdx, account/{wallet-balance, fee-rate, account-info}.mdx, user/apikey-info.mdx,
+order-list, execution, dcp}.mdx, account/{wallet-balance, fee-rate, account-info, dcp-info}.mdx, user/apikey-info.mdx,
 rate-limit/rate-limit.mdx, read 2026-11-27. Where the manual is silent: times bound the creation of orders, and a cursor
 is valid as long as its rows exist.
 """
@@ -171,6 +171,17 @@ def amend(asked: Asked) -> Any:
     return _acknowledged(order)
 
 
+def set_dead_man(asked: Asked) -> Any:
+    if asked.sent.get("product", "OPTIONS") not in ("SPOT", "DERIVATIVES", "OPTIONS"):
+        raise _bad("product")
+    seconds = whole(asked.sent, "timeWindow", 0, 3, 300)
+    if not seconds:
+        raise _bad("timeWindow")
+    if asked.sent.get("product") == "SPOT":
+        asked.desk.dead_man.set_window(asked.account, seconds)
+    return {}
+
+
 # --------------------------------------------------------------------------------------------------------------- reads
 
 
@@ -302,6 +313,12 @@ def fee_rate(asked: Asked) -> Any:
     return {"category": SPOT, "list": rows}
 
 
+def dead_man_info(asked: Asked) -> Any:
+    seconds = asked.desk.dead_man.window(asked.account)
+    rows = [{"product": "SPOT", "dcpStatus": "ON", "timeWindow": str(seconds)}]
+    return {"dcpInfos": [] if seconds is None else rows}
+
+
 def account_info(asked: Asked) -> Any:
     """A unified account without margin."""
     switches = {"dcpStatus": "OFF", "timeWindow": 0, "smpGroup": 0, "isMasterTrader": False, "spotHedgingStatus": "OFF"}
@@ -342,6 +359,7 @@ READS = {
     "/v5/account/wallet-balance": Endpoint(wallet_balance, 50),
     "/v5/account/fee-rate": Endpoint(fee_rate, 5),
     "/v5/account/info": Endpoint(account_info, 50),
+    "/v5/account/query-dcp-info": Endpoint(dead_man_info, 5),
     "/v5/user/query-api": Endpoint(key_info, 10),
 }
 WRITES = {
@@ -349,6 +367,7 @@ WRITES = {
     "/v5/order/amend": Endpoint(amend, 10),
     "/v5/order/cancel": Endpoint(cancel, 20),
     "/v5/order/cancel-all": Endpoint(cancel_all, 20),
+    "/v5/order/disconnected-cancel-all": Endpoint(set_dead_man, 5),
     "/v5/order/create-batch": Endpoint(create, 20, batch=True),
     "/v5/order/amend-batch": Endpoint(amend, 20, batch=True),
     "/v5/order/cancel-batch": Endpoint(cancel, 20, batch=True),

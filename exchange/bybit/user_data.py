@@ -1,8 +1,9 @@
-"""The private topics `order`, `execution` and `wallet`: their subscribers and messages.
+"""The private topics `order`, `execution`, `wallet` and `dcp`: their subscribers and messages.
 
 Theory of operation. A subscription sends nothing at first. Each change of an order is sent completely on `order`, each
 fill on `execution`, and the balances of both coins on `wallet`. The answer to a request is sent before its events.
-`order` and `execution` also have a topic per category: topics of other categories than spot stay silent.
+`order` and `execution` also have a topic per category: topics of other categories than spot stay silent. `dcp` is
+silent, too: its connections are watched (`dead_man`).
 
 Source: websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. Guesses, because the manual is silent: a fill
 comes on `execution` before its order comes on `order`, and balances come last; a change of locked balances is a change
@@ -29,7 +30,8 @@ from .pairs import CATEGORIES, SPOT, Pairs
 
 ORDER, EXECUTION, WALLET = "order", "execution", "wallet"
 BY_CATEGORY = (ORDER, EXECUTION)
-TOPICS = (*BY_CATEGORY, WALLET, *(f"{topic}.{category}" for topic in BY_CATEGORY for category in CATEGORIES))
+PRODUCTS = ("dcp.spot", "dcp.future", "dcp.option")
+TOPICS = (*BY_CATEGORY, WALLET, *PRODUCTS, *(f"{topic}.{category}" for topic in BY_CATEGORY for category in CATEGORIES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class UserData:
 
     def unsubscribe(self, client: Client, topic: str) -> None:
         self.streams.end_where(client, lambda each: each.topic == topic)
+
+    def is_heard(self, account: Account, topic: str) -> bool:
+        return any(each.topic == topic for each in self.streams.to(account))
 
     def end(self, account: Account, key: str | None) -> int:
         return self.streams.close(account, key, 1008, "API key is invalid.")

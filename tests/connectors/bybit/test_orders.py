@@ -16,7 +16,7 @@ from venuemesh.connectors.bybit import CONNECTOR, SISTERS
 from venuemesh.connectors.bybit.spec import SPEC
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.order_codec import Batches, Draft, Kind, OpensCalls, Refusal, Reply
-from venuemesh.connectors.reports import StreamOpened
+from venuemesh.connectors.reports import StreamOpened, StreamSay
 from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.http import HttpResponse
@@ -386,3 +386,23 @@ def test_hosts() -> None:
         CONNECTOR.trading(environment="moon")
     assert SISTERS.bybitkz.trading().account().host == "https://api.bybit.kz"
     assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
+
+
+def test_the_dead_man_switch_watches_the_stream_s_connection_where_the_option_asks_for_it() -> None:
+    assert (CODEC.offer.dead_man_s, CONNECTOR.trading(dcp=True).offer.dead_man_s) == (None, (3, 300))
+    watched = CONNECTOR.trading(dcp=True)
+    draft = watched.dead_man(40)
+    signed = AUTH.sign(draft, "1", NOW_MS * 1_000_000, 5000)
+    assert signed.request is not None
+    assert signed.request.url == "https://api.bybit.com/v5/order/disconnected-cancel-all"
+    assert signed.request.body == b'{"product":"SPOT","timeWindow":40}'  # order/dcp.mdx: an integer
+    answer = HttpResponse(200, {}, b'{"retCode": 0, "retMsg": "success"}', 1, 2)  # its example
+    assert watched.reply(signed, answer) == Reply()
+    with pytest.raises(NotOffered):
+        watched.dead_man(0)
+    for codec, topics in ((CODEC, 3), (watched, 4)):
+        codec.stream_open(AUTH, "stream-1", NOW_MS * 1_000_000, 5000)
+        (said,) = codec.stream_decode(b'{"success":true,"ret_msg":"","op":"auth","conn_id":"1"}', 5)
+        assert isinstance(said, StreamSay)
+        args = orjson.loads(said.frame)["args"]
+        assert (len(args), "dcp.spot" in args) == (topics, topics == 4)
