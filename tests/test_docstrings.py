@@ -7,12 +7,9 @@ dependencies' interface as the package uses it.
 
 from __future__ import annotations
 
-import ast
 import builtins
-import io
 import keyword
 import re
-import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -33,6 +30,12 @@ FOLDERS = (
 NAMED = re.compile(r"`([^`\n]+)`")
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?")
 FILE = re.compile(r"[\w/]+\.(py|pyx|pxd|h|md|toml|yaml)")
+PYTHON = re.compile(  # a docstring stands at the beginning of a line, any other string within one
+    r'''(?P<docstring>^[ \t]*r?"""(?:[^\\]|\\.)*?""")'''
+    r'''|(?P<text>"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')'''
+    r"""|(?P<comment>\#[^\n]*)""",
+    re.M | re.S,
+)
 BUILTIN = {*keyword.kwlist, *dir(builtins), *dir(object)}
 
 
@@ -51,30 +54,12 @@ def words() -> frozenset[str]:
     for path in (*sources(".py", ".pyi"), *(ROOT / "tests").rglob("*.py"), *ROOT.glob("*.py")):
         if path == Path(__file__):
             continue  # it spells what does not exist
-        tree = ast.parse(path.read_text())
-        docstrings = {id(text) for text in docstring_nodes(tree)}
-        for node in ast.walk(tree):
-            match node:
-                case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.alias(name=name):
-                    found.update(name.split("."))
-                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                    found.add(name)
-                case ast.keyword(arg=str(name)):
-                    found.add(name)
-                case ast.Constant(value=str(text)) if id(node) not in docstrings:
-                    found.update(re.findall(r"[A-Za-z_]\w*", text))
+        code = PYTHON.sub(lambda part: part["text"] or " ", path.read_text())
+        found.update(re.findall(r"[A-Za-z_]\w*", code))
     for path in sources(".pyx", ".pxd", ".h"):
         code = re.sub(r'""".*?"""|#[^\n]*|/\*.*?\*/|//[^\n]*', " ", path.read_text(), flags=re.S)
         found.update(re.findall(r"[A-Za-z_]\w*", code))
     return frozenset(found)
-
-
-def docstring_nodes(tree: ast.AST) -> Iterator[ast.Constant]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                yield first.value
 
 
 @cache
@@ -122,11 +107,9 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the docstrings and comments of a module, each with its first line's number."""
     text = path.read_text()
     if path.suffix in (".py", ".pyi"):
-        for node in docstring_nodes(ast.parse(text)):
-            yield node.lineno, str(node.value)
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT:
-                yield token.start[0], token.string
+        for part in PYTHON.finditer(text):
+            if part["text"] is None:
+                yield text.count("\n", 0, part.start()) + 1, part[0]
         return
     for found in re.finditer(r'""".*?"""|#[^\n]*|/\*.*?\*/|//[^\n]*', text, flags=re.S):
         yield text.count("\n", 0, found.start()) + 1, found[0]
