@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.truth.checker import Trade, Verdict, check
+from tests.truth.child import Child, until
 from tests.truth.history import History
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.connectors.binance import CONNECTOR
@@ -27,22 +20,8 @@ from venuemesh.model.plain import to_plain
 from venuemesh.orderbook.snapshot import BookSnapshot
 from venuemesh.orderbook.view import BookView
 
-ROOT = Path(__file__).resolve().parents[2]
 SCALE = 8
-PATIENCE_S = 45.0
 SIDES = {"bid": 0, "ask": 1}
-
-
-def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S, also: Callable[[], str] = str) -> Any:
-    """Return the result of `probe` once it is true; `also` adds to the error if it never is."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = probe()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s:g} s: {what}; {also()}")
-        time.sleep(0.02)
 
 
 def raw(text: str) -> int:
@@ -53,72 +32,6 @@ def raw(text: str) -> int:
 
 def rows(levels: list[list[str]]) -> list[tuple[int, int]]:
     return [(raw(price), raw(size)) for price, size in levels]
-
-
-class Child:
-    """A process of the tests with a protocol of lines. Ended by its id."""
-
-    def __init__(self, module: str, asked: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=ROOT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
-        )
-        self.pid = self.process.pid
-        self.say(json.dumps(asked))
-        self.answer()
-
-    def say(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def answer(self, timeout_s: float = PATIENCE_S) -> Any:
-        """Return the next line of its output, read as JSON."""
-        stdout = self.process.stdout
-        assert stdout is not None
-        ready, _, _ = select.select([stdout], [], [], timeout_s)
-        if not ready:
-            raise AssertionError(f"process {self.pid} wrote nothing for {timeout_s:g} s")
-        line = stdout.readline()
-        if not line:
-            raise AssertionError(f"process {self.pid} ended with {self.process.wait()}")
-        return json.loads(line)
-
-    def ask(self, line: str) -> Any:
-        self.say(line)
-        return self.answer()
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def stop_it(self) -> int:
-        """SIGSTOP; return a time (CLOCK_MONOTONIC, ns) at which it had certainly stopped."""
-        self.signal(signal.SIGSTOP)
-        until(f"{self.pid} is stopped", lambda: self.state in "TZ")
-        return time.monotonic_ns()
-
-    @property
-    def state(self) -> str:
-        """As in /proc: R, S, T (stopped), Z, ..."""
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-    def kill(self) -> int:
-        """SIGKILL; return a time at which it was certainly gone."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        return time.monotonic_ns()
-
-    def wait(self, timeout_s: float = PATIENCE_S) -> int:
-        """Wait for its end; return its status."""
-        return self.process.wait(timeout_s)
 
 
 class Lab:
@@ -201,7 +114,7 @@ class Lab:
 
     def states(self) -> str:
         text = ", ".join(f"{view.instrument.name} {view.state.name} {view.peek().sequence}" for view in self.views)
-        if self.host_ is not None and (ended := self.host_.process.poll()) is not None:
+        if self.host_ is not None and (ended := self.host_.ended) is not None:
             text += f"; the host ended with {ended}"
         elif self.host_ is not None and self.host_.state != "T":
             text += f"; {self.host_.ask('stats')}"
@@ -323,10 +236,9 @@ class Lab:
     def judge(self, *samplers: Child) -> Verdict:
         """End the samplers and compare their answers with the exchange's history and the hosts' logs."""
         for sampler in samplers:
-            assert sampler.process.stdin is not None
-            sampler.process.stdin.close()
+            sampler.close()
             assert sampler.wait() == 0
-        if self.host_ is not None and self.host_.process.poll() is None:
+        if self.host_ is not None and self.host_.ended is None:
             self.host_.ask("stats")  # it hands its log over before it answers
         return check(self.samples, self.logs, self.symbols, self.histories(), self._trades())
 

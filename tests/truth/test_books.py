@@ -18,7 +18,8 @@ import pytest
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.truth.checker import Verdict
-from tests.truth.harness import Lab, until
+from tests.truth.child import until
+from tests.truth.harness import Lab
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.events import BookState
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.truth.checker import live_reads
-from tests.truth.harness import Child, Lab, until
+from tests.truth.child import Child, until
+from tests.truth.harness import Lab
 from venuemesh.model.events import BookState
 
 EXIT_LEASE = 75  # as in tests/truth/host.py and actors/cell/ray_cell.py

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.exchange_process import ExchangeProcess
-from tests.truth.harness import PATIENCE_S, raw
+from tests.truth.child import PATIENCE_S
+from tests.truth.harness import raw
 from venuemesh.actors.recording.file import read
 from venuemesh.actors.recording.record import record
 from venuemesh.actors.recording.replay import Replay, replay

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.truth.child import Child, until
 from tests.truth.conftest import PAIRS, SEED
-from tests.truth.harness import Child, Lab, until
+from tests.truth.harness import Lab
 
 SECONDS = float(os.environ.get("VENUEMESH_SOAK_S", "120"))
 GROWTH_BYTES = 32 << 20
