@@ -3,7 +3,8 @@
 A worker of the mesh imports all roles and the database library before it serves, which takes 1 to 1.5 s of a core; the
 tests of the mesh start hundreds. If the Python of `forking_python` starts Ray, `start.py` requests a fork from
 `server.py`. A forked worker is an ordinary process: it has its own pid, title and process group, and is killed, stopped
-and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers.
+and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers;
+those of the service use `quiet_python`.
 """
 
 from __future__ import annotations
@@ -26,23 +27,37 @@ PADDING = " " * 1000  # the title of a process fits into the memory of its first
 @contextmanager
 def forking_python() -> Iterator[str]:
     """Make a virtual environment like the current one; yield its Python, which forks the workers of its Ray."""
+    with _folder() as folder:
+        server = folder / "socket"
+        python = _environment(folder, server)
+        with _server(server):
+            yield python
+
+
+@contextmanager
+def quiet_python() -> Iterator[str]:
+    """`forking_python` without the forks: Ray starts its workers itself. Its helpers take less time than usual."""
+    with _folder() as folder:
+        yield _environment(folder, None)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="vmf", dir="/tmp"))
     try:
-        python = _environment(folder)
-        with _server(folder / "socket"):
-            yield python
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _environment(folder: Path) -> str:
+def _environment(folder: Path, server: Path | None) -> str:
     python = folder / "bin" / "python"
     packages = Path("lib") / f"python{sys.version_info.major}.{sys.version_info.minor}"
     text = (HERE / "start.py").read_text(encoding="utf-8")
     values = {
         "#!PYTHON": f"#!{INTERPRETER} -IS",
         '"PYTHON"': repr(sys.executable),
-        '"SOCKET"': repr(str(folder / "socket")),
+        '"SOCKET"': repr(str(server or "")),
     }
     for name, value in values.items():
         text = text.replace(name, value, 1)

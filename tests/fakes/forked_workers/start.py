@@ -1,21 +1,35 @@
 #!PYTHON
-"""The Python of `forking_python`: ask the fork server for a worker of Ray, and run everything else as Python does."""
+"""The Python of `forking_python` and `quiet_python`: run a program as Python does, but what Ray starts at less cost.
+
+With a fork server, its fork becomes the worker of Ray that is asked for.
+
+No test reads what the helpers of Ray collect. The log monitor looks into the log of every worker ten times a second and
+the autoscaler has nothing to scale: they only wait here. The dashboard and its agents run as Ray runs them where their
+own requirements are not installed.
+"""
 
 import array
 import json
 import os
+import signal
 import socket
 import sys
 
 REAL, SERVER = "PYTHON", "SOCKET"
 WORKER = "default_worker.py"
+IDLE = ("_private/log_monitor.py", "autoscaler/_private/monitor.py", "autoscaler/v2/monitor.py")
+MINIMAL = ("dashboard/dashboard.py", "dashboard/agent.py")
 FILES = array.array("i", [0, 1, 2])
 
 
 def main() -> int:
     arguments = sys.argv[1:]
     script = next((i for i, one in enumerate(arguments) if os.path.basename(one) == WORKER), None)
-    if script is None:
+    if script is None or not SERVER:
+        if any(one.endswith(IDLE) for one in arguments):
+            signal.pause()
+        if any(one.endswith(MINIMAL) for one in arguments):
+            arguments.append("--minimal")
         os.execv(REAL, [os.path.abspath(__file__), *arguments])  # by this name, so that its processes use it too
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(SERVER)
