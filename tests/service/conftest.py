@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.fakes.forked_workers import quiet_python
 from tests.fakes.planted import passphrase, plant, write_0600
+from tests.fakes.shell import Shell
 from venuemesh.exchange.admin.client import AdminClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,12 +45,35 @@ def state(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cli(state):
-    """Run `venuemesh ...` and return the finished process."""
+def python() -> Iterator[str]:
+    """The Python of every command in a process of its own."""
+    with quiet_python() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def shell(state) -> Iterator[Shell]:
+    """Run `venuemesh ...` in a process that runs other commands, too, and has joined the Ray of the service."""
+    shell = Shell(state)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="session")
+def lone_shell(state) -> Iterator[Shell]:
+    """Run `venuemesh ...` in a process that runs other commands, too, and never joins Ray."""
+    shell = Shell(state)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="session")
+def cli(state, python):
+    """Run `venuemesh ...` in a process of its own, and return the finished process."""
 
     def run(*arguments, timeout=120, check=True, **env):
         done = subprocess.run(
-            [sys.executable, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
+            [python, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
             env={**state, **env},
             capture_output=True,
             text=True,
@@ -73,7 +99,7 @@ def exchange():
             "--seed",
             "3",
             "--rate",
-            "100",
+            "20",
             "--parent",
             str(os.getpid()),
         ],

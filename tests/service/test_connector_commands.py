@@ -27,58 +27,58 @@ def test_conformance_says_a_line_per_check(cli, here):
     assert " 0 failed" in lines[-1]
 
 
-def test_conformance_without_an_exchange_needs_none(cli):
-    assert " 0 failed" in cli("conformance", "binance").stdout.splitlines()[-1]
+def test_conformance_without_an_exchange_needs_none(lone_shell):
+    assert " 0 failed" in lone_shell("conformance", "binance").stdout.splitlines()[-1]
 
 
-def test_conformance_fails_with_status_1_and_says_why(cli, tmp_path):
+def test_conformance_fails_with_status_1_and_says_why(lone_shell, tmp_path):
     path = tmp_path / "messages.py"
     path.write_text(
         "from dataclasses import replace\n"
         "from venuemesh.connectors.binance.samples import SAMPLES\n"
         "SAMPLES = replace(SAMPLES, bids=(('1', '1'),))\n"
     )
-    done = cli("conformance", "binance", "--samples", path, "--no-trading", check=False)
+    done = lone_shell("conformance", "binance", "--samples", path, "--no-trading", check=False)
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert len(failed) == 2
     assert all("expected [('1', '1')]" in line for line in failed)
 
 
-def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(cli):
-    answer = cli(
+def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(lone_shell):
+    answer = lone_shell(
         "conformance", "binance", "--dry-run", "--rest", "http://127.0.0.1:1", "--ws", "ws://127.0.0.1:1"
     ).stdout
     assert "95 of 6000 weight" in answer
     assert "balances needed: none" in answer
-    assert "nothing is sent" in cli("conformance", "binance", "--dry-run").stdout
+    assert "nothing is sent" in lone_shell("conformance", "binance", "--dry-run").stdout
 
 
-def test_api_prints_status_rate_headers_and_body(cli, exchange):
+def test_api_prints_status_rate_headers_and_body(lone_shell, exchange):
     at = "--rest", exchange["binance"]["rest"]
-    answer = cli("api", "binance", "GET", "/api/v3/depth", "symbol=BTCUSDT", "limit=1", *at).stdout.splitlines()
+    answer = lone_shell("api", "binance", "GET", "/api/v3/depth", "symbol=BTCUSDT", "limit=1", *at).stdout.splitlines()
     assert answer[0].startswith("HTTP 200 in ")
     assert any(line.startswith("x-mbx-used-weight-1m: ") for line in answer)
     assert '  "lastUpdateId": ' in "\n".join(answer)
-    plain = json.loads(cli("api", "binance", "GET", "/api/v3/time", *at, "--json").stdout)
+    plain = json.loads(lone_shell("api", "binance", "GET", "/api/v3/time", *at, "--json").stdout)
     assert plain["status"] == 200
     assert "x-mbx-used-weight-1m" in plain["rate"]
     assert plain["body"]["serverTime"] > 0
 
 
-def test_api_shows_a_refusal_and_ends_with_status_2(cli, exchange):
+def test_api_shows_a_refusal_and_ends_with_status_2(lone_shell, exchange):
     at = "--rest", exchange["binance"]["rest"]
-    done = cli("api", "binance", "GET", "/api/v3/depth", "symbol=NOPE", *at, "--json", check=False)
+    done = lone_shell("api", "binance", "GET", "/api/v3/depth", "symbol=NOPE", *at, "--json", check=False)
     assert done.returncode == 2
     assert json.loads(done.stdout)["body"]["code"] == -1121
     assert done.stderr.strip() == "venuemesh: rejected (-1121): Invalid symbol."
 
 
-def test_new_connector_says_where_it_is(cli, tmp_path):
-    answer = cli("new-connector", "acme", "--into", tmp_path).stdout
+def test_new_connector_says_where_it_is(lone_shell, tmp_path):
+    answer = lone_shell("new-connector", "acme", "--into", tmp_path).stdout
     assert str(tmp_path / "venuemesh-acme") in answer
     assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "market.py").exists()
-    again = cli("new-connector", "acme", "--into", tmp_path, check=False)
+    again = lone_shell("new-connector", "acme", "--into", tmp_path, check=False)
     assert again.returncode == 2
     assert "exists already" in again.stderr
 

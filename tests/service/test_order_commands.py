@@ -16,16 +16,27 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 MESH = "--mesh", "service"
 
 
-@pytest.fixture(scope="module")
-def run(service, cli):
-    """Run a command on the service; a failing test shows its output."""
+def running(shell):
+    """Run commands on the service; a failing test shows their output."""
 
     def run(command, *arguments, **options):
-        done = cli(command, *arguments, *MESH, **options)
+        done = shell(command, *arguments, *MESH, **options)
         print(f"$ venuemesh {command} {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
         return done
 
     return run
+
+
+@pytest.fixture(scope="module")
+def run(service, shell):
+    """Run a command on the service, all in one process."""
+    return running(shell)
+
+
+@pytest.fixture(scope="module")
+def run_alone(service, cli):
+    """Run a command on the service, in a process of its own."""
+    return running(cli)
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +51,22 @@ def story():
     return SimpleNamespace()
 
 
-def test_a_key_is_added_and_listed_without_being_shown(keys, cli):
+def test_a_key_is_added_and_listed_without_being_shown(keys, lone_shell):
     assert "service-main: hmac key PLAN" in keys.added
-    answer = cli("keys", "list", "--keystore", keys.keystore).stdout
+    answer = lone_shell("keys", "list", "--keystore", keys.keystore).stdout
     assert "service-main" in answer
     assert keys.planted.api_key not in keys.added + answer
 
 
-def test_connect_shows_permissions_and_balances(service, cli):
-    answer = cli("connect", "binance", "--config", service.config, "--account", "main").stdout
+def test_connect_shows_permissions_and_balances(service, lone_shell):
+    answer = lone_shell("connect", "binance", "--config", service.config, "--account", "main").stdout
     print(answer)
     assert "may trade" in answer
     assert "100000" in answer
 
 
-def test_a_buy_order_is_placed_and_printed_in_one_line(run, shown, story):
-    line = run("buy", "binance", "BTC-USDT", "0.01", "--type", "market").stdout.strip()
+def test_a_buy_order_is_placed_and_printed_in_one_line(run_alone, shown, story):
+    line = run_alone("buy", "binance", "BTC-USDT", "0.01", "--type", "market").stdout.strip()
     assert line.startswith("vm")
     assert "FILLED, filled 0.01 at " in line
     story.resting = shown("sell", "binance", "BTC-USDT", "0.02", "--price", "90000")
@@ -116,9 +127,9 @@ def test_stream_shows_what_the_exchange_sent(run):
     assert all(isinstance(json.loads(line), dict) for line in lines)
 
 
-def test_pause_refuses_and_resume_takes_orders_again(run, shown):
+def test_pause_refuses_and_resume_takes_orders_again(run, run_alone, shown):
     assert run("pause", "binance", "--reason", "lunch").stdout.strip() == "orders/binance/main: paused"
-    refused = run("buy", "binance", "BTC-USDT", "0.01", "--price", "1000", check=False)
+    refused = run_alone("buy", "binance", "BTC-USDT", "0.01", "--price", "1000", check=False)
     assert refused.returncode == 2
     assert refused.stderr.strip() == "venuemesh: trading is paused (account): lunch"
     run("resume", "binance")
@@ -164,13 +175,13 @@ def test_wrong_input_is_one_line_and_status_2(state, arguments, answer, monkeypa
     assert len(error.strip().splitlines()) == 1
 
 
-def test_export_writes_orders_and_trades_while_the_mesh_runs(service, cli, shown, admin, tmp_path):
+def test_export_writes_orders_and_trades_while_the_mesh_runs(service, lone_shell, shown, admin, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     orders, trades = tmp_path / "orders.csv", tmp_path / "trades.parquet"
     every = shown("orders", "binance", "--all")["orders"]
-    answer = cli("export", "orders", "--config", service.config, "--out", orders).stdout
+    answer = lone_shell("export", "orders", "--config", service.config, "--out", orders).stdout
     assert answer.strip() == f"{orders}: {len(every)} orders"
     rows = list(csv.DictReader(orders.open()))
     assert [row["client_order_id"] for row in rows] == [order["client_order_id"] for order in every]
-    cli("export", "trades", "--config", service.config, "--out", trades, "--format", "parquet")
+    lone_shell("export", "trades", "--config", service.config, "--out", trades, "--format", "parquet")
     assert parquet.read_table(trades).num_rows == len(admin.ledger("main")["accounts"][0]["fills"])

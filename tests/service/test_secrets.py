@@ -47,7 +47,7 @@ def test_nothing_a_client_sees_shows_a_key(used, keys):
     assert find_in_files([keys.planted], used) == []
 
 
-def test_no_log_of_ray_and_no_file_of_the_mesh_holds_a_key(used, keys, service, state, cli):
+def test_no_log_of_ray_and_no_file_of_the_mesh_holds_a_key(used, keys, service, state, shell):
     session = Path((used / "session").read_text())
     logs = [path for path in session.rglob("*") if path.is_file()]
     assert any("worker-" in path.name for path in logs), session
@@ -57,7 +57,7 @@ def test_no_log_of_ray_and_no_file_of_the_mesh_holds_a_key(used, keys, service, 
     assert list(segments.glob("service/*"))
     places = (session, run_files, segments / "service", keys.keystore)
     assert find_in_files([keys.planted], *places) == []
-    assert find_in_text([keys.planted], cli("status", "--mesh", "service", "--json").stdout) == []
+    assert find_in_text([keys.planted], shell("status", "--mesh", "service", "--json").stdout) == []
 
 
 def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, service):
@@ -73,12 +73,12 @@ def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, serv
     ("kind", "command"),
     [("hmac", ("connect", "binance")), ("ed25519", ("api", "binance", "GET", "/api/v3/account"))],
 )
-def test_a_key_that_is_refused_is_not_repeated(kind, command, exchange, cli, tmp_path):
+def test_a_key_that_is_refused_is_not_repeated(kind, command, exchange, lone_shell, tmp_path):
     """Run commands with a key that the exchange does not know."""
     planted = plant(kind)
     files = write_0600(tmp_path / "key", planted.api_key), write_0600(tmp_path / "secret", planted.secret)
     options = "--rest", exchange["binance"]["rest"], "--api-key-file", files[0], "--secret-file", files[1]
-    done = cli(*command, *options, check=False)
+    done = lone_shell(*command, *options, check=False)
     assert done.returncode == 2
     assert "-2015" in done.stderr + done.stdout
     assert len(done.stderr.strip().splitlines()) == 1

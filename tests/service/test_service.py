@@ -18,61 +18,61 @@ def test_up_says_what_runs(service):
     assert service.answer["books"] == service.answer["live"] == 2
 
 
-def test_up_again_is_refused(service, cli):
-    done = cli("up", service.config, check=False)
+def test_up_again_is_refused(service, lone_shell):
+    done = lone_shell("up", service.config, check=False)
     assert done.returncode == 2
     assert "runs already" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_status_shows_the_tree(service, cli):
+def test_status_shows_the_tree(service, cli, shell):
     tree = json.loads(cli("status", "--mesh", "service", "--json").stdout.splitlines()[-1])
     rows = {row["address"]: row for row in tree["children"]}
     for address in ("book/binance/BTC-USDT", "book/binance/ETH-USDT", "catalog/binance", "limits/binance/default"):
         assert rows[address]["state"] == "SERVING"
         assert rows[address]["pid"]
         assert rows[address]["rss"] > 0
-    assert "book/binance/BTC-USDT" in cli("status", "--mesh", "service").stdout
+    assert "book/binance/BTC-USDT" in shell("status", "--mesh", "service").stdout
 
 
-def test_book_prints_levels(service, cli):
-    done = cli("book", "binance", "BTC-USDT", "--depth", 3, "--mesh", "service", "--json")
+def test_book_prints_levels(service, shell):
+    done = shell("book", "binance", "BTC-USDT", "--depth", 3, "--mesh", "service", "--json")
     book = json.loads(done.stdout.splitlines()[-1])
     assert book["state"] == "LIVE"
     assert len(book["bids"]) == len(book["asks"]) == 3
     assert float(book["bids"][0][0]) < float(book["asks"][0][0])
-    assert "LIVE" in cli("book", "binance", "BTC-USDT", "--mesh", "service").stdout
+    assert "LIVE" in shell("book", "binance", "BTC-USDT", "--mesh", "service").stdout
 
 
-def test_watch_ends_by_itself(service, cli):
-    assert "BTC-USDT" in cli("watch", "binance", "BTC-USDT", "--seconds", 1, "--mesh", "service").stdout
+def test_watch_ends_by_itself(service, shell):
+    assert "BTC-USDT" in shell("watch", "binance", "BTC-USDT", "--seconds", 1, "--mesh", "service").stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "answer"),
+    ("how", "arguments", "answer"),
     [
-        (("book", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
-        (("book", "kraken", "BTC-USDT", "--mesh", "service"), "unknown exchange 'kraken'"),
-        (("track", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
-        (("restart", "book/nobody/*", "--mesh", "service"), "restart"),
-        (("status", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
-        (("down", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
-        (("status", "--mesh", "nowhere", "--address", "127.0.0.1:1"), "mesh 'nowhere' is not running"),
-        (("up", "/nonexistent/mesh.toml"), "/nonexistent/mesh.toml: cannot be read"),
-        (("replay", "/nonexistent.jsonl.gz"), "/nonexistent.jsonl.gz"),
-        (("replay", "x", "--exchange", "nowhere"), "unknown exchange 'nowhere'"),
-        (("frobnicate",), "No such command"),
+        ("cli", ("book", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
+        ("shell", ("book", "kraken", "BTC-USDT", "--mesh", "service"), "unknown exchange 'kraken'"),
+        ("shell", ("track", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
+        ("shell", ("restart", "book/nobody/*", "--mesh", "service"), "restart"),
+        ("lone_shell", ("status", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+        ("lone_shell", ("down", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+        ("lone_shell", ("status", "--mesh", "nowhere", "--address", "127.0.0.1:1"), "mesh 'nowhere' is not running"),
+        ("lone_shell", ("up", "/nonexistent/mesh.toml"), "/nonexistent/mesh.toml: cannot be read"),
+        ("lone_shell", ("replay", "/nonexistent.jsonl.gz"), "/nonexistent.jsonl.gz"),
+        ("lone_shell", ("replay", "x", "--exchange", "nowhere"), "unknown exchange 'nowhere'"),
+        ("cli", ("frobnicate",), "No such command"),
     ],
 )
-def test_errors_are_one_line_and_status_2(service, cli, arguments, answer):
-    done = cli(*arguments, check=False)
+def test_errors_are_one_line_and_status_2(service, request, how, arguments, answer):
+    done = request.getfixturevalue(how)(*arguments, check=False)
     assert done.returncode == 2, done.stderr
     assert answer in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, tmp_path, state):
+def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, lone_shell, tmp_path, state):
     path = tmp_path / "mesh.toml"
     urls = exchange["binance"]
     path.write_text(
@@ -83,7 +83,7 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, tmp_
     assert done.returncode == 2
     assert "BTC-UDST" in done.stderr
     assert not (Path(state["XDG_STATE_HOME"]) / "venuemesh" / "typo.json").exists()
-    assert cli("status", "--mesh", "typo", check=False).returncode == 2
+    assert lone_shell("status", "--mesh", "typo", check=False).returncode == 2
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
