@@ -135,7 +135,8 @@ def service(cli, exchange, keys, tmp_path_factory, state):
     path = tmp_path_factory.mktemp("config") / "mesh.toml"
     where = {"keystore": keys.keystore, "passphrase_file": keys.passphrase_file}
     path.write_text(CONFIG.format(name="service", **where, **exchange["binance"]))
-    answer = json.loads(cli("up", path, "--json", VENUEMESH_LOG="TRACE").stdout.splitlines()[-1])  # the more to search
+    up = cli("up", path, "--json", "--wait", 150, timeout=200, VENUEMESH_LOG="TRACE")  # a full log, for the search
+    answer = json.loads(up.stdout.splitlines()[-1])
     run_file = Path(state["XDG_STATE_HOME"]) / "venuemesh" / "service.json"
     host = json.loads(run_file.read_text())["host_pid"]
     yield SimpleNamespace(answer=answer, config=path, host=host, run_file=run_file)
