@@ -49,12 +49,21 @@ class Model:
     def apply(self, sides: list[Pairs], sequence: int) -> None:
         self.sequence = sequence
         for held, changes in zip(self.sides, sides, strict=True):
-            held.update(changes)
-            for price in [price for price, size in held.items() if size == 0]:
-                del held[price]
+            for price, size in changes:
+                if size == 0:
+                    held.pop(price, None)
+                else:
+                    held[price] = size
 
     def levels(self, i: int) -> list[list[int]]:
         return [list(level) for level in sorted(self.sides[i].items(), reverse=i == 0)]
+
+    def array(self, i: int) -> np.ndarray:
+        """`levels` as an array."""
+        held = self.sides[i]
+        prices, sizes = (np.fromiter(values, np.int64, len(held)) for values in (held, held.values()))
+        order = np.argsort(prices)[:: 1 if i else -1]
+        return np.column_stack((prices[order], sizes[order]))
 
     def proven(self, i: int) -> int:
         bound = self.bound[i]
@@ -153,9 +162,11 @@ def test_agrees_on_deep_books_and_long_frames(code: str, seed: int) -> None:
             changes.append([(p, rng.choice((0, 0, 5, 9))) for p in sorted(prices, reverse=sign < 0)])
         book.apply(rows(changes[0]), rows(changes[1]), number)
         model.apply(changes, number)
-        assert book.levels(Side.BUY).tolist() == model.levels(0)
-        assert book.levels(Side.SELL).tolist() == model.levels(1)
-        assert (book.proven_bids, book.proven_asks) == (model.proven(0), model.proven(1))
+        for i, (side, proven) in enumerate(zip(SIDES, (book.proven_bids, book.proven_asks), strict=True)):
+            expected = model.array(i)
+            assert np.array_equal(book.levels(side), expected)
+            prices, bound = expected[:, 0], model.bound[i]
+            assert proven == (0 if bound is None else np.count_nonzero(prices <= bound if i else prices >= bound))
 
 
 def small() -> OrderBook:
