@@ -4,8 +4,8 @@ import email
 import json
 import os
 import subprocess
-import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from importlib import metadata
@@ -29,14 +29,20 @@ def run(*command, cwd, env=None, timeout=900):
 
 @pytest.fixture(scope="module")
 def distribution(tmp_path_factory):
-    """Build from the tree in git, in a folder with another name than the project's."""
+    """Build from the tree in git, in a folder with another name than the project's, with what the build requires.
+
+    Only that is installed where it builds, as in the environment that `build` would make and fill from the index.
+    """
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: nothing to clone")
     folder = tmp_path_factory.mktemp("elsewhere")
     clone = folder / "some_other_name"
     run("git", "clone", "--quiet", str(ROOT), str(clone), cwd=folder)
-    quick = {**os.environ, "CFLAGS": "-O0"}  # the packages are under test here, not the compiler
-    run(sys.executable, "-m", "build", "--outdir", str(folder / "dist"), str(clone), cwd=folder, env=quick)
+    required = tomllib.loads((clone / "pyproject.toml").read_text())["build-system"]["requires"]
+    programs = environment(folder / "building", closure([*required, "build"]))
+    quick = bare() | {"CFLAGS": "-O0"}  # the packages are under test here, not the compiler
+    build = str(programs / "python"), "-m", "build", "--no-isolation"
+    run(*build, "--outdir", str(folder / "dist"), str(clone), cwd=folder, env=quick)
     return folder
 
 
@@ -59,11 +65,20 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
     assert all(top == "venuemesh" or top.startswith("venuemesh-") for top in tops)
 
 
+def bare():
+    """Return the environment without what leads to this one's packages."""
+    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
 def requirements(wheel):
-    """Return the names of all direct and indirect requirements of the wheel, each in a suitable version."""
+    """Return the requirements that a wheel states."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        required = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
+        return email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
+
+
+def closure(required):
+    """Return the names of all direct and indirect requirements, each in a suitable version."""
     wanted, found = [(Requirement(text), "") for text in required], {}
     while wanted:
         requirement, extra = wanted.pop()
@@ -79,9 +94,9 @@ def requirements(wheel):
     return {name for name, _ in found}
 
 
-def environment(home, names):
-    """Make a virtual environment with only pip and these distributions, linked from this environment."""
-    venv.create(home, with_pip=True)
+def environment(home, names, with_pip=False):
+    """Make a virtual environment with only these distributions, linked from this environment."""
+    venv.create(home, with_pip=with_pip)
     (packages,) = (home / "lib").glob("python*/site-packages")
     for name in names:
         distribution = metadata.distribution(name)
@@ -94,13 +109,13 @@ def environment(home, names):
 
 def test_wheel_runs_the_demo_with_what_it_requires_alone(distribution, tmp_path):
     (wheel,) = (distribution / "dist").glob("venuemesh-*.whl")
-    programs = environment(tmp_path / "environment", requirements(wheel))
+    programs = environment(tmp_path / "environment", closure(requirements(wheel)), with_pip=True)
     run(
         str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel), cwd=tmp_path
     )
     run(str(programs / "python"), "-m", "pip", "check", cwd=tmp_path)
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    output = run(str(programs / "venuemesh"), "demo", "--seconds", "8", "--json", cwd=tmp_path, env=env)
+    demo = str(programs / "venuemesh"), "demo", "--seconds", "8", "--pairs", "2", "--json"
+    output = run(*demo, cwd=tmp_path, env=bare())
     summary = json.loads(output.splitlines()[-1])
     assert summary["ok"] is True
     assert all(pair["state"] == "LIVE" and pair["equal"] for pair in summary["pairs"].values())
