@@ -20,11 +20,12 @@ class Hit:
     """The exchange refused a request for its rate: wait `wait_s` before the next request that uses one of `limits`.
 
     Without `limits`, wait before every request of the egress. A limit with a count per pair pauses only for the pair of
-    the request. A hit of a whole account names all limits that the account's requests use.
+    the request, or for every pair if the hit is `of_account`: then `limits` are all that the account's requests use.
     """
 
     wait_s: float
     limits: tuple[str, ...] = ()
+    of_account: bool = False
 
 
 @dataclass(frozen=True, slots=True)

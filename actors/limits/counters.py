@@ -21,6 +21,7 @@ from ...model.errors import RetryLater
 from ...model.time import SECOND_NS, in_ns
 from .order_window import OrderWindow
 
+EVERY_PAIR = "*"
 RESERVE = 0.4  # share of a counter that falls which only urgent reads use: a lookup must not wait behind polls
 ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
 
@@ -170,7 +171,8 @@ class Counters:
                 held.observe(max(0, held.amount - rest), now_ns)
         for name in () if hit is None else hit.limits:
             if name in self._limits and hit is not None:
-                key, until_ns = self._key(name, pair), now_ns + in_ns(min(hit.wait_s, LONGEST_S))
+                key = (name, EVERY_PAIR) if hit.of_account else self._key(name, pair)
+                until_ns = now_ns + in_ns(min(hit.wait_s, LONGEST_S))
                 self._rests[key] = max(self._rests.get(key, 0), until_ns)
                 self._count(name, pair).fill(now_ns)
 
@@ -179,9 +181,13 @@ class Counters:
         shown: dict[str, dict[str, Any]] = {}
         for (name, pair), held in self._counts.items():
             found = shown[f"{name} {pair}".rstrip()] = {"limit": held.amount, "used": round(held.used(now_ns), 1)}
-            if (rest_ns := self._rests.get((name, pair), 0) - now_ns) > 0:
+            if (rest_ns := self._rest_ns(name, pair) - now_ns) > 0:
                 found["waits_s"] = round(rest_ns / SECOND_NS, 1)
         return shown
+
+    def _rest_ns(self, name: str, pair: str) -> int:
+        """Return until when nothing of a limit is spent on a pair."""
+        return max(self._rests.get(key, 0) for key in ((name, pair), (name, EVERY_PAIR)))
 
     def _counted(self, cost: Cost) -> Cost:
         return tuple((name, amount) for name, amount in cost if name in self._limits)
@@ -199,7 +205,7 @@ class Counters:
         now_ns, wait_s = self._now_ns(), 0.0
         room = ROOM * (self._share if reads else 1.0)
         for name, amount in self._counted(cost):
-            rest_s = (self._rests.get(self._key(name, pair), 0) - now_ns) / SECOND_NS
+            rest_s = (self._rest_ns(*self._key(name, pair)) - now_ns) / SECOND_NS
             falls = isinstance(self._limits[name], Decay)
             own = room - RESERVE if reads and falls and not urgent else room
             wait_s = max(wait_s, rest_s, self._count(name, pair).wait_s(amount, own, now_ns))

@@ -5,11 +5,19 @@ seconds from its own clock, and has no parameter for a shorter window. So the co
 exchange then refuses any request exactly `validity_ms` from now. Placing and amending also send `expTime`, which the
 exchange checks again before it executes the request.
 
-Source: overview/rest/authentication-{making-requests, signature}.md, overview/transaction/timeouts.md, read 2026-11-27.
+On the websocket that takes orders the login authenticates the connection (`login`), and a call has no signature. A call
+names its pair by a number (`instIdCode`), REST by its symbol; a draft has both. No timestamp ends a cancel by the
+websocket. It counts as ended after its validity all the same, a guess of ours: one that the exchange executes later
+still does what was wanted, and is reported as the end of its order.
+
+Source: overview/rest/authentication-{making-requests, signature}.md, overview/transaction/timeouts.md,
+overview/websocket/login.md, order/book/trading-trade-ws-place-order.md, read 2026-11-27.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,13 +43,24 @@ WINDOW_MS = 30_000  # making-requests.md, OK-ACCESS-TIMESTAMP
 BATCHES = frozenset({Kind.BATCH_PLACE, Kind.BATCH_CANCEL})  # each parameter is the JSON of one order
 EXPIRING = frozenset({Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE})  # timeouts.md: the endpoints that read `expTime`
 BOOLEANS = frozenset({"banAmend", "cxlOnFail"})
+SYMBOL, CODE = "instId", "instIdCode"  # the two names of a pair: over REST, and in calls
+NO_ID = re.compile("[^A-Za-z0-9]")
 
 
-def json_of(params: Iterable[tuple[str, str]]) -> bytes:
-    """Return the parameters of one order as JSON."""
-    return orjson.dumps(
-        {name: value == "true" if name in BOOLEANS else value for name, value in params if name != DEMO_HEADER[0]}
-    )
+def row_of(params: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters of one order with their types."""
+    row: dict[str, Any] = {name: value for name, value in params if name != DEMO_HEADER[0]}
+    row |= {name: row[name] == "true" for name in BOOLEANS & row.keys()}
+    return row | ({CODE: int(row[CODE])} if CODE in row else {})
+
+
+def rows_of(draft: Draft, left_out: str) -> list[dict[str, Any]]:
+    """Return the orders of a request, each without one of the two names of its pair."""
+    params = [param for param in draft.params if param != DEMO_HEADER]
+    rows = [orjson.loads(text) for _, text in params] if draft.kind in BATCHES else [row_of(params)]
+    for row in rows:
+        row.pop(left_out, None)
+    return rows
 
 
 class OkxAuth(SigningKey):
@@ -69,10 +88,9 @@ class OkxAuth(SigningKey):
         now_ms, end_ns = whole_window(now_ns, validity_ms, WINDOW_MS)
         params = [(name, value) for name, value in draft.params if name != DEMO_HEADER[0]]
         body = b""
-        if draft.kind in BATCHES:
-            body = f"[{','.join(row for _, row in params)}]".encode()
-        elif method == "POST":
-            body = json_of(params)
+        if method == "POST":
+            rows = rows_of(draft, CODE)
+            body = orjson.dumps(rows if draft.kind in BATCHES else rows[0])
         path = with_query(path, "" if method == "POST" else encoded(params))
         headers: Headers = ((JSON,) if body else ()) + ((DEMO_HEADER,) if len(params) < len(draft.params) else ())
         if draft.kind in EXPIRING:
@@ -88,6 +106,24 @@ class OkxAuth(SigningKey):
             )
         text = f"{method} {path} {body.decode()}".rstrip()
         return signed_request(draft, request_id, At(end_ns), path, text, headers=headers, proof=proof, body=body)
+
+    def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
+        """Write a call; the exchange takes only letters and digits as its id.
+
+        Raises:
+            NotOffered: the websocket has no such method, or the exchange listed no number of the pair.
+            Misconfigured: as `sign`.
+        """
+        if draft.call is None:
+            return super().sign_call(draft, request_id, now_ns, validity_ms)
+        now_ms, end_ns = whole_window(now_ns, validity_ms, WINDOW_MS)
+        args, number = rows_of(draft, SYMBOL), NO_ID.sub("x", request_id)
+        message = {"id": number, "op": draft.call, "args": args}
+        if draft.kind in EXPIRING:
+            message["expTime"] = str(now_ms + validity_ms)
+        frame, text = orjson.dumps(message), f"{draft.call} {orjson.dumps(args).decode()}"
+        digest = hashlib.sha256(frame).hexdigest()
+        return Signed(draft, request_id, At(end_ns), text, digest, call=frame, call_id=number)
 
     def login(self, now_ns: int) -> bytes:
         """Return the message that logs in on the private websocket (overview/websocket/login.md)."""

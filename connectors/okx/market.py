@@ -153,6 +153,7 @@ class OkxCodec(MarketData):
             size_increment=lot,
             min_size=_rule(row["minSz"]),
             max_size=largest,
+            aliases=() if row.get("instIdCode") is None else (str(integer(row["instIdCode"])),),
             features=("quote_amount", "amend"),  # trading-trade-post-{place, amend}-order.md: for every spot pair
         )
 

@@ -1,4 +1,4 @@
-"""OKX spot trading: intents to drafts, answers to reports.
+"""OKX spot trading: intents to drafts, answers to reports. Changes of orders go over REST or the private websocket.
 
 An answer to an order, a cancel or an amendment only acknowledges, with a code for each order inside HTTP 200; the
 stream or a query states the result. Several orders or cancels go as one list. The answer has a row for each in the
@@ -19,6 +19,7 @@ subscribe, connection-count-limit, notification}.md, read 2026-11-27.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -30,13 +31,13 @@ from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ..drafts import plain
-from ..order_codec import Auth, Draft, Kind, Reply
-from ..reading import digits, milliseconds_text, reading, rows, text
+from ..order_codec import Auth, CallAnswer, Draft, Kind, Reply
+from ..reading import UNREADABLE, digits, milliseconds_text, reading, rows, text
 from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from ..trading import Params, Trading, accepted, asked_for, changed, listed_fills, listed_orders, paged, since
 from . import reports
-from .auth import OkxAuth, json_of
+from .auth import CODE, SYMBOL, OkxAuth, row_of
 from .refusals import FAILURES, SOME_FAILED
 from .spec import DEMO_HEADER, OFFER, OTHER, PAGE, SLIPPAGE, TRADING
 
@@ -79,7 +80,7 @@ class OkxTrading(Trading):
 
     def place(self, order: NewOrder, instrument: Instrument) -> Draft:
         side = "buy" if order.side is Side.BUY else "sell"
-        head = [("instId", instrument.symbol), ("tdMode", "cash"), ("clOrdId", order.client_order_id), ("side", side)]
+        head = [*_pair(instrument), ("tdMode", "cash"), ("clOrdId", order.client_order_id), ("side", side)]
         params = [*head, *self._shape(order)]
         if order.self_trade is not None:
             params.append(("stpMode", order.self_trade))
@@ -98,21 +99,23 @@ class OkxTrading(Trading):
         return [("ordType", word), ("px", plain(order.price)), size]
 
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
-        params = [("instId", instrument.symbol), _which(order.client_order_id, order.exchange_order_id)]
+        params = [*_pair(instrument), _which(order.client_order_id, order.exchange_order_id)]
         return self._draft(Kind.CANCEL, "cancel", params, (order.client_order_id,), instrument)
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
-        """Send the parameters of each request as one text, which is JSON already."""
+        """Send the parameters of each request as one text, which is JSON already. The orders are of one pair."""
         is_new = drafts[0].kind is Kind.PLACE
         kind, endpoint = (Kind.BATCH_PLACE, "batch_place") if is_new else (Kind.BATCH_CANCEL, "batch_cancel")
         names = tuple(name for draft in drafts for name in draft.orders)
-        params = [(name, json_of(draft.params).decode()) for name, draft in zip(names, drafts, strict=True)]
+        params = [
+            (name, orjson.dumps(row_of(draft.params)).decode()) for name, draft in zip(names, drafts, strict=True)
+        ]
         joined = self._draft(kind, endpoint, params, names)
         # these limits count orders, not requests
         cost = tuple((limit, each * len(drafts)) for limit, each in joined.cost)
-        (pair, *others) = {draft.pair for draft in drafts}
         count = joined.order_count * len(drafts)
-        return replace(joined, pair=None if others else pair, cost=cost, order_count=count)
+        call = joined.call if all(draft.call for draft in drafts) else None
+        return replace(joined, pair=drafts[0].pair, cost=cost, order_count=count, call=call)
 
     def dead_man(self, after_s: int) -> Draft:
         return self._draft(Kind.DEAD_MAN, "dead_man", [("timeOut", str(after_s))])
@@ -122,7 +125,7 @@ class OkxTrading(Trading):
     ) -> Draft:
         """The new amount is the total amount, including the filled part."""
         which = _which(order.client_order_id, order.exchange_order_id)
-        params = [("instId", instrument.symbol), which, *changed(("newSz", "newPx"), amount, price)]
+        params = [*_pair(instrument), which, *changed(("newSz", "newPx"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
@@ -160,7 +163,8 @@ class OkxTrading(Trading):
     def _draft(
         self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...] = (), instrument: Instrument | None = None
     ) -> Draft:
-        return super()._draft(kind, endpoint, [*params, *self._demo], ids, instrument)
+        made = super()._draft(kind, endpoint, [*params, *self._demo], ids, instrument)
+        return made if instrument is None or instrument.aliases else replace(made, call=None)
 
     # Answers to reports
 
@@ -266,6 +270,37 @@ class OkxTrading(Trading):
         if event == "channel-conn-count-error" or (event == "notice" and message["code"] == GOING_AWAY):
             return (StreamEnded(f"{event}: {message.get('msg') or message.get('channel')}"),)
         return ()
+
+    # Orders over a websocket
+
+    def call_url(self) -> str:
+        return self.stream_url()
+
+    def call_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> bytes:
+        assert isinstance(auth, OkxAuth)
+        return auth.login(now_ns)
+
+    def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
+        with suppress(*UNREADABLE):
+            message = orjson.loads(frame)
+            if message["event"] == "login":
+                return StreamOpened("")
+            if message["event"] == "error":
+                return StreamOpened("", text(message["code"]), text(message["msg"]))
+        return None
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        """Read an answer, which has the content of REST's; an error without an operation has no orders."""
+        with suppress(*UNREADABLE):
+            message = orjson.loads(frame)
+            body = {"code": message["code"], "msg": message["msg"], "data": message.get("data") or []}
+            return CallAnswer(text(message["id"]), 200, orjson.dumps(body), {})
+        return None
+
+
+def _pair(instrument: Instrument) -> Params:
+    """Name the pair for both transports; calls need the number that the exchange lists."""
+    return [(SYMBOL, instrument.symbol), *((CODE, number) for number in instrument.aliases)]
 
 
 def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, str]:

@@ -71,16 +71,15 @@ FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, max_wait_s=600.0, in_
 
 
 def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
-    """Read hits: of the endpoint (50011, with status 200 or 429), and of all orders of an account on a pair (50061).
-
-    The manual counts 50061 over all pairs of an account: an order on another pair may be refused once more.
+    """Read hits: of the endpoint (50011, with status 200 or 429), and of all new and amended orders of an account, over
+    all its pairs (50061).
 
     Source: overview/rate/limits.md, limits-sub-account-rate-limit.md; error/code.md, read 2026-11-27.
     """
     error = error_body(body) if TOO_MANY.encode() in body[:200] or ORDERS.encode() in body[:200] else None
     code = None if error is None else error.code
     if code == ORDERS or f'"{ORDERS}"'.encode() in body[:ROWS_BYTES]:
-        return LimitAnswer(Hit(WINDOW_S, (PLACE, AMEND, BATCH_PLACE)))
+        return LimitAnswer(Hit(WINDOW_S, (PLACE, AMEND, BATCH_PLACE), of_account=True))
     if code == TOO_MANY or status == 429:
         return LimitAnswer(Hit(retry_after_s(headers, WINDOW_S), tuple(name for name, _ in cost)))
     return LimitAnswer()

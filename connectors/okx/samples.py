@@ -44,6 +44,7 @@ def _listed(base: str, quote: str, tick: str, lot: str, most: str, state: str = 
     return {
         "instType": "SPOT",
         "instId": f"{base}-{quote}",
+        "instIdCode": 1_000_000_000,
         "baseCcy": base,
         "quoteCcy": quote,
         "tickSz": tick,

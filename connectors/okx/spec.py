@@ -93,19 +93,27 @@ OTHER = "other"  # the limit of requests that are not listed here
 SLIPPAGE = "0.05"  # post-place-order.md, slippagePct: the widest
 
 
-def _private(method: str, path: str, limit: str, page: str, order_count: int = 0) -> Endpoint:
-    """An endpoint of an account; each has a separate limit."""
-    return Endpoint(method, f"/api/v5/{path}", ((limit, 1),), f"{page}.md, read 2026-11-27", order_count=order_count)
+def _private(method: str, path: str, limit: str, page: str, order_count: int = 0, call: str | None = None) -> Endpoint:
+    """An endpoint of an account; each has a separate limit, which its websocket call shares."""
+    source = f"{page}.md, read 2026-11-27"
+    return Endpoint(method, f"/api/v5/{path}", ((limit, 1),), source, call=call, order_count=order_count)
 
 
 TRADING = {
-    "place": _private("POST", "trade/order", PLACE, f"{TRADE}-post-place-order", 1),
-    "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order"),
-    "batch_place": _private("POST", "trade/batch-orders", BATCH_PLACE, f"{TRADE}-post-place-multiple-orders", 1),
-    "batch_cancel": _private(
-        "POST", "trade/cancel-batch-orders", "batch_cancel", f"{TRADE}-post-cancel-multiple-orders"
+    "place": _private("POST", "trade/order", PLACE, f"{TRADE}-post-place-order", 1, "order"),
+    "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order", 0, "cancel-order"),
+    "batch_place": _private(
+        "POST", "trade/batch-orders", BATCH_PLACE, f"{TRADE}-post-place-multiple-orders", 1, "batch-orders"
     ),
-    "amend": _private("POST", "trade/amend-order", AMEND, f"{TRADE}-post-amend-order", 1),
+    "batch_cancel": _private(
+        "POST",
+        "trade/cancel-batch-orders",
+        "batch_cancel",
+        f"{TRADE}-post-cancel-multiple-orders",
+        0,
+        "batch-cancel-orders",
+    ),
+    "amend": _private("POST", "trade/amend-order", AMEND, f"{TRADE}-post-amend-order", 1, "amend-order"),
     "dead_man": _private("POST", "trade/cancel-all-after", "dead_man", f"{TRADE}-post-cancel-all-after"),
     "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
     "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
@@ -127,6 +135,8 @@ OFFER = Offer(
     amend=frozenset(Amend),
     batch_place=20,  # post-place-multiple-orders.md
     batch_cancel=20,  # post-cancel-multiple-orders.md
+    batch_of_pair=True,  # a batch may span pairs; but its orders count in the window of each pair
+    ws_orders=True,  # ws-{place-order, place-multiple-orders, cancel-order, cancel-multiple-orders, amend-order}.md
     dead_man_s=(10, 120),  # post-cancel-all-after.md, timeOut
     client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
@@ -137,6 +147,10 @@ OFFER = Offer(
     # The manual does not state that an acknowledged order may not be found yet; waiting a moment costs little
     appears_s=2.0,
     max_validity_s=30.0,  # overview/rest/authentication-making-requests.md, OK-ACCESS-TIMESTAMP
+    # get-order-history-last-7-days.md: it keeps orders that were cancelled without a fill for two hours, all others for
+    # seven days. get-order-details.md states no such time: the same is assumed of queries
+    lookup_s=2 * 3_600.0,
+    history_s=7 * 86_400.0,
     maker_fee=Decimal("0.0008"),  # get-fee-rates.md, the example: level Lv1; `fees` requests the account's
     taker_fee=Decimal("0.001"),
     fills_page=PAGE,

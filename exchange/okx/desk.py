@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..engine.market import Market
 from ..floor import Floor
 from .errors import ApiError, missing
@@ -41,10 +44,20 @@ class Desk:
         Raises:
             ApiError: there is no such instrument.
         """
+        if code is None or code == "":
+            raise missing("instIdCode")
         for market in self.streams.markets.values():
             if type(code) is int and self.streams.code(market) == code:
                 return market
         raise ApiError("51001", "Instrument ID, Instrument ID code or Spread ID doesn't exist.")
+
+    def symbol_of(self, rows: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return the engine's symbol of the instrument that all rows of a request name, for fault rules."""
+        codes = {self.streams.code(market): market.symbol for market in self.streams.markets.values()}
+        named = {
+            codes.get(row["instIdCode"]) if "instIdCode" in row else self.symbol(row.get("instId")) for row in rows
+        }
+        return named.pop() if len(named) == 1 else None
 
     def symbol(self, inst_id: object) -> str | None:
         """Return the engine's symbol of an instrument, for fault rules."""

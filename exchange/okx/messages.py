@@ -1,4 +1,4 @@
-"""Requests on the websockets: logins and channels, and the envelope for the executor of faults.
+"""Requests on the websockets: logins and channels, and the envelope for the executor of faults; `calls` has orders.
 
 Theory of operation. A request is executed as soon as it is read. Each channel in it gets its own answer. A channel
 begins when its acknowledgement is written, so that acknowledgement, whole book and changes come in this order under any
@@ -22,6 +22,7 @@ from ..wire.executor import execute
 from ..wire.frames import text_frame
 from ..wire.receipts import Receipt
 from .auth import log_in
+from .calls import PATHS, Call
 from .client import NAME, Client
 from .desk import Desk
 from .errors import NO_SUCH_CHANNEL, UNKNOWN, ApiError
@@ -169,7 +170,9 @@ def hear(desk: Desk, client: Client, text: bytes) -> None:
         request = orjson.loads(text)
     except orjson.JSONDecodeError:
         request = None
-    if isinstance(request, dict):
+    if isinstance(request, dict) and client.private and str(request.get("op")) in PATHS:
+        execute(desk.floor.faults, Call(desk, client, request))
+    elif isinstance(request, dict):
         execute(desk.floor.faults, Envelope(desk, client, request))
     else:
         client.say(error("60012", f"Invalid request: {text.decode('utf-8', 'replace')[:1000]}").message)

@@ -6,99 +6,39 @@ unknown path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from ..engine.accounts import Account
-from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
-from ..wire.receipts import Receipt, settle
-from . import payloads
 from .auth import authenticate
-from .client import NAME
 from .desk import Desk
-from .errors import UNKNOWN, ApiError
+from .envelope import BASE, Answer, Envelope
+from .errors import ApiError
 from .private import PLACES, READS, WRITES, perform
 from .public import QUERIES
-from .trading import Asked, Rows
-
-BASE = "/api/v5/"
+from .trading import Asked
 
 
-@dataclass(slots=True)
-class Answer:
-    """The outcome of a request."""
-
-    data: Any = field(default_factory=list)
-    code: str = "0"
-    text: str = ""
-    status: int = 200
-
-
-class Envelope:
+class HttpEnvelope(Envelope):
     """One HTTP request. Fault rules know it by its path, and by its verb and path together."""
 
-    protocol = NAME
     slow_executes_first = False
 
     def __init__(
         self, desk: Desk, request: web.Request, account: Account | None, sent: Any, perform: Callable[[], Any]
     ) -> None:
-        self.desk = desk
-        self.account = account
-        self.names = (request.path, f"{request.method} {request.path}")
-        listed = [row for row in (sent if isinstance(sent, list) else [sent]) if isinstance(row, dict)]
-        named = {str(row.get("instId")) for row in listed}
-        self.symbol = desk.symbol(named.pop()) if len(named) == 1 else None
         self.channel = HttpChannel(request)
-        self.receipts: Sequence[Receipt] = ()
-        self._placing = account is not None and request.method == "POST" and request.path.removeprefix(BASE) in PLACES
-        if account is not None and self._placing:
-            self.receipts = desk.floor.receipts_of(account).received([row.get("clOrdId") for row in listed])
-        self._path = request.path
-        self._perform = perform
-
-    def run(self) -> Answer:
-        try:
-            made = self._perform()
-            answer = Answer(made.rows, made.code, made.text) if isinstance(made, Rows) else Answer(made)
-        except ApiError as error:
-            answer = Answer(code=error.code, text=error.text, status=error.status)
-        if self._placing and answer.code == "2":  # each order of a batch has its own outcome
-            refused = {row["clOrdId"] for row in answer.data if row["sCode"] != "0"}
-            settle([receipt for receipt in self.receipts if receipt.client_id in refused], accepted=False)
-            self.receipts = [receipt for receipt in self.receipts if receipt.client_id not in refused]
-        self.desk.floor.count(self._path, 200 if self.good(answer) else max(answer.status, 400))
-        return answer
-
-    def good(self, answer: Answer) -> bool:
-        return answer.code in ("0", "2")
-
-    placed = good
-
-    def misstate(self, answer: Answer, wrong: Callable[[], dict[str, Decimal]]) -> Answer:
-        """Change the free balances in an answer with balances."""
-        if self._path != BASE + "account/balance":
-            return answer
-        (account,) = answer.data
-        account["details"] = payloads.misstated(account["details"], wrong())
-        return answer
-
-    def refusal(self, fault: Fault) -> Answer:
-        self.desk.floor.count(self._path, fault.status)
-        code, text = (
-            ("50011", "Too Many Requests") if fault.status == 429 else ("50001", "Service temporarily unavailable")
+        names = (request.path, f"{request.method} {request.path}")
+        listed = [row for row in (sent if isinstance(sent, list) else [sent]) if isinstance(row, dict)]
+        name = request.path.removeprefix(BASE)
+        super().__init__(
+            desk, names, name if request.method == "POST" or name not in PLACES else "", account, listed, perform
         )
-        return Answer(code=str(fault.code or code), text=text, status=fault.status)
-
-    def unknown(self, fault: Fault, answer: Answer) -> Answer:
-        return Answer(code=str(fault.code or UNKNOWN[0]), text="API endpoint request timeout.", status=fault.status)
 
     def send(self, answer: Answer) -> None:
         self.channel.send(_response(answer))
@@ -138,7 +78,7 @@ class Rest:
             account = None if owner is None else owner[0]
         else:
             perform = _not_found
-        envelope = Envelope(desk, request, account, sent, perform)
+        envelope = HttpEnvelope(desk, request, account, sent, perform)
         execute(desk.floor.faults, envelope)
         return await envelope.channel.response()
 

@@ -43,6 +43,7 @@ class Asked:
     exp_time: object
     arrived_ns: int
     now_ns: int
+    by_call: bool = False  # over the websocket, where pairs have numbers
 
 
 @dataclass(slots=True)
@@ -108,19 +109,19 @@ def is_in_time(asked: Asked) -> None:
         raise ApiError("50037", "Order expired.")
 
 
-def market_of(desk: Desk, sent: Mapping[str, Any]) -> Market:
+def market_of(asked: Asked, sent: Mapping[str, Any]) -> Market:
     """Return the market by `instId`, or by the websocket's `instIdCode`."""
-    code = sent.get("instIdCode")
-    return desk.market(sent.get("instId")) if code is None else desk.market_by_code(code)
+    desk = asked.desk
+    return desk.market_by_code(sent.get("instIdCode")) if asked.by_call else desk.market(sent.get("instId"))
 
 
-def new_order(desk: Desk, sent: Mapping[str, Any]) -> NewOrder:
+def new_order(asked: Asked, sent: Mapping[str, Any]) -> NewOrder:
     """Read the parameters of an order.
 
     Raises:
         ApiError: one is missing, malformed, or not implemented (margin, take-profit, other types).
     """
-    market = market_of(desk, sent)
+    market = market_of(asked, sent)
     if not sent.get("tdMode"):
         raise missing("tdMode")
     if sent["tdMode"] != "cash":
@@ -165,7 +166,7 @@ def slippage_of(sent: Mapping[str, Any]) -> int:
 
 
 def place(asked: Asked, sent: Mapping[str, Any], batch: bool) -> dict[str, Any]:
-    new = new_order(asked.desk, sent)
+    new = new_order(asked, sent)
     meter, user, symbol = asked.desk.meter, asked.account.name, new.market.symbol
     if not batch:
         meter.spend(user, "place", 1, asked.now_ns, symbol)
@@ -175,7 +176,7 @@ def place(asked: Asked, sent: Mapping[str, Any], batch: bool) -> dict[str, Any]:
 
 
 def cancel(asked: Asked, sent: Mapping[str, Any], batch: bool) -> dict[str, Any]:
-    market = market_of(asked.desk, sent)
+    market = market_of(asked, sent)
     if not batch:
         asked.desk.meter.spend(asked.account.name, "cancel", 1, asked.now_ns, market.symbol)
     gone = ApiError("51400", "Order cancellation failed as the order has been filled, canceled or does not exist.")
@@ -187,7 +188,7 @@ def cancel(asked: Asked, sent: Mapping[str, Any], batch: bool) -> dict[str, Any]
 
 def amend(asked: Asked, sent: Mapping[str, Any], batch: bool) -> dict[str, Any]:
     """Change an order; with `cxlOnFail` an order that cannot be changed is cancelled."""
-    market = market_of(asked.desk, sent)
+    market = market_of(asked, sent)
     meter, user, orders = asked.desk.meter, asked.account.name, asked.desk.orders
     if not batch:
         meter.spend(user, "amend", 1, asked.now_ns, market.symbol)

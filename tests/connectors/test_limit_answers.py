@@ -52,7 +52,7 @@ TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
             {},
             b'{"code":"50061","msg":"order rate limit"}',
             PLACE,
-            Hit(2.0, ("place", "amend", "batch_place")),
+            Hit(2.0, ("place", "amend", "batch_place"), of_account=True),
         ),
         (
             OKX,
@@ -60,7 +60,7 @@ TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
             {},
             b'{"code":"1","data":[{"sCode":"50061","sMsg":"order rate limit"}],"msg":""}',
             PLACE,
-            Hit(2.0, ("place", "amend", "batch_place")),
+            Hit(2.0, ("place", "amend", "batch_place"), of_account=True),
         ),
         (OKX, 200, {}, b'{"code":"0","msg":"","data":[{"ordId":"50011"}]}', PLACE, None),
         (KRAKEN, 200, {}, b'{"error":["EOrder:Rate limit exceeded"]}', TRANSACTION, Hit(5.0, ("transactions",))),

@@ -215,3 +215,16 @@ async def test_granted_figures_of_a_window_replace_the_published_ones():
     made = windows(FakeClock())
     assert made.granted({"asked": Limit(100, 2.0)}) == {}
     assert await taken(made, ASKED, None) == 90
+
+
+async def test_a_hit_of_an_account_rests_every_pair():
+    clock = FakeClock()
+    made = windows(clock)
+    assert await taken(made, ORDERS, "BTC-USD") == 9
+    made.stated(LimitAnswer(Hit(3.0, ("orders",), of_account=True)), "BTC-USD")
+    clock.advance(2.9)
+    assert await taken(made, ORDERS, "ETH-USD") == 0
+    assert made.status()["orders BTC-USD"]["waits_s"] == pytest.approx(0.1)
+    assert await taken(made, ASKED, None) == 18
+    clock.advance(0.2)
+    assert await taken(made, ORDERS, "ETH-USD") == 9

@@ -30,12 +30,12 @@ class TestOkxTrades(TradingConformance):
 
     @classmethod
     def venue(cls):
-        return local_venue("okx")
+        return local_venue("okx", orders="websocket")
 
 
 @pytest.mark.soak
 class TestOkxTradesByPolling(TradingConformance):
-    """Takes minutes, like the next class."""
+    """Orders go over REST here. Takes minutes, like the next class."""
 
     connector = OKX
 
