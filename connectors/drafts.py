@@ -17,9 +17,11 @@ T = TypeVar("T")
 METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
-def public(endpoint: Endpoint, host: str, query: str = "", size: int | None = None) -> HttpRequest:
+def public(
+    endpoint: Endpoint, host: str, query: str = "", size: int | None = None, headers: tuple[tuple[str, str], ...] = ()
+) -> HttpRequest:
     """Return a request that needs no key. `size`: the number of requested rows, if the cost depends on it."""
-    return HttpRequest(endpoint.method, f"{host}{endpoint.path}{query}", cost=endpoint.spends(size))
+    return HttpRequest(endpoint.method, f"{host}{endpoint.path}{query}", headers, cost=endpoint.spends(size))
 
 
 def recognised(spec: ExchangeSpec, path: str) -> str | None:
@@ -28,7 +30,13 @@ def recognised(spec: ExchangeSpec, path: str) -> str | None:
 
 
 def draft(
-    kind: Kind, endpoint: Endpoint, host: str, params: Params, ids: tuple[str, ...] = (), pair: Instrument | None = None
+    kind: Kind,
+    endpoint: Endpoint,
+    host: str,
+    params: Params,
+    ids: tuple[str, ...] = (),
+    pair: Instrument | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> Draft:
     """Return a draft for an endpoint; `ids` are the client order ids of the request."""
     return Draft(
@@ -42,6 +50,7 @@ def draft(
         True,
         host,
         endpoint.order_count,
+        headers=headers,
     )
 
 
@@ -53,6 +62,7 @@ def raw(
     signed: bool,
     below: Iterable[str],
     assumed_cost: tuple[tuple[str, int], ...],
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> Draft:
     """Return the draft of any request (method, path), for `market.request`.
 
@@ -68,7 +78,8 @@ def raw(
     if not plain or not path.startswith(tuple(below)):
         raise Misconfigured("path", f"{path!r} is not a path below {' or '.join(below)}")
     costs = [endpoint.cost for endpoint in spec.endpoints.values() if (endpoint.method, endpoint.path) == request]
-    return Draft(Kind.RAW, request, None, tuple(params), (), None, max(costs, default=assumed_cost), signed, host)
+    cost = max(costs, default=assumed_cost)
+    return Draft(Kind.RAW, request, None, tuple(params), (), None, cost, signed, host, headers=headers)
 
 
 def plain(number: Decimal) -> str:

@@ -40,6 +40,7 @@ class MarketData:
         self.snapshot_limit = spec.max_snapshot
         self._rest = (rest or spec.rest).rstrip("/")
         self._ws = (ws or spec.ws).rstrip("/")
+        self._headers: tuple[tuple[str, str], ...] = ()  # of every request over REST
         self._bound: dict[str, Instrument] = {}
 
     def ws_url(self) -> str:
@@ -61,7 +62,7 @@ class MarketData:
 
     def _request(self, endpoint: str, *params: tuple[str, str], size: int | None = None) -> HttpRequest:
         query = with_query("", encoded((*self.fixed.get(endpoint, ()), *params)))
-        return public(self.spec.endpoints[endpoint], self._rest, query, size)
+        return public(self.spec.endpoints[endpoint], self._rest, query, size, self._headers)
 
     def instruments_request(self) -> HttpRequest:
         return self._request("instruments")

@@ -118,6 +118,7 @@ class Draft:
     order_count: int = 0
     nonce: int | None = None
     aging: tuple[Aging, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()  # over REST, besides those of the signer
 
     def cost_at(self, now_ns: int) -> tuple[tuple[str, int], ...]:
         """Return `cost` as of now by our clock: less for orders that have rested (`aging`)."""

@@ -161,7 +161,7 @@ def signed_request(
     """Return the request of a draft to `path` with its query. `text` is for the journal; `proof` are the headers with
     the signature, which are part of the digest."""
     method, url = draft.rest[0], draft.host + path
-    request = SignedRequest(method, url, (*headers, *proof), body, draft.cost)
+    request = SignedRequest(method, url, (*draft.headers, *headers, *proof), body, draft.cost)
     signs = f"{method} {url} {proof}\n" if proof else f"{method} {url}\n"
     digest = hashlib.sha256(signs.encode() + body).hexdigest()
     return Signed(draft, request_id, ends, text, digest, request=request)

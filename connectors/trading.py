@@ -47,6 +47,7 @@ class Trading:
         self.spec = spec
         self.offer = offer
         self._rest = (rest or spec.rest).rstrip("/")
+        self._headers: tuple[tuple[str, str], ...] = ()  # of every request over REST
         self._readers: dict[Kind, Reader] = {Kind.RAW: lambda draft, read, at_ns: Reply()}
 
     # Intents to drafts
@@ -74,12 +75,13 @@ class Trading:
         return None
 
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
-        return drafts.raw(self.spec, self._rest, (method, path), params, signed, self.raw_paths, self.raw_cost)
+        request, known = (method, path), (self.raw_paths, self.raw_cost)
+        return drafts.raw(self.spec, self._rest, request, params, signed, *known, self._headers)
 
     def _draft(
         self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...] = (), instrument: Instrument | None = None
     ) -> Draft:
-        return drafts.draft(kind, self.spec.endpoints[endpoint], self._rest, params, ids, instrument)
+        return drafts.draft(kind, self.spec.endpoints[endpoint], self._rest, params, ids, instrument, self._headers)
 
     def _refuse(self, what: str) -> NotOffered:
         return NotOffered(self.spec.exchange, what)

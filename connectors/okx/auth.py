@@ -37,7 +37,6 @@ from ..signing import (
     whole_window,
     with_query,
 )
-from .spec import DEMO_HEADER
 
 WINDOW_MS = 30_000  # making-requests.md, OK-ACCESS-TIMESTAMP
 BATCHES = frozenset({Kind.BATCH_PLACE, Kind.BATCH_CANCEL})  # each parameter is the JSON of one order
@@ -49,15 +48,14 @@ NO_ID = re.compile("[^A-Za-z0-9]")
 
 def row_of(params: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the parameters of one order with their types."""
-    row: dict[str, Any] = {name: value for name, value in params if name != DEMO_HEADER[0]}
+    row: dict[str, Any] = dict(params)
     row |= {name: row[name] == "true" for name in BOOLEANS & row.keys()}
     return row | ({CODE: int(row[CODE])} if CODE in row else {})
 
 
 def rows_of(draft: Draft, left_out: str) -> list[dict[str, Any]]:
     """Return the orders of a request, each without one of the two names of its pair."""
-    params = [param for param in draft.params if param != DEMO_HEADER]
-    rows = [orjson.loads(text) for _, text in params] if draft.kind in BATCHES else [row_of(params)]
+    rows = [orjson.loads(text) for _, text in draft.params] if draft.kind in BATCHES else [row_of(draft.params)]
     for row in rows:
         row.pop(left_out, None)
     return rows
@@ -86,13 +84,12 @@ class OkxAuth(SigningKey):
         """
         method, path = draft.rest
         now_ms, end_ns = whole_window(now_ns, validity_ms, WINDOW_MS)
-        params = [(name, value) for name, value in draft.params if name != DEMO_HEADER[0]]
         body = b""
         if method == "POST":
             rows = rows_of(draft, CODE)
             body = orjson.dumps(rows if draft.kind in BATCHES else rows[0])
-        path = with_query(path, "" if method == "POST" else encoded(params))
-        headers: Headers = ((JSON,) if body else ()) + ((DEMO_HEADER,) if len(params) < len(draft.params) else ())
+        path = with_query(path, "" if method == "POST" else encoded(draft.params))
+        headers: Headers = (JSON,) if body else ()
         if draft.kind in EXPIRING:
             headers = (*headers, ("expTime", str(now_ms + validity_ms)))
         proof: Headers = ()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,7 +24,6 @@ from ...model.events import (
     Status,
     Subscribed,
     SubscribeRefused,
-    Ticker,
 )
 from ...model.fixed import decimals
 from ...model.http import HttpRequest, HttpResponse
@@ -42,7 +40,6 @@ from ..reading import (
     integer,
     levels,
     milliseconds_text,
-    price_text,
     readable,
     reading,
     rows,
@@ -80,7 +77,7 @@ class OkxCodec(MarketData):
     def __init__(self, spec: ExchangeSpec, rest: str, ws: str, demo: bool = False) -> None:
         super().__init__(spec, rest, ws)
         self._headers = (DEMO_HEADER,) if demo else ()
-        self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade, "tickers": self._ticker}
+        self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade}
 
     # Requests
 
@@ -113,9 +110,6 @@ class OkxCodec(MarketData):
         if op == "unsubscribe":
             return _message(op, channels, request_id)
         return _subscription(channels, request_id, tuple(one.symbol for one in instruments))
-
-    def _request(self, endpoint: str, *params: tuple[str, str], size: int | None = None) -> HttpRequest:
-        return replace(super()._request(endpoint, *params, size=size), headers=self._headers)
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
@@ -263,16 +257,6 @@ class OkxCodec(MarketData):
             digits(row.get("count", "1")) > 1,
             id_text,
         )
-
-    def _ticker(self, instrument: Instrument, message: dict[str, Any], row: dict[str, Any], recv_ns: int) -> Ticker:
-        """Source: order/book/trading-market-data-ws-tickers-channel.md. A ticker has no sequence number."""
-        bid, ask = (
-            (instrument.price_raw(price), instrument.size_raw(text(row[size])))
-            if (price := price_text(row[key])) is not None
-            else None
-            for key, size in (("bidPx", "bidSz"), ("askPx", "askSz"))
-        )
-        return Ticker(instrument.symbol, 0, bid, ask, recv_ns)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Compare `prevSeqId` with the `seqId` of the previous message.

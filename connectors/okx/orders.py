@@ -60,7 +60,7 @@ class OkxTrading(Trading):
         self._ws = ws.rstrip("/")
         self._opening = ""
         self._awaited: set[str] = set()  # channels of the stream that are not confirmed yet
-        self._demo = [DEMO_HEADER] if demo else []
+        self._headers = (DEMO_HEADER,) if demo else ()
         self._readers |= {
             Kind.PLACE: self._acknowledged,
             Kind.CANCEL: self._acknowledged,
@@ -157,13 +157,10 @@ class OkxTrading(Trading):
     def fees(self, instrument: Instrument) -> Draft:
         return self._draft(Kind.FEES, "trade_fee", [SPOT, ("instId", instrument.symbol)], (), instrument)
 
-    def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
-        return super().raw(method, path, [*params, *self._demo], signed)
-
     def _draft(
         self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...] = (), instrument: Instrument | None = None
     ) -> Draft:
-        made = super()._draft(kind, endpoint, [*params, *self._demo], ids, instrument)
+        made = super()._draft(kind, endpoint, params, ids, instrument)
         return made if instrument is None or instrument.aliases else replace(made, call=None)
 
     # Answers to reports

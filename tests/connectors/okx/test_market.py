@@ -26,7 +26,6 @@ from venuemesh.model.events import (
     Status,
     Subscribed,
     SubscribeRefused,
-    Ticker,
 )
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import TRADING, Instrument
@@ -201,9 +200,6 @@ def test_several_rows_in_a_message_are_all_read() -> None:
         (7, False, 5_000_000),
         (9, True, 5_000_000),
     ]
-    ticker = {"bidPx": "1.5", "bidSz": "3", "askPx": "", "askSz": ""}
-    (read_as,) = decoded({"arg": {"channel": "tickers", "instId": "BTC-USDT"}, "data": [ticker]})
-    assert read_as == Ticker("BTC-USDT", 0, (150_000_000, 300_000_000), None, 7)
 
 
 @pytest.mark.parametrize(
