@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..model.errors import MeshError, NotOffered, Rejected
 from ..model.events import Side
@@ -184,6 +184,38 @@ def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int) -> R
     """Return an answer that only acknowledges an order: its id without a status."""
     made = OrderReport(symbol, draft.orders[0], exchange_order_id, None, at_ns)
     return Reply(orders=(made,), taken=draft.orders)
+
+
+class Outcome(NamedTuple):
+    """What an answer states of one order of a request: a refusal with its code, or the ids of an accepted order."""
+
+    code: str | None = None  # None: accepted
+    reason: str = ""
+    symbol: str = ""
+    client_order_id: str = ""
+    exchange_order_id: str = ""
+
+
+def acknowledged(draft: Draft, outcomes: Iterable[Outcome], at_ns: int) -> Reply:
+    """Return an answer that acknowledges or refuses each order of a request, in their order, without a status.
+
+    Raises:
+        ValueError: an outcome is missing or belongs to another new order, or the only order is refused: a refusal of a
+            whole request is an error of the answer.
+    """
+    placed, taken, refused = [], [], []
+    for name, one in zip(draft.orders, outcomes, strict=True):
+        if one.code is not None:
+            refused.append((name, one.code, one.reason))
+            continue
+        taken.append(name)
+        if draft.kind in (Kind.PLACE, Kind.BATCH_PLACE):
+            if not one.exchange_order_id or one.client_order_id != name:
+                raise ValueError("not the ids of the order that was placed")
+            placed.append(OrderReport(one.symbol, name, one.exchange_order_id, None, at_ns))
+    if refused and len(draft.orders) == 1:
+        raise ValueError("a refusal in a successful answer")
+    return Reply(orders=tuple(placed), taken=tuple(taken), refused=tuple(refused))
 
 
 def asked_for(draft: Draft, report: OrderReport) -> Reply:

@@ -26,12 +26,14 @@ from ...model.time import DAY_NS, MILLISECOND_NS
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Reply
 from ..reading import integer, milliseconds, plain_count, rows, text
-from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
+from ..reports import Missed, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec, Offer
 from ..trading import (
+    Outcome,
     Params,
     Trading,
     accepted,
+    acknowledged,
     asked_for,
     changed,
     listed_fills,
@@ -196,17 +198,13 @@ class BybitTrading(Trading):
 
     def _each(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the outcome of each order of a batch: its code, and the ids of an accepted order."""
-        placed, taken, refused = [], [], []
-        for name, (row, outcome) in zip(draft.orders, result, strict=True):
-            if integer(outcome["code"]):
-                refused.append((name, str(outcome["code"]), text(outcome["msg"])))
-                continue
-            taken.append(name)
-            if draft.kind is Kind.BATCH_PLACE:
-                if not text(row["orderId"]) or row["orderLinkId"] != name:
-                    raise ValueError("not the ids of the order that was placed")
-                placed.append(OrderReport(text(row["symbol"]), name, row["orderId"], None, now_ns))
-        return Reply(orders=tuple(placed), taken=tuple(taken), refused=tuple(refused))
+        outcomes = [
+            Outcome(None, "", text(row["symbol"]), text(row["orderLinkId"]), text(row["orderId"]))
+            if not integer(outcome["code"])
+            else Outcome(str(outcome["code"]), text(outcome["msg"]))
+            for row, outcome in result
+        ]
+        return acknowledged(draft, outcomes, now_ns)
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the requested order, under the id in the request; if it is not found, request the history."""

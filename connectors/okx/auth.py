@@ -53,8 +53,8 @@ def row_of(params: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return row | ({CODE: int(row[CODE])} if CODE in row else {})
 
 
-def rows_of(draft: Draft, left_out: str) -> list[dict[str, Any]]:
-    """Return the orders of a request, each without one of the two names of its pair."""
+def rows_of(draft: Draft, left_out: str = "") -> list[dict[str, Any]]:
+    """Return the orders of a request, without one of the two names of their pairs."""
     rows = [orjson.loads(text) for _, text in draft.params] if draft.kind in BATCHES else [row_of(draft.params)]
     for row in rows:
         row.pop(left_out, None)

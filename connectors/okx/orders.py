@@ -33,11 +33,22 @@ from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Reply
 from ..reading import UNREADABLE, digits, milliseconds_text, reading, rows, text
-from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport, StreamSay
+from ..reports import StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
-from ..trading import Params, Trading, accepted, asked_for, changed, listed_fills, listed_orders, paged, since
+from ..trading import (
+    Outcome,
+    Params,
+    Trading,
+    acknowledged,
+    asked_for,
+    changed,
+    listed_fills,
+    listed_orders,
+    paged,
+    since,
+)
 from . import reports
-from .auth import CODE, SYMBOL, OkxAuth, row_of
+from .auth import CODE, SYMBOL, OkxAuth, row_of, rows_of
 from .refusals import FAILURES, SOME_FAILED
 from .spec import DEMO_HEADER, OFFER, OTHER, PAGE, SLIPPAGE, TRADING
 
@@ -65,8 +76,8 @@ class OkxTrading(Trading):
             Kind.PLACE: self._acknowledged,
             Kind.CANCEL: self._acknowledged,
             Kind.AMEND: self._acknowledged,
-            Kind.BATCH_PLACE: self._each_acknowledged,
-            Kind.BATCH_CANCEL: self._each_acknowledged,
+            Kind.BATCH_PLACE: self._acknowledged,
+            Kind.BATCH_CANCEL: self._acknowledged,
             Kind.DEAD_MAN: self._armed,
             Kind.ORDER: self._one,
             Kind.OPEN_ORDERS: self._orders,
@@ -172,33 +183,14 @@ class OkxTrading(Trading):
         return data, response.sent_ns
 
     def _acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        """Read one row: the order's id, without a state. The client order id is the one in the request."""
-        (row,) = data
-        if row["sCode"] != "0":
-            raise ValueError("not the code of an order that was accepted")
-        number = str(digits(row["ordId"]))
-        if draft.kind is not Kind.PLACE:
-            return Reply(taken=draft.orders)
-        return accepted(draft, dict(draft.params)["instId"], number, milliseconds_text(row["ts"]))
-
-    def _each_acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        """Read a row for each order, accepted or refused."""
-        made, taken, refused = [], [], []
-        for name, sent, row in zip(draft.orders, draft.params, data, strict=False):
-            if row["sCode"] != "0":
-                refused.append((name, text(row["sCode"]), text(row["sMsg"])))
-                continue
-            taken.append(name)
-            number = str(digits(row["ordId"]))
-            if draft.kind is Kind.BATCH_PLACE:
-                if row["clOrdId"] != name:
-                    raise ValueError("not the row of this order")
-                made.append(
-                    OrderReport(orjson.loads(sent[1])["instId"], name, number, None, milliseconds_text(row["ts"]))
-                )
-        if len(data) != len(draft.orders):
-            raise ValueError("not a row for each order")
-        return Reply(orders=tuple(made), taken=tuple(taken), refused=tuple(refused))
+        """Read a row for each order, accepted or refused. Rows of accepted orders have an id and no state."""
+        outcomes = [
+            Outcome(None, "", sent[SYMBOL], text(row["clOrdId"]), str(digits(row["ordId"])))
+            if row["sCode"] == "0"
+            else Outcome(text(row["sCode"]), text(row["sMsg"]))
+            for sent, row in zip(rows_of(draft), data, strict=True)
+        ]
+        return acknowledged(draft, outcomes, milliseconds_text(data[0]["ts"]))
 
     def _armed(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """Check that the exchange states when the switch fires, or 0 where it was disarmed."""

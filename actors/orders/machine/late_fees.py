@@ -37,7 +37,8 @@ class LateFees:
         self._late: dict[str, Late] = {}  # by client order id
 
     @property
-    def wake_ns(self) -> list[int]:
+    def due_ns(self) -> list[int]:
+        """Return the times of the next requests, by the monotonic clock."""
         return [late.due_mono_ns for late in self._late.values() if late.due_mono_ns is not None]
 
     def changed(self, held: Held, now: Now) -> None:

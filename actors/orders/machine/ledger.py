@@ -80,7 +80,7 @@ class Held:
 
     order: Order
     fills: dict[str, Fill] = field(default_factory=dict)  # by trade id
-    without_fee: set[str] = field(default_factory=set)  # trade ids of the fills whose fee no report has stated
+    without_fee: frozenset[str] = frozenset()  # trade ids of the fills whose fee no report has stated
     total: Decimal = ZERO  # filled total stated by the exchange; if above order.filled, fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
@@ -167,7 +167,7 @@ class Ledger:
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
         """Hold an order of the journal without changing it."""
-        bare = {one.trade_id for one in fills if one.fee is None}
+        bare = frozenset(one.trade_id for one in fills if one.fee is None)
         by_id = {one.trade_id: one for one in fills}
         held = Held(order, by_id, bare, order.filled, order.quote_filled, asks=self._effects.asks)
         self._hold(held)
@@ -343,7 +343,7 @@ class Ledger:
         own = as_fill(fill, held.order, now)
         held.fills[fill.trade_id] = own
         if own.fee is None:
-            held.without_fee.add(fill.trade_id)
+            held.without_fee |= {fill.trade_id}
         self._effects.write(PutFill(own))
         last = order.amount is not None and filled == order.amount and not held.may_grow
         step = Step.LAST_FILL if last else Step.FILL
@@ -356,7 +356,7 @@ class Ledger:
         if not completes(fill, own):
             return
         held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset, more_fees=fill.more_fees)
-        held.without_fee.discard(fill.trade_id)
+        held.without_fee -= {fill.trade_id}
         self._effects.write(PutFill(own))
         self.note(held, "FEE", now, fees=_fees_with(held.order, fill))
         self.emit(EventType.FEE, held, now, fill.ts_event_ns, fill=own)

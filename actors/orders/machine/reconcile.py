@@ -77,7 +77,7 @@ class Reconcile:
     @property
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
-        due += self._fees.wake_ns
+        due += self._fees.due_ns
         doubts = self._state.requests.wake_ns
         due += [at for at in (doubts, self._balances_due_ns) if at is not None]
         return min([*due, self._next_ns])
