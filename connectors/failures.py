@@ -1,6 +1,6 @@
 """Classifies failed answers: the failures of an exchange are one table and one extractor.
 
-5xx                       not a refusal: the outcome of a request that changes something is unknown
+    5xx                       not a refusal: the outcome of a request that changes something is unknown
     a code of sort UNKNOWN    the same, with any status
     a status in `waits_s`,
     or a code of sort BUSY    RetryLater: not served, provably not executed
