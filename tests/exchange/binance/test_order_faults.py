@@ -374,6 +374,21 @@ async def test_an_accepted_order_is_rejected_later(place: Place) -> None:
     assert locked == "600.00000000"
 
 
+async def test_the_fee_of_a_fill_may_be_stated_later(place: Place) -> None:
+    """Neither the answer nor the first report has a fee."""
+    await place.api.ask("userDataStream.subscribe.signature")
+    timer = HandTimer(place.exchange)
+    await place.exchange.admin.fault(kind="late_fee", account="main", count=1)
+    market = {"type": "MARKET", "quantity": "0.001", "price": None, "timeInForce": None}
+    _, answer = await place.begin("free", newOrderRespType="FULL", **market)
+    assert [(fill["commission"], fill["commissionAsset"]) for fill in answer["fills"]] == [("0.00000000", "")]
+    first = [(await place.api.event("executionReport"))["event"] for _ in range(2)][-1]
+    assert (first["x"], first["n"], first["N"]) == ("TRADE", "0.00000000", None)
+    await timer.fire()
+    again = (await place.api.event("executionReport"))["event"]
+    assert (again["t"], again["N"], float(again["n"]) > 0) == (first["t"], "BTC", True)
+
+
 async def test_an_order_cannot_be_found_yet_or_no_longer(place: Place) -> None:
     exchange = place.exchange
 

@@ -92,6 +92,21 @@ async def test_an_order_is_reported_whole_and_its_fills_apart(bybit: BybitExchan
         assert seen[:3] == [order, execution, order]
 
 
+async def test_the_fee_of_a_fill_may_be_stated_later(bybit: BybitExchange) -> None:
+    await bybit.admin.fault(kind="late_fee", protocol="bybit", account="main", ms=300, count=1)
+    async with bybit.account() as socket:
+        await opened(bybit, socket, "execution")
+        await bybit.private("order/create", MARKET | {"side": "Sell", "qty": "0.001"})
+        found = await row(bybit, socket, "execution")
+        assert (found["execFee"], found["feeCurrency"]) == ("", "")
+        assert [one["execFee"] for one in (await bybit.private("execution/list"))["list"]] == [""]
+        bybit.advance(300, 300)
+        (listed,) = (await bybit.private("execution/list"))["list"]
+        again = await row(bybit, socket, "execution")
+        assert (again["execId"], again["execFee"]) == (found["execId"], listed["execFee"])
+        assert (again["feeCurrency"], Decimal(again["execFee"]) > 0) == ("USDT", True)
+
+
 async def test_a_category_that_is_not_spot_is_silent(bybit: BybitExchange) -> None:
     async with bybit.account() as socket:
         await opened(bybit, socket, "order.linear", "execution.spot")

@@ -133,6 +133,26 @@ async def test_a_filled_order_and_the_balances_after_it(kraken: KrakenExchange) 
         assert (answer["type"], answer["asset"], answer["amount"], answer["balance"]) == ("deposit", "ETH", 2, 2)
 
 
+async def test_the_fee_of_a_fill_may_be_stated_later(kraken: KrakenExchange) -> None:
+    """Where the fee is absent, a trade has no fees, and the history, whose fee is a number, has zero."""
+    token = await token_of(kraken)
+    await kraken.admin.fault(kind="late_fee", protocol="kraken", account="main", ms=300, count=1)
+    async with kraken.private_feed() as socket:
+        await ask(kraken, socket, "subscribe", channel="executions", token=token, snap_orders=False)
+        placed = await ask(kraken, socket, "add_order", token=token, **BUY | {"limit_price": 64000.0})
+        await kraken.admin.fill("BTCUSDT", order_number(placed["result"]["order_id"]))
+        found = [await event(kraken, socket) for _ in range(3)][-1]
+        assert (found["exec_type"], found["fees"]) == ("trade", [])
+        (listed,) = (await kraken.private("TradesHistory"))["trades"].values()
+        assert Decimal(listed["fee"]) == 0
+        kraken.advance(300, 300)
+        (listed,) = (await kraken.private("TradesHistory"))["trades"].values()
+        assert Decimal(listed["fee"]) == Decimal("0.64")
+        while (again := await event(kraken, socket))["exec_type"] != "trade":
+            pass
+        assert (again["exec_id"], again["fees"]) == (found["exec_id"], [{"asset": "USDT", "qty": Decimal("0.64")}])
+
+
 async def test_snapshots_have_open_orders_and_fills(kraken: KrakenExchange) -> None:
     """executions: snap_orders is true by default, snap_trades brings the last 50."""
     token = await token_of(kraken)
