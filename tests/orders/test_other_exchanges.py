@@ -127,7 +127,12 @@ async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("exchange", "send_by", "points"),
-    [("kraken", "rest", POINTS), ("kraken", "websocket", POINTS[1:4]), ("okx", "rest", POINTS)],
+    [
+        ("kraken", "rest", POINTS),
+        ("kraken", "websocket", POINTS[1:4]),
+        ("okx", "rest", POINTS[::4]),
+        ("okx", "websocket", POINTS[1:4]),
+    ],
 )
 async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(
     urls: dict[str, Any], hosts: Hosts, tmp_path: Path, exchange: str, send_by: str, points: tuple[str, ...]
