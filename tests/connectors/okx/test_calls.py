@@ -41,7 +41,7 @@ def answer(draft: Draft, data: list[Any], code: str = "0", msg: str = "") -> Rep
 
 
 def test_an_order_as_a_call() -> None:
-    """ws-place-order.md: the pair by its number, the deadline beside the orders, and no signature."""
+    """ws-place-order.md: the pair by its number, the deadline next to the orders, and no signature."""
     market = replace(LIMIT, order_type=OrderType.MARKET, price=None, time_in_force=None)
     for order in (LIMIT, market):
         draft = CODEC.place(order, NUMBERED)
