@@ -119,3 +119,26 @@ def test_a_failed_request_for_a_fee_is_repeated(world: World) -> None:
     assert fees(world) == {}
     rest(world, 2)
     assert fees(world) == FEE
+
+
+def test_the_missing_fee_of_an_external_order_is_taken_from_a_later_report(world: World) -> None:
+    """Its fills are not requested: the mesh does not manage the order."""
+    world.exchange.place(limit("other"))
+    world.exchange.first_fee = ABSENT
+    world.exchange.fill(world.exchange.orders["1001"], D(1))
+    world.reports()
+    world.go()
+    (bare,) = world.journal.fills.values()
+    assert bare.fee is None
+    assert rest(world, 5) == 0
+    world.exchange.state_fees(again=True)
+    world.reports()
+    (stated,) = world.journal.fills.values()
+    assert (stated.fee, stated.fee_asset) == (FEE["BTC"], "BTC")
+    events = [one.type for one in world.journal.events if one.fill is not None]
+    assert events == [EventType.EXTERNAL, EventType.FEE]
+    world.exchange.stream.append(
+        world.exchange.report(world.exchange.orders["1001"], (world.exchange.orders["1001"].fills[0],))
+    )
+    world.reports()
+    assert len([one for one in world.journal.events if one.fill is not None]) == 2
