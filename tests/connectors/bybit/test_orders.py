@@ -388,7 +388,7 @@ def test_hosts() -> None:
     assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
 
 
-def test_the_dead_man_switch_watches_the_stream_s_connection_where_the_option_asks_for_it() -> None:
+def test_the_dead_man_switch_watches_the_connection_of_the_stream_with_the_option() -> None:
     assert (CODEC.offer.dead_man_s, CONNECTOR.trading(dcp=True).offer.dead_man_s) == (None, (3, 300))
     watched = CONNECTOR.trading(dcp=True)
     draft = watched.dead_man(40)
@@ -402,7 +402,7 @@ def test_the_dead_man_switch_watches_the_stream_s_connection_where_the_option_as
         watched.dead_man(0)
     for codec, topics in ((CODEC, 3), (watched, 4)):
         codec.stream_open(AUTH, "stream-1", NOW_MS * 1_000_000, 5000)
-        (said,) = codec.stream_decode(b'{"success":true,"ret_msg":"","op":"auth","conn_id":"1"}', 5)
-        assert isinstance(said, StreamSay)
-        args = orjson.loads(said.frame)["args"]
+        (sent_next,) = codec.stream_decode(b'{"success":true,"ret_msg":"","op":"auth","conn_id":"1"}', 5)
+        assert isinstance(sent_next, StreamSay)
+        args = orjson.loads(sent_next.frame)["args"]
         assert (len(args), "dcp.spot" in args) == (topics, topics == 4)
