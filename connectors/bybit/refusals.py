@@ -17,52 +17,21 @@ REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoi
 TOO_MANY = "10006"
 WINDOW_S, LONGEST_S = 1.0, 60.0
 
-# error.mdx
-CODES = {
-    "-1": Refusal.UNKNOWN,  # request expired; the manual does not state where
-    "-2015": Refusal.KEY,  # (Spot) Your api key has expired
-    "33004": Refusal.KEY,  # (Derivatives) Your api key has expired
-    "429": Refusal.BUSY,  # the trading service is experiencing a high server load, please retry
-    "10000": Refusal.UNKNOWN,  # Server Timeout
-    "10002": Refusal.CLOCK,  # the request time exceeds the time window range
-    "10003": Refusal.KEY,  # API key is invalid
-    "10004": Refusal.KEY,  # error sign
-    "10005": Refusal.KEY,  # permission denied
-    "10006": Refusal.BUSY,  # too many visits
-    "10007": Refusal.KEY,  # user authentication failed
-    "10010": Refusal.KEY,  # unmatched IP
-    "10014": Refusal.UNKNOWN,  # invalid duplicate request: the earlier request may have been executed
-    "10016": Refusal.UNKNOWN,  # server error, or the service is restarting
-    "10018": Refusal.BUSY,  # exceeded the IP rate limit; crossed out in the manual
-    "10019": Refusal.BUSY,  # the trade service is restarting, does not accept new requests
-    "10403": Refusal.BUSY,  # websocket/trade/guideline.mdx: exceed IP rate limit
-    "10404": Refusal.REJECTED,  # same: no such op or category
-    "10429": Refusal.BUSY,  # system level frequency protection
-    "20003": Refusal.BUSY,  # too frequent requests under the same session
-    "40004": Refusal.UNKNOWN,  # the order is modified during the process of replacing, check the order status again
-    "110001": Refusal.NOT_THERE,  # order does not exist
-    "110008": Refusal.NOT_THERE,  # the order has been completed or cancelled
-    "110010": Refusal.NOT_THERE,  # the order has been cancelled
-    "110072": Refusal.DUPLICATE,  # OrderLinkedID is duplicate
-    "110079": Refusal.BUSY,  # the order is processing and can not be operated, please try again later
-    "170001": Refusal.UNKNOWN,  # internal error
-    "170005": Refusal.BUSY,  # too many new orders
-    "170007": Refusal.UNKNOWN,  # timeout waiting for response from backend server
-    "170032": Refusal.UNKNOWN,  # network error
-    "170035": Refusal.UNKNOWN,  # submitted to the system for processing
-    "170139": Refusal.NOT_THERE,  # order has been filled
-    "170141": Refusal.DUPLICATE,  # duplicate clientOrderId
-    "170142": Refusal.NOT_THERE,  # order has been cancelled
-    "170143": Refusal.NOT_THERE,  # cannot be found on order book
-    "170146": Refusal.UNKNOWN,  # order creation timeout
-    "170147": Refusal.UNKNOWN,  # order cancellation timeout
-    "170190": Refusal.NOT_THERE,  # cancel order has been finished
-    "170191": Refusal.BUSY,  # can not cancel order, please try again later
-    "170212": Refusal.UNKNOWN,  # cancel order request processing
-    "170213": Refusal.NOT_THERE,  # order does not exist
-    "170222": Refusal.BUSY,  # too many requests in this time frame
-    "170234": Refusal.UNKNOWN,  # system error
-    "170310": Refusal.UNKNOWN,  # order modification timeout
+SORTS = {  # error.mdx; "trade": websocket/trade/guideline.mdx
+    # Rate limits: 10006, 10018 (crossed out), 10403 (trade), 10429, 20003, 170005, 170222. Retry: 429 (server load),
+    # 10019 (the trade service restarts), 110079 (the order is processing), 170191 (a cancel)
+    Refusal.BUSY: "429 10006 10018 10019 10403 10429 20003 110079 170005 170191 170222",
+    Refusal.CLOCK: "10002",  # the request time exceeds the time window range
+    # Expired: -2015 (spot), 33004 (derivatives). Invalid key, signature, permission, user or IP: the others
+    Refusal.KEY: "-2015 33004 10003 10004 10005 10007 10010",
+    # Timeouts and errors of the exchange; -1: expired, the manual does not state where; 10014: a repeated request, of
+    # which the earlier one may have been executed; 40004: the order was modified meanwhile, "check again"; 170035 and
+    # 170212: submitted, processing
+    Refusal.UNKNOWN: """-1 10000 10014 10016 40004 170001 170007 170032 170035 170146 170147 170212 170234 170310""",
+    # Does not exist, filled, cancelled, completed, not found on the book
+    Refusal.NOT_THERE: "110001 110008 110010 170139 170142 170143 170190 170213",
+    Refusal.DUPLICATE: "110072 170141",  # orderLinkId is a duplicate
+    Refusal.REJECTED: "10404",  # trade: no such op or category
 }
 # All other codes that error.mdx lists for spot are an explicit no. An unlisted code may mean anything
 LISTED = """
@@ -71,7 +40,7 @@ LISTED = """
     170206-170207 170209-170210 170212-170213 170215-170224 170226-170230 170234 170241 170310-170313 170341 170344
     170346 170348 170355 170358-170360 170371-170372 170381-170382 170709 170810
 """
-CODES = coded({}, LISTED) | CODES
+CODES = coded(SORTS, LISTED)
 
 
 @extractor

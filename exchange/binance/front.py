@@ -40,8 +40,6 @@ class Outcome:
 class FrontEnvelope(ABC):
     """One request. Fault rules may use any of its `names`; placements are counted by the last one."""
 
-    slow_executes_first = False
-
     def __init__(self, desk: Desk, names: tuple[str, ...], account: Account | None, sent: Mapping[str, Any]) -> None:
         self.desk = desk
         self.protocol = desk.protocol
@@ -58,15 +56,6 @@ class FrontEnvelope(ABC):
 
     @abstractmethod
     def refusal(self, fault: Fault) -> Outcome: ...
-
-    @abstractmethod
-    def send(self, answer: Outcome) -> None: ...
-
-    @abstractmethod
-    def send_half(self, answer: Outcome) -> None: ...
-
-    @abstractmethod
-    def cut(self) -> None: ...
 
     def good(self, answer: Outcome) -> bool:
         return answer.status == 200

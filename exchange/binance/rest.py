@@ -18,6 +18,7 @@ from ..engine.accounts import Account
 from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
+from ..wire.sending import OverHttp
 from . import errors, params, payloads
 from .auth import Signed, without_signature
 from .desk import Desk
@@ -31,7 +32,7 @@ _FORM = "application/x-www-form-urlencoded"
 _WITH_BODY = ("POST", "PUT", "DELETE")
 
 
-class Envelope(FrontEnvelope):
+class Envelope(OverHttp[Outcome], FrontEnvelope):
     """One HTTP request. Fault rules may name it by its path, or by its verb and path."""
 
     def __init__(
@@ -56,14 +57,8 @@ class Envelope(FrontEnvelope):
         self.desk.floor.count(self._path, fault.status)
         return refusal(fault)
 
-    def send(self, answer: Outcome) -> None:
-        self.channel.send(response(answer))
-
-    def send_half(self, answer: Outcome) -> None:
-        self.channel.send_half(response(answer))
-
-    def cut(self) -> None:
-        self.channel.cut()
+    def response(self, answer: Outcome) -> web.Response:
+        return response(answer)
 
 
 class Rest:

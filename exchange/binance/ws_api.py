@@ -19,6 +19,7 @@ from ..engine.accounts import Account
 from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
+from ..wire.sending import OnSocket
 from . import errors, params, sessions
 from .account import order_counts
 from .auth import sorted_payload
@@ -51,10 +52,10 @@ class Request:
         return self.method in BY_METHOD or self.method in BY_NAME or self.method in sessions.METHODS
 
 
-class Envelope(FrontEnvelope):
+class Envelope(OnSocket[Outcome], FrontEnvelope):
     """One request on a connection."""
 
-    slow_executes_first = True
+    client: Client
 
     def __init__(self, desk: Desk, client: Client, request: Request, account: Account | None) -> None:
         super().__init__(desk, (request.endpoint,), account, request.sent)
@@ -85,15 +86,9 @@ class Envelope(FrontEnvelope):
         return Outcome(error.status, body)
 
     def send(self, answer: Outcome) -> None:
-        self.client.write(self._frame(answer))
+        super().send(answer)
         if answer.status == 418:
             self.client.close(1008, "IP banned", "banned")
-
-    def send_half(self, answer: Outcome) -> None:
-        self.client.break_off(self._frame(answer))
-
-    def cut(self) -> None:
-        self.client.cut("fault")
 
     def _count(self, status: int) -> None:
         self.desk.floor.count(self.request.endpoint if self.request.is_known else "ws-api:?", status)
@@ -127,7 +122,7 @@ class Envelope(FrontEnvelope):
         reply = perform(desk, signed, call.signed(), now, client.form.unit)
         return Outcome(200, reply.body, counts=reply.counts)
 
-    def _frame(self, answer: Outcome) -> bytes:
+    def frame(self, answer: Outcome) -> bytes:
         name = "result" if answer.status == 200 else "error"
         whole: dict[str, Any] = {"id": self.request.id, "status": answer.status, name: answer.body}
         if self.request.shows:

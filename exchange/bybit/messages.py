@@ -21,6 +21,7 @@ from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
 from ..wire.receipts import Receipt
+from ..wire.sending import OnSocket
 from .auth import log_in
 from .client import NAME, Client, milliseconds
 from .desk import Desk
@@ -48,11 +49,11 @@ class Reply:
     then: Callable[[], None] | None = None
 
 
-class Envelope:
+class Envelope(OnSocket[Reply]):
     """One request on a connection. Fault rules know it as `ws:OP`."""
 
+    client: Client
     protocol = NAME
-    slow_executes_first = True
     receipts: Sequence[Receipt] = ()
 
     def __init__(self, desk: Desk, client: Client, request: Request) -> None:
@@ -89,20 +90,14 @@ class Envelope:
         return self.refusal(fault)
 
     def send(self, answer: Reply) -> None:
-        self.client.write(self._frame(answer))
+        super().send(answer)
         if answer.then is not None:
             answer.then()
 
-    def send_half(self, answer: Reply) -> None:
-        self.client.break_off(self._frame(answer))
-
-    def cut(self) -> None:
-        self.client.cut("fault")
-
-    def _frame(self, reply: Reply) -> bytes:
+    def frame(self, answer: Reply) -> bytes:
         op, number = self.request.op, {} if self.request.number is None else {"req_id": self.request.number}
-        body: dict[str, Any] = {"success": not reply.error, "ret_msg": reply.text, "conn_id": self.client.id}
-        if self.client.private and op == "ping" and not reply.error:
+        body: dict[str, Any] = {"success": not answer.error, "ret_msg": answer.text, "conn_id": self.client.id}
+        if self.client.private and op == "ping" and not answer.error:
             stamp = str(milliseconds(self.desk.now_ns()))
             body = {**number, "op": "pong", "args": [stamp], "conn_id": self.client.id}
         else:

@@ -14,6 +14,7 @@ from aiohttp import web
 from ..engine.accounts import Account
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
+from ..wire.sending import OverHttp
 from .auth import KEY, authenticate
 from .client import milliseconds
 from .desk import Desk
@@ -23,10 +24,8 @@ from .private import READS, WRITES, Endpoint
 from .public import QUERIES
 
 
-class HttpEnvelope(Envelope):
+class HttpEnvelope(OverHttp[Answer], Envelope):
     """One HTTP request. Fault rules know it by its path, and by its verb and path together."""
-
-    slow_executes_first = False
 
     def __init__(
         self,
@@ -40,16 +39,7 @@ class HttpEnvelope(Envelope):
         super().__init__(desk, (path, f"{request.method} {path}"), path, account, sent, answer)
         self.channel = HttpChannel(request)
 
-    def send(self, answer: Answer) -> None:
-        self.channel.send(self._response(answer))
-
-    def send_half(self, answer: Answer) -> None:
-        self.channel.send_half(self._response(answer))
-
-    def cut(self) -> None:
-        self.channel.cut()
-
-    def _response(self, answer: Answer) -> web.Response:
+    def response(self, answer: Answer) -> web.Response:
         head = {"retCode": answer.code, "retMsg": answer.text, "result": answer.result, "retExtInfo": self.more(answer)}
         return web.Response(
             body=orjson.dumps({**head, "time": milliseconds(self.desk.now_ns())}),

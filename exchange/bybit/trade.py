@@ -18,6 +18,7 @@ import orjson
 
 from ..wire.executor import execute
 from ..wire.frames import text_frame
+from ..wire.sending import OnSocket
 from .auth import TIME, WINDOW, check_window, log_in
 from .client import Client, milliseconds
 from .desk import Desk
@@ -34,10 +35,10 @@ OPS = {
 }
 
 
-class TradeEnvelope(Envelope):
+class TradeEnvelope(OnSocket[Answer], Envelope):
     """One request on a connection. Fault rules know it as `ws:OP`."""
 
-    slow_executes_first = True
+    client: Client
 
     def __init__(self, desk: Desk, client: Client, request: Mapping[str, Any]) -> None:
         self.client = client
@@ -80,16 +81,7 @@ class TradeEnvelope(Envelope):
         path = OPS[self.op]
         return carried_out(self, WRITES[path], path, client.owner, sent)
 
-    def send(self, answer: Answer) -> None:
-        self.client.write(self._frame(answer))
-
-    def send_half(self, answer: Answer) -> None:
-        self.client.break_off(self._frame(answer))
-
-    def cut(self) -> None:
-        self.client.cut("fault")
-
-    def _frame(self, answer: Answer) -> bytes:
+    def frame(self, answer: Answer) -> bytes:
         body: dict[str, Any] = {} if self.number is None else {"reqId": self.number}
         body |= {"retCode": answer.code, "retMsg": answer.text, "op": self.op}
         now = str(milliseconds(self.desk.now_ns()))
