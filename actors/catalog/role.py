@@ -14,6 +14,10 @@ time (ns) at which the list was first seen, so versions grow across incarnations
     get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
     check_network                None, when the exchange has answered just now
     poll instruments {after}     as `instruments`, as soon as the version is not `after`; None at the timeout
+    poll candles {pair, interval, start_ns, after}
+                                 the candles from `start_ns` on that have changed after version `after`, and where the
+                                 next poll continues; see `LiveCandles.poll`. The polls themselves are the lease of the
+                                 subscription at the exchange.
 
 After a failed refresh the last readable list stays in force, and `status` states the reason. For an unreadable row the
 last readable version of the row stays in force; `status` names such rows. Every request is within the rate budget.
@@ -29,9 +33,9 @@ from typing import Any
 from loguru import logger
 
 from ...connectors.listing import Listing
-from ...connectors.market_codec import Codec, ServesCandles
+from ...connectors.market_codec import Codec, ServesCandles, StreamsCandles
 from ...connectors.reading import LeftOut, left_out_text
-from ...connectors.transport import Rest
+from ...connectors.transport import Feed, Rest
 from ...model.address import book_address
 from ...model.backoff import Backoff
 from ...model.candle import Candle
@@ -51,10 +55,12 @@ from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
 from ...model.plain import to_plain
 from ...model.time import SECOND_NS, in_ns
+from ..book.surroundings import FeedLike, Surroundings
+from ..candles.live import LiveCandles
+from ..candles.query import CandleQuery, read_position, read_query
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike
 from ..limits.machine import Priority
-from .candles import read_query
 from .rates import Market, usd_rates, usd_volume
 from .settings import CatalogSettings
 
@@ -66,7 +72,7 @@ EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
 class CatalogRole:
-    """See the module. `codec` and `rest` replace those of the settings."""
+    """See the module. `codec`, `rest` and `connect` replace those of the settings."""
 
     reads = frozenset(
         {"instruments", "active_markets", "ticker", "mid_price", "candles", "get_snapshot", "check_network"}
@@ -79,12 +85,14 @@ class CatalogRole:
         *,
         codec: Codec | None = None,
         rest: RestLike | None = None,
+        connect: Callable[..., FeedLike] = Feed,
     ) -> None:
         self._settings, self._context = settings, context
         self._exchange = settings.connector.exchange
         self._codec = codec = codec or settings.connector.market_codec()
         budget = Budget(context, codec.spec, self._exchange, settings.connector.egress)
-        self._rest = Budgeted(budget, rest or Rest(timeout_s=10.0))
+        bare = rest or Rest(timeout_s=10.0)
+        self._rest = Budgeted(budget, bare)
         self._version = 0
         self._plain: list[dict[str, Any]] = []
         self._by_name: dict[str, Instrument] = {}
@@ -96,6 +104,22 @@ class CatalogRole:
         self._flights: dict[str, asyncio.Task[Any]] = {}
         self._cache: dict[str, tuple[int, Any]] = {}  # by query: when the answer expires, the answer
         self._loop: asyncio.Task[None] | None = None
+        self._live = self._live_candles(connect, bare, budget)
+
+    def _live_candles(self, connect: Callable[..., FeedLike], rest: RestLike, budget: Budget) -> LiveCandles | None:
+        offer, context, connector = self._codec.spec.candles, self._context, self._settings.connector
+        if offer is None or offer.stream is None or not isinstance(self._codec, StreamsCandles):
+            return None
+        around = Surroundings(
+            connect=connect,
+            rest=rest,
+            budget=budget,
+            monotonic_ns=context.monotonic_ns,
+            time_ns=context.time_ns,
+            alive=context.alive,
+            fail=context.fail,
+        )
+        return LiveCandles(connector.market_codec, offer, around, self._window)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop().create_task(self._keep_fresh())
@@ -105,6 +129,8 @@ class CatalogRole:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._live is not None:
+            await self._live.stop()
         await self._rest.close()
 
     async def handle(self, kind: str, body: Any) -> Any:
@@ -135,6 +161,8 @@ class CatalogRole:
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        if kind == "candles":
+            return await self._poll_candles(await self._instrument(body), body, timeout_s)
         if kind != "instruments":
             raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
         after = (body or {}).get("after", 0)
@@ -158,10 +186,13 @@ class CatalogRole:
             "version": self._version,
             "age_s": age,
             "failures": self._failures,
+            "candles": None if self._live is None else self._live.status(),
         }
 
     def beat(self) -> None:
-        """Drop expired answers."""
+        """Drop expired answers, and keep the followed candles up to date."""
+        if self._live is not None:
+            self._live.beat()
         now_ns = self._context.monotonic_ns()
         for what in [what for what, (until_ns, _) in self._cache.items() if until_ns <= now_ns]:
             del self._cache[what]
@@ -279,16 +310,41 @@ class CatalogRole:
         return self._codec.snapshot(instrument, response.body, asked, response.recv_ns), instrument
 
     async def _candles(self, instrument: Instrument, body: Any) -> list[dict[str, Any]]:
+        series = None if self._live is None else self._live.series(instrument.symbol, str(body.get("interval")))
+        now_ns = max(self._context.time_ns(), 0 if series is None else series.newest_ns)
+        query = read_query(self._exchange, self._codec.spec.candles, body, now_ns)
+        if series is None:
+            found = await self._pages(instrument, query, query.pages)
+        else:
+            found = await self._pages(instrument, query, query.before(series.covered_ns))
+            found += series.since(series.covered_ns)
+        return [to_plain(candle) for candle in query.chosen(found)]
+
+    async def _window(self, instrument: Instrument, interval: str, start_ns: int, end_ns: int) -> list[Candle]:
+        """Request the candles of a time over REST, oldest first."""
+        body = {"interval": interval, "start_ns": start_ns, "end_ns": end_ns}
+        query = read_query(self._exchange, self._codec.spec.candles, body, max(end_ns, self._context.time_ns()))
+        return query.chosen(await self._pages(instrument, query, query.pages))
+
+    async def _pages(
+        self, instrument: Instrument, query: CandleQuery, pages: Iterable[tuple[int, int]]
+    ) -> list[Candle]:
         codec = self._codec
-        query = read_query(self._exchange, codec.spec.candles, body, self._context.time_ns())
         if not isinstance(codec, ServesCandles):
             raise NotOffered(self._exchange, "candles")
         found: list[Candle] = []
-        for start_ns, end_ns in query.pages:
+        for start_ns, end_ns in pages:
             request = codec.candles_request(instrument, query.interval, start_ns, end_ns, self._context.time_ns())
             response = await self._send(request, Priority.NORMAL)
             found += codec.candles(instrument, query.interval, response)
-        return [to_plain(candle) for candle in query.chosen(found)]
+        return found
+
+    async def _poll_candles(self, instrument: Instrument, body: Any, timeout_s: float) -> dict[str, Any]:
+        if self._live is None:
+            raise NotOffered(self._exchange, "a stream of candles")
+        interval, start_ns, after = read_position(self._exchange, self._codec.spec.candles, body)
+        news = await self._live.poll(instrument, interval, start_ns, after, timeout_s)
+        return {**news, "candles": [to_plain(candle) for candle in news["candles"]]}
 
     def _plain_snapshot(self, snapshot: DepthSnapshot, instrument: Instrument) -> dict[str, Any]:
         return {

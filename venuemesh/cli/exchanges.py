@@ -80,6 +80,7 @@ def _market(connector: Connector) -> dict[str, Any]:
             "tickers": "tickers" in spec.endpoints,
         },
         "candles": list(spec.candles.intervals) if spec.candles is not None else [],
+        "live_candles": spec.candles is not None and spec.candles.stream is not None,
         "options": [_option(option) for option in spec.options],
         "environments": [REAL, *spec.environments],
     }
@@ -127,7 +128,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             continue
         spec = registry.connector(name).spec
         yield f"  market data   {_market_text(spec, each['market_data'])}"
-        yield f"  candles       {', '.join(each['candles']) or 'not offered'}"
+        live = ", also live" if each["live_candles"] else ""
+        yield f"  candles       {', '.join(each['candles']) or 'not offered'}{live}"
         yield from (f"  {text}" for text in _trading_lines(each["trading"]))
         yield from _option_lines(each["options"])
         yield f"  environments  {', '.join(each['environments'])}"

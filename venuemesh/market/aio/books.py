@@ -30,10 +30,11 @@ from ..rows import (
     read_ticker,
     snapshot_body,
 )
-from .room import AsyncRoom
+from .room import AGAIN_S, AsyncRoom
 from .ticks import every
 
 STEP_S = 0.02  # between two checks whether all books are LIVE
+POLL_S = 10.0  # how long one request for candles waits at the catalog
 
 
 class AsyncOrderBooks(Mapping[str, AsyncBookView]):
@@ -194,6 +195,53 @@ class AsyncBooks(AsyncRoom):
         """
         body = candles_body(pair, interval, start, end, limit)
         return read_candles(await self._catalog("candles", body, timeout_s))
+
+    async def candle_changes(
+        self,
+        pair: str,
+        interval: str,
+        start: datetime | int | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Candle]:
+        """Iterate over the candles of any pair that the exchange lists, live: each change of the open candle, and each
+        candle once more when it `is_closed`.
+
+        The iteration begins with the open candle, or with the first candle that opens at `start` or later (a datetime
+        with a time zone, or ns since the Unix epoch); to resume, pass the `close_ns` of the last closed candle. Candles
+        come in order and without gaps: after a lost connection the mesh requests the missing ones before it shows a
+        newer one. A closed candle comes once and is final. Changes of the open candle may be conflated, and the open
+        candle may come again after a restart of the catalog. Where the exchange has no candle, because there was no
+        trade, the iteration has none either.
+
+        The mesh subscribes when the first reader of a pair and interval asks, and ends the subscription half a minute
+        after the last one. Meanwhile `candles` answers from memory.
+
+        Raises:
+            ValueError: `start` has no zone.
+            UnknownInstrument: the exchange does not list the pair.
+            NotOffered: the exchange streams no candles, or none of this interval.
+            Rejected: more than 10,000 candles since `start`, or candles older than the exchange keeps.
+            RetryLater: no candle came for `timeout_s`; the reason says why the stream is not live, if it is not.
+        """
+        AsyncWaits.begin()
+        body = {**candles_body(pair, interval, start, None, None), "after": 0}
+        reason, heard = None, time.monotonic()
+        while True:
+            left_s = POLL_S if timeout_s is None else min(POLL_S, heard + timeout_s - time.monotonic())
+            if timeout_s is not None and left_s <= 0:
+                raise RetryLater(1.0, f"no candle of {pair} {interval} for {timeout_s:g} s: {reason or 'no trade'}")
+            try:
+                answer = await self._catalog("poll:candles", body, left_s)
+            except RetryLater as error:  # the catalog is away, or the exchange cannot be asked now
+                reason = str(error)
+                await AsyncWaits.sleep(min(AGAIN_S, left_s))
+                continue
+            reason = answer["reason"]
+            body |= {"start_ns": answer["start_ns"], "after": answer["version"]}
+            for candle in read_candles(answer["candles"]):
+                body["start_ns"] = candle.close_ns if candle.is_closed else candle.open_ns
+                yield candle
+                heard = time.monotonic()
 
     async def mid_price(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
         """Return the mid price of any pair that the exchange lists; None when a side of its book is empty.

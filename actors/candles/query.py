@@ -31,6 +31,10 @@ class CandleQuery:
     from_start: bool
     pages: tuple[tuple[int, int], ...]
 
+    def before(self, end_ns: int) -> tuple[tuple[int, int], ...]:
+        """Return the windows, or parts of them, that end by `end_ns`."""
+        return tuple((first, min(end, end_ns)) for first, end in self.pages if first < end_ns)
+
     def chosen(self, found: list[Candle]) -> list[Candle]:
         """Return the query's candles from the candles of all pages, oldest first; of a repeated candle the later
         one."""
@@ -46,12 +50,7 @@ def read_query(exchange: str, offer: CandleOffer | None, body: Any, now_ns: int)
         NotOffered: the exchange has no candles, or none of this interval; the error lists its intervals.
         Rejected: the query is for more than `MOST` candles, or for candles older than the exchange keeps.
     """
-    if offer is None:
-        raise NotOffered(exchange, "candles")
-    interval = body.get("interval")
-    if not isinstance(interval, str) or interval not in offer.intervals:
-        names = ", ".join(offer.intervals)
-        raise NotOffered(exchange, f"candles of the interval {interval!r}; its intervals are {names}")
+    offer, interval = _offered(exchange, offer, body)
     start_ns, end_ns, limit = _time_ns(body, "start_ns"), _time_ns(body, "end_ns"), whole_number(body, "limit")
     longest, shortest = longest_ns(interval), shortest_ns(interval)
     end_ns = now_ns + 1 if end_ns is None else min(end_ns, now_ns + 1)
@@ -81,3 +80,22 @@ def _time_ns(body: Any, key: str) -> int | None:
         raise Rejected("bad_request", f"{key} is {value!r}; it must be nanoseconds since 1970")
     found: int | None = value
     return found
+
+
+def read_position(exchange: str, offer: CandleOffer | None, body: Any) -> tuple[str, int | None, int]:
+    """Read {"interval", "start_ns", "after"} of a poll; both numbers may be None.
+
+    Raises NotOffered as `read_query`.
+    """
+    _, interval = _offered(exchange, offer, body)
+    return interval, _time_ns(body, "start_ns"), _time_ns(body, "after") or 0
+
+
+def _offered(exchange: str, offer: CandleOffer | None, body: Any) -> tuple[CandleOffer, str]:
+    if offer is None:
+        raise NotOffered(exchange, "candles")
+    interval = body.get("interval")
+    if not isinstance(interval, str) or interval not in offer.intervals:
+        names = ", ".join(offer.intervals)
+        raise NotOffered(exchange, f"candles of the interval {interval!r}; its intervals are {names}")
+    return offer, interval

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from venuemesh.actors.catalog.candles import DEFAULT, MOST, read_query
+from venuemesh.actors.candles.query import DEFAULT, MOST, read_query
 from venuemesh.connectors.spec import CandleOffer
 from venuemesh.model.candle import Candle, close_of
 from venuemesh.model.errors import NotOffered, Rejected

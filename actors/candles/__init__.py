@@ -1,0 +1,1 @@
+"""Candles of an exchange: queries over REST, and series that follow its stream."""
