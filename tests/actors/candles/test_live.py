@@ -122,8 +122,8 @@ async def followed(stage: Stage, *readers: tuple[Instrument, str]) -> list[Any]:
     """Poll for the first time, confirm, and return the first answers."""
     polls = [stage.poll(*reader) for reader in readers or [(BTC, "1m")]]
     await asyncio.sleep(0)
-    if stage.feeds[0].link is None:
-        stage.open()
+    stage.open()
+    await until(lambda: len(stage.sent()) == len({interval for _, interval in readers or [(BTC, "1m")]}))
     stage.confirm()
     await stage.beat()
     return [await poll for poll in polls]
