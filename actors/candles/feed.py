@@ -165,7 +165,7 @@ class CandleFeed:
                 pass
 
     def _unreadable(self, frame: bytes | memoryview, error: DataError) -> None:
-        """Doubt the series of the symbols in the frame, or all series if it names none."""
+        """Doubt the series of the symbols in the frame, or all series if no symbol is in it."""
         self.unreadable += 1
         text = bytes(frame).upper()
         named = [one for one in self.followed.values() if one.instrument.symbol.upper().encode() in text]

@@ -1,6 +1,6 @@
-"""The candles that somebody follows: their series, connections and requests.
+"""The candles that readers follow: their series, connections and requests.
 
-A series exists while somebody polls it: each poll keeps it for `LEASE_S`. Series share connections, as many on each as
+A series exists while readers poll it: each poll keeps it for `LEASE_S`. Series share connections, as many on each as
 the exchange allows; a connection without series is closed.
 """
 
@@ -25,7 +25,7 @@ from .series import Series, State
 LEASE_S = 30.0  # after the last poll
 KEPT = 1500  # candles of a series
 SERIES_MOST = 1000
-AHEAD = 10  # candles beyond now that a request asks for
+AHEAD = 10  # candles beyond now in a request
 LOOK_EVERY_NS = 200_000_000
 
 Fetch = Callable[
@@ -61,7 +61,7 @@ class LiveCandles:
         await asyncio.gather(*self._tasks, *(feed.stop() for feed in self._feeds), return_exceptions=True)
 
     def series(self, symbol: str, interval: str) -> Series | None:
-        """Return a series that somebody follows; None while it is not LIVE."""
+        """Return a followed series; None while it is not LIVE."""
         held = self._held.get((symbol, interval))
         return held.followed.series if held is not None and held.followed.series.state is State.LIVE else None
 

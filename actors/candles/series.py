@@ -4,8 +4,8 @@ Theory of operation. Readers see a series without holes: answers over REST begin
 extends it. A streamed candle continues the series if it is a newer state of the last candle, or opens where the last
 candle has closed. Anything else opens a *hole*: a newer candle although the last one was never closed (some exchanges
 never state the end of a candle), a candle that opens later, a lost connection, an unreadable frame, a candle that is
-overdue by our clock. While there is a hole, REST is asked for all candles from the end of the series on, and streamed
-candles wait; the answer continues the series first, then the candles that waited.
+overdue by our clock. While there is a hole, all candles from the end of the series on are requested over REST, and
+streamed candles wait; the answer continues the series first, then the candles that waited.
 
     WAITING --subscribed--> FILLING --the answer closes the hole--> LIVE        LIVE --hole--> FILLING
     any --connection lost, or subscription refused--> WAITING

@@ -1,4 +1,4 @@
-"""Live candles with the connection and REST in the test's hands: subscriptions, leases, refusals."""
+"""Live candles, with a connection and REST that the test controls: subscriptions, leases, refusals."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def followed(stage: Stage, *readers: tuple[Instrument, str]) -> list[Any]:
     return [await poll for poll in polls]
 
 
-async def test_a_subscription_lives_as_long_as_somebody_polls(stages: Callable[..., Stage]) -> None:
+async def test_a_subscription_lives_as_long_as_readers_poll(stages: Callable[..., Stage]) -> None:
     stage = stages()
     stage.listed["BTCUSDT"] = [stage.candle(-1, 7, True), stage.candle(0, 2)]
     poll = stage.poll()
