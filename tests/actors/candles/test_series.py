@@ -143,7 +143,7 @@ def test_an_unreadable_frame_is_a_hole(stage: Stage) -> None:
     assert (stage.series.state, stage.candles[-1]) == (State.LIVE, minute(1, 3))
 
 
-def test_failures_are_told_and_repeated_with_growing_delays(stage: Stage) -> None:
+def test_failures_are_reported_and_requests_repeated_with_growing_delays(stage: Stage) -> None:
     stage.stream(minute(2, 1))
     for wait_s in (0.375, 0.75, 1.5):
         assert stage.due() is not None
@@ -159,7 +159,7 @@ def test_failures_are_told_and_repeated_with_growing_delays(stage: Stage) -> Non
     assert stage.due() is not None
 
 
-def test_an_end_that_nobody_announces_is_requested(stage: Stage) -> None:
+def test_an_unannounced_end_is_requested(stage: Stage) -> None:
     """The frame with the end was lost, and no trade follows; or the exchange stopped sending."""
     stage.pass_s(39.9)
     assert stage.due() is None
@@ -189,7 +189,7 @@ def test_what_a_series_keeps_is_bounded(stage: Stage) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("states_ends", [True, False])
-def test_a_reader_sees_every_closed_candle_once_in_order_whatever_is_lost(seed: int, states_ends: bool) -> None:
+def test_a_reader_sees_every_closed_candle_once_and_in_order(seed: int, states_ends: bool) -> None:
     """A random exchange: frames are dropped, repeated, late and unreadable, connections end, REST fails and lags."""
     draw = random.Random(seed)
     now_ns, truth = START, [minute(0, 1)]
