@@ -122,8 +122,11 @@ async def over_websocket():
             asyncio.create_task(follow(client.watch_my_trades, PAIR)),
             asyncio.create_task(follow(client.watch_balance)),
         ]
-        _, ticker, trades = await asyncio.gather(
-            client.watch_order_book(PAIR, 50), client.watch_ticker(PAIR), client.watch_trades(PAIR)
+        _, ticker, trades, candles = await asyncio.gather(
+            client.watch_order_book(PAIR, 50),
+            client.watch_ticker(PAIR),
+            client.watch_trades(PAIR),
+            client.watch_ohlcv(PAIR, "1m"),
         )
         for _ in range(20):
             await client.watch_order_book(PAIR, 50)
@@ -155,6 +158,7 @@ async def over_websocket():
         await asyncio.gather(*watchers, following, return_exceptions=True)
         return {
             "ticker": ticker["last"],
+            "candle": candles[-1],
             "trade": [trades[-1]["price"], trades[-1]["side"]],
             "maker": maker["id"],
             "taker": taker["id"],

@@ -60,7 +60,9 @@ async def over_websocket():
     client = pointed(ccxt.pro.binance(OPTIONS))
     try:
         await client.load_markets()
-        trades, ticker = await asyncio.gather(client.watch_trades("BTC/USDT"), client.watch_ticker("BTC/USDT"))
+        trades, ticker, candles = await asyncio.gather(
+            client.watch_trades("BTC/USDT"), client.watch_ticker("BTC/USDT"), client.watch_ohlcv("BTC/USDT", "1m")
+        )
         for _ in range(20):
             book = await client.watch_order_book("BTC/USDT")
         rest = await asyncio.to_thread(admin, "POST", "/admin/pause", {"wait_s": 5})
@@ -71,6 +73,7 @@ async def over_websocket():
         return {
             "trade": [trades[-1]["price"], trades[-1]["side"]],
             "ticker": ticker["last"],
+            "candle": candles[-1],
             "nonce": [book["nonce"], own["update_id"]],
             "watched": [book["bids"][:500], book["asks"][:500]],
             "own": [[[float(price), float(size)] for price, size in own[side][:500]] for side in ("bids", "asks")],

@@ -77,8 +77,12 @@ def test_the_watched_book_is_the_exchanges_own_at_rest(seen: dict[str, Any]) -> 
     assert ws["watched"] == ws["own"]
 
 
-def test_trades_and_tickers_are_watched(seen: dict[str, Any]) -> None:
+def test_trades_tickers_and_candles_are_watched(seen: dict[str, Any]) -> None:
     ws = seen["ws"]
     assert ws["trade"][0] > 0
     assert ws["trade"][1] in ("buy", "sell")
     assert ws["ticker"] > 0
+    opened_ms, *prices, volume = ws["candle"]
+    assert (len(prices), opened_ms % 60_000) == (4, 0)
+    assert prices[2] <= min(prices[0], prices[3]) <= max(prices[0], prices[3]) <= prices[1]
+    assert volume >= 0

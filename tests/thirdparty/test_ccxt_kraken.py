@@ -68,6 +68,10 @@ def test_market_data(seen: dict[str, Any]) -> None:
     assert {side for _, _, side in rest["trades"]} <= {"buy", "sell"}
     assert rest["ticker"] > 0
     assert len(rest["candles"][0]) == 6
+    opened_ms, *prices, volume = ws["candle"]
+    assert (len(prices), opened_ms % 60_000) == (4, 0)
+    assert prices[2] <= min(prices[0], prices[3]) <= max(prices[0], prices[3]) <= prices[1]
+    assert volume >= 0
     assert rest["time"] > 1_600_000_000_000
     assert len(ws["book"]["bids"]) == len(ws["book"]["asks"]) == 25  # the exchange's own, which the watched one became
     assert ws["ticker"] > 0

@@ -62,6 +62,10 @@ def test_market_data_read_and_watched(seen: dict[str, Any]) -> None:
     assert {side for _, _, side in rest["trades"]} <= {"buy", "sell"}
     assert rest["ticker"] > 0
     assert len(rest["candles"][0]) == 6
+    opened_ms, *prices, volume = ws["candle"]
+    assert (len(prices), opened_ms % 60_000) == (4, 0)
+    assert prices[2] <= min(prices[0], prices[3]) <= max(prices[0], prices[3]) <= prices[1]
+    assert volume >= 0
     assert ws["ticker"] > 0
     assert ws["trade"][1] in ("buy", "sell")
 
