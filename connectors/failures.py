@@ -91,13 +91,9 @@ class Failures:
 
     def failure(self, response: HttpResponse, changes: bool, what: str) -> MeshError | None:
         """Return the typed error of the answer to a signed request; None if the request succeeded."""
-        status = response.status
-        if status == 200 and not self.in_success:
+        if (found := self._found(response)) is None:
             return None
-        error = self.extract(response.body)
-        if status == 200 and error is None:
-            return None
-        sort = None if error is None else self.refusal(error.code, error.reason)
+        status, (error, sort) = response.status, found
         uncertain = status >= 500 or sort is Refusal.UNKNOWN
         later = RetryLater(self._wait_s(response, error), self._words(response, error))
         if not uncertain and (status in self.waits_s or sort is Refusal.BUSY):
@@ -111,13 +107,9 @@ class Failures:
     def public_failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         """Return the typed error as `failure` does, for public data: any other 4xx with any body is an explicit
         refusal."""
-        status = response.status
-        if status == 200 and not self.in_success:
+        if (found := self._found(response)) is None:
             return None
-        error = self.extract(response.body)
-        if status == 200 and error is None:
-            return None
-        sort = None if error is None else self.refusal(error.code, error.reason)
+        status, (error, sort) = response.status, found
         if status >= 500 and changes:
             return OutcomeUnknown("request", self._words(response, error))
         if status >= 500 or status in self.waits_s or sort in (Refusal.BUSY, Refusal.UNKNOWN):
@@ -125,6 +117,16 @@ class Failures:
         if 200 < status < 400:
             return DecodeError(f"HTTP {status} is not an answer of this exchange", excerpt(response.body))
         return Rejected(*((error.code, error.reason) if error else _anonymous(response)))
+
+    def _found(self, response: HttpResponse) -> tuple[ErrorBody | None, Refusal | None] | None:
+        """Return the error in an answer and its class; None if the request succeeded."""
+        succeeded = response.status == 200
+        if succeeded and not self.in_success:
+            return None
+        error = self.extract(response.body)
+        if error is None:
+            return None if succeeded else (None, None)
+        return error, self.refusal(error.code, error.reason)
 
     def _wait_s(self, response: HttpResponse, error: ErrorBody | None) -> float:
         after = plain_count(response.headers.get("retry-after", ""))

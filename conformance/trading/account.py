@@ -16,7 +16,7 @@ from ...model.errors import Rejected, UnknownOrder
 from ...model.events import Side
 from ...model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
-from .bench import LOOK_AGAIN_S, READY_S, Desk, status_text
+from .bench import LOOK_AGAIN_S, READY_S, Desk, expect_status, status_text
 from .sizes import DEAREST
 from .suite import TradingSuite, trading
 
@@ -165,10 +165,7 @@ class Account(TradingSuite):
         )
         for order in resting:
             known = in_flight[order.client_order_id]
-            expect(
-                known.status is OrderStatus.OPEN,
-                f"after the restart an open order is {status_text(known)}, expected OPEN",
-            )
+            expect_status(known, "after the restart an open order", OrderStatus.OPEN)
             expect(
                 known.exchange_order_id == order.exchange_order_id,
                 f"after the restart an order has the exchange id {known.exchange_order_id}, expected "
@@ -206,10 +203,7 @@ class Account(TradingSuite):
             await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
             await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(
-            known.status is OrderStatus.CANCELED,
-            f"an order that another mesh cancelled is {status_text(known)}, expected CANCELED",
-        )
+        expect_status(known, "an order that another mesh cancelled", OrderStatus.CANCELED)
 
     @trading
     async def test_missed_events_are_recovered(self, desk: Desk) -> None:
@@ -222,17 +216,11 @@ class Account(TradingSuite):
             if filled is not None:
                 await _trade_away(desk, filled)
         known = await desk.market.wait(cancelled.client_order_id, timeout_s=desk.soon_s)
-        expect(
-            known.status is OrderStatus.CANCELED,
-            f"an order cancelled meanwhile is {status_text(known)}, expected CANCELED",
-        )
+        expect_status(known, "an order cancelled meanwhile", OrderStatus.CANCELED)
         ended = [cancelled]
         if filled is not None:
             done = await desk.market.wait(filled.client_order_id, timeout_s=desk.soon_s)
-            expect(
-                done.status is OrderStatus.FILLED,
-                f"an order filled meanwhile is {status_text(done)}, expected FILLED",
-            )
+            expect_status(done, "an order filled meanwhile", OrderStatus.FILLED)
             await _fills_agree(desk, done)
             ended.append(filled)
         for order in ended:
@@ -279,10 +267,7 @@ class Account(TradingSuite):
             await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
         await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(
-            known.status is OrderStatus.CANCELED,
-            f"an order cancelled meanwhile is {status_text(known)}, expected CANCELED",
-        )
+        expect_status(known, "an order cancelled meanwhile", OrderStatus.CANCELED)
 
     @trading
     async def test_a_raw_signed_request(self, desk: Desk) -> None:
@@ -394,10 +379,7 @@ async def _rest_inside(desk: Desk) -> Order:
     bid, ask = await desk.touch()
     tick = rules.price_increment(desk.instrument)
     order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=bid + tick if bid + tick < ask else bid)
-    expect(
-        order.status in (OrderStatus.OPEN, OrderStatus.FILLED),
-        f"a limit order at the bid is {status_text(order)}, expected OPEN or FILLED",
-    )
+    expect_status(order, "a limit order at the bid", OrderStatus.OPEN, OrderStatus.FILLED)
     return order
 
 
@@ -419,10 +401,7 @@ async def _trade_away(desk: Desk, order: Order) -> None:
 async def _traded_away(desk: Desk, order: Order) -> Order:
     await _trade_away(desk, order)
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-    expect(
-        done.status is OrderStatus.FILLED,
-        f"a resting order that the exchange filled is {status_text(done)}, expected FILLED",
-    )
+    expect_status(done, "a resting order that the exchange filled", OrderStatus.FILLED)
     return done
 
 
@@ -439,7 +418,7 @@ async def _restored_and_cancelled(market: AsyncMarket, order: Order, states: dic
     again = await market.restore(states)
     expect(again == [], f"a second restore took over {again}, expected nothing")
     known = await market.wait(order.client_order_id, "open", READY_S)
-    expect(known.status is OrderStatus.OPEN, f"after restore the order is {status_text(known)}, expected OPEN")
+    expect_status(known, "after restore the order", OrderStatus.OPEN)
     expect(
         known.exchange_order_id == order.exchange_order_id,
         f"after restore the exchange id is {known.exchange_order_id}, expected {order.exchange_order_id}",

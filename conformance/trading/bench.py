@@ -222,10 +222,7 @@ class Desk:
         """Place a limit order that rests far from the best price; it is OPEN."""
         price, amount = await self.sized(side, rank)
         order = await self.place(side, OrderType.LIMIT, amount, price=price, time_in_force=TimeInForce.GTC, **more)
-        expect(
-            order.status.value == "OPEN",
-            f"a limit order far from the market is {status_text(order)}, expected OPEN",
-        )
+        expect_status(order, "a limit order far from the market", OrderStatus.OPEN)
         return order
 
     async def take(self, side: Side) -> Order:
@@ -233,7 +230,7 @@ class Desk:
         _, amount = await self.sized(side)
         order = await self.place(side, OrderType.MARKET, amount)
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
-        expect(done.status.value == "FILLED", f"a market order of {amount:f} is {status_text(done)}, expected FILLED")
+        expect_status(done, f"a market order of {amount:f}", OrderStatus.FILLED)
         return done
 
     @contextlib.asynccontextmanager
@@ -363,6 +360,12 @@ class Desk:
             updated_ns=0,
             exchange_order_id=report.exchange_order_id,
         )
+
+
+def expect_status(order: Order, what: str, *expected: OrderStatus) -> None:
+    """Raise AssertionError, which names the order by `what`, unless it has one of the expected statuses."""
+    wanted = " or ".join(status.value for status in expected)
+    expect(order.status in expected, f"{what} is {status_text(order)}, expected {wanted}")
 
 
 def status_text(order: Order) -> str:

@@ -13,7 +13,7 @@ from ...model.order import EventType, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
 from . import sizes
 from .agreement import at_exchange, event_types, exchange_agrees, expect_same
-from .bench import SOON_S, Desk, status_text
+from .bench import SOON_S, Desk, expect_status, status_text
 from .sizes import DEAREST
 from .suite import TradingSuite, trading
 
@@ -85,10 +85,7 @@ class Orders(TradingSuite):
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
         order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=worst, time_in_force=TimeInForce.GTC)
         done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(
-            done.status is OrderStatus.FILLED,
-            f"a limit order to buy above the best ask is {status_text(done)}, expected FILLED",
-        )
+        expect_status(done, "a limit order to buy above the best ask", OrderStatus.FILLED)
         for fill in await desk.fills(done.client_order_id):
             expect(fill.price <= worst, f"a limit order to buy at {worst:f} was filled at {fill.price:f}")
         await exchange_agrees(desk, done)
@@ -101,10 +98,7 @@ class Orders(TradingSuite):
             skip("not offered")
         price, amount = await desk.sized(Side.BUY)
         resting = await desk.place(Side.BUY, OrderType.LIMIT_MAKER, amount, price=price)
-        expect(
-            resting.status is OrderStatus.OPEN,
-            f"a LIMIT_MAKER order far from the market is {status_text(resting)}, expected OPEN",
-        )
+        expect_status(resting, "a LIMIT_MAKER order far from the market", OrderStatus.OPEN)
         await desk.market.cancel_and_wait(resting.client_order_id)
         after = await desk.last_event()
         bid, ask = await desk.touch()
@@ -112,11 +106,7 @@ class Orders(TradingSuite):
         taker = await _refused(desk, Side.BUY, OrderType.LIMIT_MAKER, amount, price=worst)
         late_ends = (OrderStatus.EXPIRED, OrderStatus.CANCELED)
         ends = (OrderStatus.REJECTED, *late_ends) if offer.late_reject else (OrderStatus.REJECTED,)
-        expect(
-            taker.status in ends,
-            f"a LIMIT_MAKER order that would take is {status_text(taker)}, expected "
-            f"{' or '.join(status.value for status in ends)}",
-        )
+        expect_status(taker, "a LIMIT_MAKER order that would take", *ends)
         expect(bool(taker.code) and bool(taker.reason), "a rejected LIMIT_MAKER order has no code or no reason")
         expect(taker.filled == 0, f"a rejected LIMIT_MAKER order filled {taker.filled:f}")
         events = [event for event in await desk.events(after) if event.client_order_id == taker.client_order_id]
@@ -278,10 +268,7 @@ class Orders(TradingSuite):
         known = {order.client_order_id: order for order in await desk.all_orders()}
         expect(set(ids) <= known.keys(), f"the list of all orders lacks {sorted(set(ids) - known.keys())}")
         for name in ids:
-            expect(
-                known[name].status is OrderStatus.CANCELED,
-                f"a cancelled order is listed as {status_text(known[name])}, expected CANCELED",
-            )
+            expect_status(known[name], "in the list, a cancelled order", OrderStatus.CANCELED)
 
     @trading
     async def test_amend(self, desk: Desk) -> None:
@@ -305,7 +292,7 @@ class Orders(TradingSuite):
             amended = await desk.market.amend(order.client_order_id, asked[0], price=asked[1])
             terms = (amended.amount, amended.price)
             expect(terms == (new_amount, new_price), f"an order amended to {asked} has amount and price {terms}")
-            expect(amended.status is OrderStatus.OPEN, f"an amended order is {status_text(amended)}, expected OPEN")
+            expect_status(amended, "an amended order", OrderStatus.OPEN)
             expect_same(amended, await at_exchange(desk, order))
 
     @trading
@@ -323,7 +310,7 @@ class Orders(TradingSuite):
             old.client_order_id == order.client_order_id,
             f"replace returned {old.client_order_id} as the old order, expected {order.client_order_id}",
         )
-        expect(old.status is OrderStatus.CANCELED, f"the old order is {status_text(old)}, expected CANCELED")
+        expect_status(old, "the old order", OrderStatus.CANCELED)
         expect(
             new.status is OrderStatus.OPEN and new.price == price,
             f"the new order is {status_text(new)} at {new.price}, expected OPEN at {price:f}",
@@ -343,10 +330,7 @@ class Orders(TradingSuite):
         bid, ask = await desk.touch()
         far = sizes.far(desk.instrument, Side.BUY, bid, ask)
         order = await desk.place(Side.SELL, kind, amount, price=far, stop_price=far, time_in_force=TimeInForce.GTC)
-        expect(
-            order.status is OrderStatus.OPEN,
-            f"a stop order far below the market is {status_text(order)}, expected OPEN",
-        )
+        expect_status(order, "a stop order far below the market", OrderStatus.OPEN)
         reported = await at_exchange(desk, order)
         expect_same(order, reported)
         expect(
@@ -382,12 +366,8 @@ class Orders(TradingSuite):
         await desk.market.cancel_and_wait(pair[0].client_order_id)
         for new in pair:
             done = await desk.market.wait(new.client_order_id, timeout_s=desk.soon_s)
-            ended = (OrderStatus.CANCELED, OrderStatus.EXPIRED)
-            expect(
-                done.status in ended,
-                f"after the cancel of one OCO order the {new.order_type.value} is {status_text(done)}, "
-                "expected CANCELED or EXPIRED",
-            )
+            what = f"after the cancel of one OCO order the {new.order_type.value}"
+            expect_status(done, what, OrderStatus.CANCELED, OrderStatus.EXPIRED)
             await exchange_agrees(desk, done)
 
 
