@@ -58,8 +58,8 @@ class AccountFace(PublicFace[A]):
     def flush_user_data(self) -> None:
         self.desk.user_data.streams.flush()
 
-    def hearing(self, account: Account) -> set[Connection]:
-        return self.desk.user_data.streams.hearing(account)
+    def listeners(self, account: Account) -> set[Connection]:
+        return self.desk.user_data.streams.listeners(account)
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
         return self.desk.user_data.end(account, key)

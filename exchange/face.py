@@ -67,7 +67,7 @@ class Face(Listener, Structural):
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         """Called when a system outside the engine locked `delta` of a balance, or (negative) released it."""
 
-    def hearing(self, account: Account) -> set[Connection]:
+    def listeners(self, account: Account) -> set[Connection]:
         """Return the connections with an account's user data."""
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:

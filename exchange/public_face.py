@@ -109,7 +109,7 @@ class PublicFace(Generic[D]):
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         """Ignore a lock from outside: the protocol serves no accounts."""
 
-    def hearing(self, account: Account) -> set[Connection]:
+    def listeners(self, account: Account) -> set[Connection]:
         return set()
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:

@@ -63,7 +63,7 @@ class Poller:
         self._eager = EAGER_ROUNDS
         self.up = False
         self._error: str | None = None
-        self._heard_ns: int | None = None
+        self._received_ns: int | None = None
         self._silence_ns = 0  # how long after the last successful round the stream is down
         self._rounds = 0
 
@@ -76,7 +76,7 @@ class Poller:
     def beat(self) -> None:
         """Report `down` when no round has succeeded for longer than a stream may be silent and two rounds take."""
         now_ns = self._context.monotonic_ns()
-        if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= self._silence_ns:
+        if self.up and self._received_ns is not None and now_ns - self._received_ns >= self._silence_ns:
             self.up = False
             self._deliver([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
 
@@ -86,7 +86,7 @@ class Poller:
             "state": "LIVE" if self.up and self._error is None else "FAILING" if self.up else "CONNECTING",
             "error": self._error,
             "source": "polling",
-            "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / SECOND_NS,
+            "received_s_ago": None if self._received_ns is None else (now_ns - self._received_ns) / SECOND_NS,
             "interval_s": self._interval_s(),
             "rounds": self._rounds,
             "open": len(self._open),
@@ -165,7 +165,7 @@ class Poller:
             self._balances, self._balances_ns = balances, now_ns
         context.alive()
         self._open, self.up = now_open, True
-        self._heard_ns = context.monotonic_ns()
+        self._received_ns = context.monotonic_ns()
         self._rounds += 1
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
         self._silence_ns = in_ns(max(gateway.spec.silence_s, MISSED_ROUNDS * self._interval_s()))

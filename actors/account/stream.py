@@ -93,7 +93,7 @@ class UserStreamRole:
         self._outbox = Outbox(settings.outbox)
         self._raw: deque[dict[str, Any]] = deque(maxlen=RAW_KEPT)
         self._raw_next = 1
-        self._heard = asyncio.Event()
+        self._arrival = asyncio.Event()
         self._waiting = asyncio.Event()  # set while the outbox holds reports
         self._sending: asyncio.Task[None] | None = None
         self._undelivered: str | None = None  # why the manager does not take the reports
@@ -139,7 +139,7 @@ class UserStreamRole:
         try:
             async with asyncio.timeout(timeout_s):
                 while self._raw_next - 1 <= after:
-                    await self._heard.wait()
+                    await self._arrival.wait()
         except TimeoutError:
             pass  # the answer without frames
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
@@ -174,8 +174,8 @@ class UserStreamRole:
         self._wake()
 
     def _wake(self) -> None:
-        heard, self._heard = self._heard, asyncio.Event()
-        heard.set()
+        arrived, self._arrival = self._arrival, asyncio.Event()
+        arrived.set()
 
     async def _send(self) -> None:
         """Send the manager the reports that it has not acknowledged, one message at a time, in order."""
@@ -355,7 +355,7 @@ class Listener:
             "error": self._error or (self.feed.last_error if self._state != "LIVE" else None) or None,
             "source": "websocket",
             "age_s": None if link is None else (now_ns - link.opened_ns) / SECOND_NS,
-            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
+            "received_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
             "connections": self.feed.connections,
             "closes": self._closes,
             "frames": self._frames,

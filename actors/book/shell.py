@@ -475,7 +475,7 @@ class BookSession:
         return {
             "connected": link is not None,
             "age_s": None if link is None else (now_ns - link.opened_ns) / SECOND_NS,
-            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
+            "received_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
             "connections": self.feed.connections,
             "closes": self.facts.closes,
             "last_close": self.facts.last_close,

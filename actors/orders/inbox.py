@@ -59,7 +59,7 @@ class StreamInbox:
         elif first > self._last + 1:
             new.append(Marker("gap", f"reports {self._last + 1} to {first - 1} were dropped"))
         elif up and not self.up and not opened:
-            new.append(Marker("up", "the stream role is heard again"))
+            new.append(Marker("up", "the stream role sends again"))
         new += reports[max(0, self._last + 1 - first) :]
         self._last = max(self._last, last)
         self._note(new)
@@ -84,7 +84,7 @@ class StreamInbox:
     def status(self, mono_ns: int) -> Mapping[str, Any]:
         return {
             "stream": "up" if self.up else "down",
-            "stream_heard_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / SECOND_NS,
+            "stream_received_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / SECOND_NS,
             "stream_reports": self.reports,
             "stream_gaps": self.gaps,
         }

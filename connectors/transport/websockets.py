@@ -38,7 +38,7 @@ class WebsocketsLink(LinkState):
         if self._connection is not None:
             self._spawn(self._connection.close(code))
 
-    def heard(self) -> None:
+    def mark_received(self) -> None:
         self.last_recv_ns = self._monotonic_ns()
 
     def run(self, connection: ClientConnection) -> None:
@@ -80,7 +80,7 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
 
     class Connection(ClientConnection):
         def data_received(self, data: bytes) -> None:
-            link.heard()
+            link.mark_received()
             super().data_received(data)
 
     try:

@@ -209,8 +209,8 @@ class Admin:
         chosen = self._connections(body.connection)
         if body.account is not None:
             account = self.accounts.account(body.account)
-            hearing = {each for face in self.venue.faces.values() for each in face.hearing(account)}
-            chosen = [connection for connection in chosen if connection in hearing]
+            listeners = {each for face in self.venue.faces.values() for each in face.listeners(account)}
+            chosen = [connection for connection in chosen if connection in listeners]
         for connection in chosen:
             connection.cut()
         return {"cut": [connection.number for connection in chosen]}

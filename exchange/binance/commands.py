@@ -25,7 +25,7 @@ class _Refused(Exception):
         self.body = {"code": code, "msg": msg, **more}
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute one message and answer."""
     try:
         body = _answer(desk, client, text)

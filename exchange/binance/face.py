@@ -74,8 +74,8 @@ class Binance(PublicFace[Desk]):
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         self.desk.user_data.external_lock(account, asset, delta, now_ns)
 
-    def hearing(self, account: Account) -> set[Connection]:
-        return self.desk.user_data.streams.hearing(account)
+    def listeners(self, account: Account) -> set[Connection]:
+        return self.desk.user_data.streams.listeners(account)
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
         return self.desk.user_data.expire(account, key)

@@ -21,7 +21,7 @@ from .desk import Desk
 from .errors import ApiError
 from .rest import refusal, response, time_unit
 
-Hear = Callable[[Desk, Client, bytes], None]
+Receive = Callable[[Desk, Client, bytes], None]
 
 
 class Sockets:
@@ -33,18 +33,18 @@ class Sockets:
     async def raw(self, request: web.Request) -> web.StreamResponse:
         """/ws, /ws/<stream>, /ws/<stream>/<stream>"""
         names = request.match_info.get("names", "")
-        return await self._serve(request, "/ws", _names(names), False, commands.hear)
+        return await self._serve(request, "/ws", _names(names), False, commands.receive)
 
     async def combined(self, request: web.Request) -> web.StreamResponse:
         """/stream, /stream?streams=<stream>/<stream>"""
-        return await self._serve(request, "/stream", _names(request.query.get("streams", "")), True, commands.hear)
+        return await self._serve(request, "/stream", _names(request.query.get("streams", "")), True, commands.receive)
 
     async def api(self, request: web.Request) -> web.StreamResponse:
         """/ws-api/v3"""
-        return await self._serve(request, "/ws-api/v3", [], False, ws_api.hear)
+        return await self._serve(request, "/ws-api/v3", [], False, ws_api.receive)
 
     async def _serve(
-        self, request: web.Request, endpoint: str, names: list[str], combined: bool, hear: Hear
+        self, request: web.Request, endpoint: str, names: list[str], combined: bool, receive: Receive
     ) -> web.StreamResponse:
         desk, floor, ip = self.desk, self.desk.floor, request.remote or ""
 
@@ -57,7 +57,7 @@ class Sockets:
         )
         if refused is not None:
             return refused
-        is_api = hear is ws_api.hear
+        is_api = receive is ws_api.receive
         try:
             unit = time_unit(request.query.get("timeUnit"))
             if is_api:
@@ -83,7 +83,7 @@ class Sockets:
 
         # The limit on incoming messages applies to streams; the WebSocket API counts weight.
         return await converse(
-            floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, not is_api
+            floor, request, connect, opened, lambda client, text: receive(desk, client, text), closed, not is_api
         )
 
     def subscribe(self, client: Client, name: str) -> None:

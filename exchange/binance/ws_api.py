@@ -137,7 +137,7 @@ class Envelope(OnSocket[Outcome], FrontEnvelope):
         return [*shown, weight | {"limit": limits.weight, "count": used}]
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute one request and answer, or apply a fault to it."""
     request = Request(shows=client.show_rate_limits)
     try:

@@ -15,5 +15,5 @@ ACCOUNT_LIMITS = {"orders_1s": [MANY, 1.0], "orders_10s": [MANY, 10.0]}
 ADDRESS_LIMITS = {"weight": (MANY, 60.0), "requests": (MANY, 300.0)}
 
 
-def as_told(account: dict[str, Any]) -> None:
+def to_client_form(account: dict[str, Any]) -> None:
     """Leave the ledger's ids and states as they are: clients see the same."""

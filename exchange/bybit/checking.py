@@ -12,7 +12,7 @@ ACCOUNT_LIMITS: dict[str, Any] = {}
 ADDRESS_LIMITS: dict[str, Any] = {}
 
 
-def as_told(account: dict[str, Any]) -> None:
+def to_client_form(account: dict[str, Any]) -> None:
     """Convert the ledger's ids to the form that clients see."""
     for row in account["orders"]:
         row["order_id"] = order_id(int(row["order_id"]))

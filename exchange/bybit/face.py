@@ -52,5 +52,5 @@ class Bybit(AccountFace[Desk]):
         self.desk.user_data.moved(account, asset)
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        heard = [each.topic for each in self.desk.user_data.streams.on(connection)]
-        return {"subscriptions": [*connection.streams, *heard]}
+        topics = [each.topic for each in self.desk.user_data.streams.on(connection)]
+        return {"subscriptions": [*connection.streams, *topics]}

@@ -161,7 +161,7 @@ class Envelope(OnSocket[Reply]):
         return Reply("", then=begin)
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute one request and answer, or apply a fault to it."""
     request = _parse(text)
     if request is None:

@@ -14,7 +14,7 @@ from ..wire.sockets import converse, refuse_handshake
 from . import trade
 from .client import NAME, Client
 from .desk import Desk
-from .messages import hear
+from .messages import receive
 
 
 class Sockets:
@@ -30,10 +30,10 @@ class Sockets:
         return await self._serve(request, private=True)
 
     async def trade(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, private=True, hears=trade.hear)
+        return await self._serve(request, private=True, receives=trade.receive)
 
     async def _serve(
-        self, request: web.Request, private: bool, hears: Callable[[Desk, Client, bytes], None] = hear
+        self, request: web.Request, private: bool, receives: Callable[[Desk, Client, bytes], None] = receive
     ) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 403, desk.meter.connect)
@@ -53,7 +53,7 @@ class Sockets:
             request,
             connect,
             lambda client: None,
-            lambda client, text: hears(desk, client, text),
+            lambda client, text: receives(desk, client, text),
             closed,
             counts_messages=False,
         )

@@ -95,7 +95,7 @@ class TradeEnvelope(OnSocket[Answer], Envelope):
         return text_frame(orjson.dumps({**body, "connId": self.client.id}))
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute one request and answer, or apply a fault to it."""
     try:
         request = orjson.loads(text)

@@ -17,7 +17,7 @@ ACCOUNT_LIMITS = {"key_calls": [100_000, 1.0], "transactions": [100_000, 1.0]}
 ADDRESS_LIMITS = {"calls": (100_000, 1.0)}
 
 
-def as_told(account: dict[str, Any]) -> None:
+def to_client_form(account: dict[str, Any]) -> None:
     """Convert the ledger's ids and states to the form that clients see."""
     for row in account["orders"]:
         row["order_id"] = ids.order_id(int(row["order_id"]))

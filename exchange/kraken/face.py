@@ -51,5 +51,5 @@ class Kraken(AccountFace[Desk]):
     def describe(self, connection: Connection) -> dict[str, Any]:
         if not isinstance(connection, Client):
             return {}
-        heard = [each.channel for each in self.desk.user_data.streams.on(connection)]
-        return {"private": connection.private, "subscriptions": heard}
+        channels = [each.channel for each in self.desk.user_data.streams.on(connection)]
+        return {"private": connection.private, "subscriptions": channels}

@@ -137,7 +137,7 @@ def _places(method: str, params: Mapping[str, Any]) -> list[object]:
     return [params.get("cl_ord_id")] if method == "add_order" else []
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute one request and answer, or apply a fault to it."""
     request = _parse(text, desk.now_ns())
     if request is None:

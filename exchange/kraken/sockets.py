@@ -13,7 +13,7 @@ from aiohttp import web
 from ..wire.sockets import converse, refuse_handshake
 from .client import NAME, Client
 from .desk import Desk
-from .messages import hear
+from .messages import receive
 
 
 class Sockets:
@@ -48,5 +48,5 @@ class Sockets:
             desk.user_data.streams.drop(client)
 
         return await converse(
-            desk.floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, False
+            desk.floor, request, connect, opened, lambda client, text: receive(desk, client, text), closed, False
         )

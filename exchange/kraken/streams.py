@@ -253,7 +253,7 @@ class Streams:
         beat = text_frame(b'{"channel":"heartbeat"}')
         for client in list(self.clients.values()):
             if client.subscribed:
-                client.heard(now)  # a connection with a subscription is not idle
+                client.mark_active(now)  # a connection with a subscription is not idle
                 if client.sent_frames == client.sent_before:
                     self._floor.faults.frame(client, "heartbeat", None, beat)
                 client.sent_before = client.sent_frames

@@ -61,5 +61,5 @@ class Client(Connection):
         if idle_s and now_ns - self._sent_ns >= idle_s * SECOND_NS:
             self.close(4004, "No data received in 30s", "idle")
         else:
-            self.heard(now_ns)
+            self.mark_active(now_ns)
             super().keep(now_ns, withholds_ping)

@@ -62,5 +62,5 @@ class Okx(AccountFace[Desk]):
         return len(clients)
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        heard = [each.channel for each in self.desk.user_data.streams.on(connection)]
-        return {"subscriptions": [*connection.streams, *heard]}
+        channels = [each.channel for each in self.desk.user_data.streams.on(connection)]
+        return {"subscriptions": [*connection.streams, *channels]}

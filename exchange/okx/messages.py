@@ -161,7 +161,7 @@ class Envelope:
         self.client.cut()
 
 
-def hear(desk: Desk, client: Client, text: bytes) -> None:
+def receive(desk: Desk, client: Client, text: bytes) -> None:
     """Execute the request of a message."""
     if text == b"ping":
         client.write(text_frame(b"pong"))

@@ -13,7 +13,7 @@ from aiohttp import web
 from ..wire.sockets import converse, refuse_handshake
 from .client import NAME, Client
 from .desk import Desk
-from .messages import hear
+from .messages import receive
 
 
 class Sockets:
@@ -50,7 +50,7 @@ class Sockets:
             request,
             connect,
             lambda client: None,
-            lambda client, text: hear(desk, client, text),
+            lambda client, text: receive(desk, client, text),
             closed,
             counts_messages=False,
         )

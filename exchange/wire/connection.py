@@ -44,7 +44,7 @@ class Connection:
         self._transport = transport
         self._incoming = SlidingWindow(SECOND_NS)
         self._most_incoming = limits.messages
-        self._heard_ns = now_ns
+        self._active_ns = now_ns
         self._pings: OrderedDict[bytes, int] = OrderedDict()
         self._next_ping_ns = now_ns + int(limits.ping_s * SECOND_NS)
 
@@ -88,9 +88,9 @@ class Connection:
             self._transport.write(close_frame(code, reason))
             self._transport.close()
 
-    def heard(self, now_ns: int) -> None:
+    def mark_active(self, now_ns: int) -> None:
         """Record that the client sent a message."""
-        self._heard_ns = now_ns
+        self._active_ns = now_ns
 
     def admits_message(self, now_ns: int) -> bool:
         """Count an incoming message. Return False and disconnect a client past the limit."""
@@ -115,7 +115,7 @@ class Connection:
         limits = self.limits
         if now_ns - self.opened_ns >= limits.life_s * SECOND_NS:
             self.close(1001, "24 hours", "age")
-        elif limits.idle_s and now_ns - self._heard_ns >= limits.idle_s * SECOND_NS:
+        elif limits.idle_s and now_ns - self._active_ns >= limits.idle_s * SECOND_NS:
             self.close(1008, "Idle timeout", "idle")
         elif self._pings and now_ns - next(iter(self._pings.values())) >= limits.pong_s * SECOND_NS:
             self.close(1008, "Pong timeout", "pong")

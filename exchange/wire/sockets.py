@@ -61,14 +61,14 @@ async def converse(
     request: web.Request,
     connect: Callable[[int, asyncio.Transport], C],
     opened: Callable[[C], None],
-    hear: Callable[[C, bytes], None],
+    receive: Callable[[C, bytes], None],
     closed: Callable[[C], None],
     counts_messages: bool = True,
 ) -> web.StreamResponse:
     """Upgrade a request and serve the connection until its end.
 
-    `connect(number, transport)` makes the connection, `hear` gets each text message, and `counts_messages` says whether
-    incoming messages count against `ConnectionLimits.messages`.
+    `connect(number, transport)` makes the connection, and `receive` gets each text message. `counts_messages`: incoming
+    messages count against `ConnectionLimits.messages`.
     """
     socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
     await socket.prepare(request)
@@ -79,7 +79,7 @@ async def converse(
     try:
         opened(connection)
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await _read(floor, socket, connection, hear, counts_messages)
+            await _read(floor, socket, connection, receive, counts_messages)
     finally:
         floor.connections.drop(connection)
         closed(connection)
@@ -88,11 +88,11 @@ async def converse(
 
 
 async def _read(
-    floor: Floor, socket: web.WebSocketResponse, connection: C, hear: Callable[[C, bytes], None], counts: bool
+    floor: Floor, socket: web.WebSocketResponse, connection: C, receive: Callable[[C, bytes], None], counts: bool
 ) -> None:
     async for message in socket:
         now = floor.clock.monotonic_ns()
-        connection.heard(now)
+        connection.mark_active(now)
         if counts and not connection.admits_message(now):
             return
         if message.type is WSMsgType.PING:
@@ -100,7 +100,7 @@ async def _read(
         elif message.type is WSMsgType.PONG:
             connection.pong(bytes(message.data))
         elif message.type is WSMsgType.TEXT:
-            hear(connection, message.data.encode())
+            receive(connection, message.data.encode())
         elif message.type is WSMsgType.BINARY:
             connection.close(1003, "text frames only", "binary")
             return

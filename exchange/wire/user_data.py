@@ -81,7 +81,7 @@ class UserData(Generic[S]):
         found = self._by_account.get(account.name)
         return [each for each in found.values() if key is None or each.key == key] if found else []
 
-    def hearing(self, account: Account) -> set[Connection]:
+    def listeners(self, account: Account) -> set[Connection]:
         """Return the connections with an account's events."""
         return {each.connection for each in self.to(account)}
 

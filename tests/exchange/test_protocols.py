@@ -116,7 +116,7 @@ class Plain:
         def connect(number: int, transport: asyncio.Transport) -> Connection:
             return Connection(number, self.name, "", transport, self.limits, self.floor.clock.monotonic_ns())
 
-        def hear(connection: Connection, message: bytes) -> None:
+        def receive(connection: Connection, message: bytes) -> None:
             asked = json.loads(message)
             if "account" in asked:
                 account = self.floor.engine.accounts[asked["account"]]
@@ -130,7 +130,7 @@ class Plain:
             self.topics.drop(connection)
             self.user_data.drop(connection)
 
-        return await converse(self.floor, request, connect, lambda connection: None, hear, closed)
+        return await converse(self.floor, request, connect, lambda connection: None, receive, closed)
 
     def listed(self, market: Market) -> None:
         market.order_watchers.append(self._order_changed)
@@ -158,8 +158,8 @@ class Plain:
     def flush_user_data(self) -> None:
         self.user_data.flush()
 
-    def hearing(self, account: Account) -> set[Connection]:
-        return self.user_data.hearing(account)
+    def listeners(self, account: Account) -> set[Connection]:
+        return self.user_data.listeners(account)
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
         return 0

@@ -78,10 +78,10 @@ async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
     ],
     ids=lambda fault: fault["kind"],
 )
-@pytest.mark.parametrize("heard", [True, False], ids=["heard", "deaf"])
-async def test_an_order_that_was_accepted_and_not_answered_is_found(trading, fault, heard):
+@pytest.mark.parametrize("reported", [True, False], ids=["reported", "without a report"])
+async def test_an_order_that_was_accepted_and_not_answered_is_found(trading, fault, reported):
     one = await trading()
-    if not heard:
+    if not reported:
         one.fault("drop", stream="user")
     one.fault(endpoint=PLACE, count=2, **fault)
     rests, fills = await asyncio.gather(one.place(0, price=one.low), one.place(1, price=one.high))

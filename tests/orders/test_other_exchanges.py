@@ -25,7 +25,7 @@ import pytest
 from tests.fakes.account_host import Place
 from tests.fakes.manager_host import Hosts
 from venuemesh.cli.demo.audit import compare
-from venuemesh.cli.local_venue import as_told
+from venuemesh.cli.local_venue import ledger_in_client_form
 from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.exchange.kraken.checking import LIMITS
 from venuemesh.exchange.okx.limits import Limits
@@ -82,7 +82,7 @@ class Case:
         if "error" in found:
             return [found["error"]]
         orders = [Order.from_dict(plain) for plain in found["orders"]]
-        ledger, receipts = as_told(self.admin, self.exchange, self.place.account, self.ids)
+        ledger, receipts = ledger_in_client_form(self.admin, self.exchange, self.place.account, self.ids)
         wrong = compare(
             orders,
             [Fill.from_dict(plain) for plain in found["fills"]],

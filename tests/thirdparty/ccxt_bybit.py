@@ -41,7 +41,7 @@ def pointed(client):
 
 
 def heard():
-    """The topics that connections to the exchange hear."""
+    """The topics to which connections to the exchange are subscribed."""
     return {topic for each in admin("/admin/connections")["connections"] for topic in each.get("subscriptions", ())}
 
 

@@ -168,7 +168,7 @@ async def over_websocket():
 
 
 async def with_other_keys():
-    """An order placed and cancelled over each transport, and heard, with each of the other keys."""
+    """An order placed and cancelled over each transportand reported, with each of the other keys."""
     seen_rows = []
     for credentials in OTHERS:
         client = pointed(ccxt.pro.binance(credentials | OPTIONS))

@@ -2,8 +2,8 @@
 
 What ccxt does here is in `ccxt_trader.py`: limit, market, post-only, IOC, FOK, stop-limit and quote-amount orders,
 cancels and a replacement over REST; orders and a cancel over the WebSocket API while it watches orders, balances and
-own trades. ccxt 4.5 hears user data by `userDataStream.subscribe.signature`, so nothing is served here that the manual
-does not have.
+own trades. ccxt 4.5 subscribes to user data by `userDataStream.subscribe.signature`, so nothing is served here that the
+manual does not have.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ class Probe:
                 listener.confirmed, self._timeout_s, f"the subscription of {instrument.name} was not answered"
             )
             self._passed("subscription", began, f"{instrument.name} ({instrument.symbol}) confirmed")
-            await listener.until(listener.heard, self._timeout_s, f"no frame of {instrument.name} arrived")
+            await listener.until(listener.received, self._timeout_s, f"no frame of {instrument.name} arrived")
             first = time.perf_counter()
             await listener.until(None, LISTEN_S, "")
             counts = f"{listener.deltas} deltas, {listener.trades} trades, first after {(first - began) * 1e3:.0f} ms"
@@ -217,7 +217,7 @@ class _Listener:
         self._codec, self._instrument = codec, instrument
         self.opened: asyncio.Future[None] = loop.create_future()
         self.confirmed: asyncio.Future[None] = loop.create_future()
-        self.heard: asyncio.Future[None] = loop.create_future()
+        self.received: asyncio.Future[None] = loop.create_future()
         self._failed: asyncio.Future[None] = loop.create_future()
         self._waiting: set[str] = set()
         self._attempts = 0
@@ -272,7 +272,7 @@ class _Listener:
                 case DepthDelta() | DepthSnapshot() | PublicTrade() | Ticker():
                     self.deltas += isinstance(event, DepthDelta)
                     self.trades += isinstance(event, PublicTrade)
-                    _done(self.heard)
+                    _done(self.received)
                 case _:
                     pass
 

@@ -46,7 +46,7 @@ class LocalLedger:
     ) -> list[str]:
         """See `conformance.venue.Ledger`. Orders placed outside the mesh count in the balances only."""
         ours, names = [order for order in orders if not order.external], set(handed_out)
-        account, receipts = as_told(self.admin, self._exchange, ACCOUNT, names)
+        account, receipts = ledger_in_client_form(self.admin, self._exchange, ACCOUNT, names)
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
         account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
         own_fills = [fill for fill in fills if fill.client_order_id in names]
@@ -70,7 +70,7 @@ def _symbol(symbol: str) -> str:
     return "".join(letter for letter in symbol if letter.isalnum())
 
 
-def as_told(
+def ledger_in_client_form(
     admin: AdminClient, exchange: str, account: str, names: Iterable[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return an account's ledger and receipts with the ids that clients see; `names`: our client order ids."""
@@ -86,7 +86,7 @@ def as_told(
         for row in rows:
             row[key] = ours_by_sent.get(row[key], row[key])
     if (checking := _checking(exchange)) is not None:
-        checking.as_told(ledger)
+        checking.to_client_form(ledger)
     return ledger, receipts
 
 

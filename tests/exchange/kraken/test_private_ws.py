@@ -51,7 +51,7 @@ async def test_subscriptions_need_a_token_and_the_private_endpoint(kraken: Krake
         assert (await ask(kraken, socket, "subscribe", channel="executions", token=token))["success"] is True
         assert (await ask(kraken, socket, "unsubscribe", channel="executions", token=token))["success"] is True
         await kraken.admin.revoke("KEY")
-        assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSE  # the balances were heard until here
+        assert (await socket.receive(timeout=20)).type is aiohttp.WSMsgType.CLOSE  # until here balances arrived
     async with kraken.private_feed() as socket:
         gone = await ask(kraken, socket, "add_order", token=token, **BUY)
         assert gone["error"] == "ESession:Invalid session"
