@@ -23,7 +23,7 @@ class Desk:
         self.orders = Orders(floor)
         self.user_data = UserData(floor, self.pairs, self.orders)
         self.dead_man = DeadMan(
-            lambda account: self.user_data.is_heard(account, TOPIC),
+            lambda account: self.user_data.is_subscribed(account, TOPIC),
             lambda account, now_ns: self.orders.cancel_all(account, None, now_ns),
         )
 

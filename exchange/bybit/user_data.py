@@ -68,7 +68,7 @@ class UserData:
     def unsubscribe(self, client: Client, topic: str) -> None:
         self.streams.end_where(client, lambda each: each.topic == topic)
 
-    def is_heard(self, account: Account, topic: str) -> bool:
+    def is_subscribed(self, account: Account, topic: str) -> bool:
         return any(each.topic == topic for each in self.streams.to(account))
 
     def end(self, account: Account, key: str | None) -> int:
