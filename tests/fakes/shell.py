@@ -1,6 +1,6 @@
 """A process that runs commands of the command line, one after another, for tests that read what commands print.
 
-A command in a process of its own spends two seconds of a core on its imports and on joining Ray. A `Shell` joins Ray
+A command in a separate process spends two seconds of a core on its imports and on joining Ray. A `Shell` joins Ray
 once, with its first command that needs Ray. Each command has its own arguments, output and exit status, as usual.
 """
 

@@ -46,7 +46,7 @@ def state(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def python() -> Iterator[str]:
-    """The Python of every command in a process of its own."""
+    """The Python of every command that runs in a separate process."""
     with quiet_python() as path:
         yield path
 
@@ -69,7 +69,7 @@ def lone_shell(state) -> Iterator[Shell]:
 
 @pytest.fixture(scope="session")
 def cli(state, python):
-    """Run `venuemesh ...` in a process of its own, and return the finished process."""
+    """Run `venuemesh ...` in a separate process, and return the finished process."""
 
     def run(*arguments, timeout=120, check=True, **env):
         done = subprocess.run(

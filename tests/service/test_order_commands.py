@@ -35,7 +35,7 @@ def run(service, shell):
 
 @pytest.fixture(scope="module")
 def run_alone(service, cli):
-    """Run a command on the service, in a process of its own."""
+    """Run a command on the service, in a separate process."""
     return running(cli)
 
 

@@ -1,7 +1,7 @@
 """A process of the tests with a protocol of lines, forked from one that has imported what hosts and samplers need.
 
-Importing that takes a host most of a second, in which the samplers beside it read as fast as they can. A fork is a
-process like any other, with standard files of its own.
+The imports take a host most of a second, in which the samplers next to it read as fast as they can. A fork is an
+ordinary process with its own standard files.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 #!PYTHON
-"""The Python of `forking_python` and `quiet_python`: run a program as Python does, but what Ray starts at less cost.
+"""The Python of `forking_python` and `quiet_python`: runs a program as Python does, but starts Ray's processes at less
+cost.
 
-With a fork server, its fork becomes the worker of Ray that is asked for.
+With a fork server, a fork of it becomes the worker that Ray starts.
 
-No test reads what the helpers of Ray collect. The log monitor looks into the log of every worker ten times a second and
-the autoscaler has nothing to scale: they only wait here. The dashboard and its agents run as Ray runs them where their
-own requirements are not installed.
+No test reads what the helpers of Ray collect. The log monitor would read the log of every worker ten times a second,
+and the autoscaler has nothing to scale: here they only wait. The dashboard and its agents run as Ray runs them when
+their requirements are not installed.
 """
 
 import array
