@@ -257,9 +257,15 @@ class Desk:
     async def events(self, after: int = 0) -> list[AccountEvent]:
         """Return all durable events after an event number."""
         found: list[AccountEvent] = []
+        deadline = time.monotonic() + self.soon_s
         while True:
             body = {"after": after, "limit": PAGE, "owner": None}
-            answer = await self.mesh.ask_async(self.orders_at, "poll:events", body, 0.05)
+            try:
+                answer = await self.mesh.ask_async(self.orders_at, "poll:events", body, 0.05)
+            except RetryLater:  # the machine is too busy to answer in time
+                if time.monotonic() >= deadline:
+                    raise
+                continue
             if not answer or not answer["events"]:
                 return found
             found += [AccountEvent.from_dict(plain) for plain in answer["events"]]
