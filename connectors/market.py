@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+from ..model.errors import NotOffered
 from ..model.events import CandleUpdate, DepthSnapshot, Ignored, Levels, MarketEvent
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
-from .candles import candle
+from ..model.time import MILLISECOND_NS
+from .candles import candle, ceiling
 from .drafts import batches, public, recognised
 from .failures import Failures
 from .market_codec import Expected, Outgoing, Scanner, SnapshotKey, SnapshotScanner
@@ -28,12 +30,14 @@ class MarketData:
     """The part of `Codec` that does not depend on the exchange.
 
     `fixed`: by endpoint, the parameters that all its requests carry. `book_query` names the symbol and the number of
-    levels in a request for a book, and the number that applies if a recorded URL states none.
+    levels in a request for a book, and the number that applies if a recorded URL states none. `candle_query` names the
+    symbol, the interval, and the first and last time in a request for candles.
     """
 
     failures: ClassVar[Failures]
     fixed: ClassVar[Fixed] = {}
     book_query: ClassVar[tuple[str, str, int]] = ("symbol", "limit", 100)
+    candle_query: ClassVar[tuple[str, str, str, str]] = ("symbol", "interval", "startTime", "endTime")
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None) -> None:
         self.spec = spec
@@ -77,6 +81,18 @@ class MarketData:
         symbol, levels, _ = self.book_query
         size = min(limit, self.spec.max_snapshot)
         return self._request("snapshot", (symbol, self._rest_name(instrument)), (levels, str(size)), size=size)
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """For an exchange that takes the first and last time of opening, both included, in milliseconds."""
+        symbol, bar, first, last = self.candle_query
+        offer = self.spec.candles
+        if offer is None:
+            raise NotOffered(self.spec.exchange, "candles")
+        window = (first, str(ceiling(start_ns, MILLISECOND_NS))), (last, str(ceiling(end_ns, MILLISECOND_NS) - 1))
+        which = (symbol, self._rest_name(instrument)), (bar, offer.intervals[interval])
+        return self._request("candles", *which, *window, ("limit", str(offer.page)))
 
     def _rest_name(self, instrument: Instrument) -> str:
         return instrument.symbol

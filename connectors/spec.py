@@ -204,6 +204,11 @@ class CandleOffer:
         return next((ours for ours, theirs in self.intervals.items() if theirs == interval), None)
 
 
+def named(pairs: str) -> dict[str, str]:
+    """Return the table that a text writes as "OURS=THEIRS ...", with spaces between."""
+    return dict(pair.split("=") for pair in pairs.split())
+
+
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
     """A message that the exchange expects at intervals, besides the pings of the websocket protocol."""

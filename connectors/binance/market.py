@@ -14,11 +14,10 @@ import orjson
 
 from ...model import events
 from ...model.candle import Candle
-from ...model.http import HttpRequest, HttpResponse
+from ...model.http import HttpResponse
 from ...model.instrument import Instrument, scale_for
-from ...model.time import MILLISECOND_NS
 from .. import market_codec
-from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
+from ..candles import CLOCK_DOUBT_NS, candle, closed_by, in_order
 from ..listing import Listing, listing
 from ..market import Fixed, MarketData, day_ticker, requests, whole_book
 from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, readable, reading, rows, text
@@ -26,7 +25,7 @@ from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
-from .spec import CANDLES, DEPTH_SPEED, SNAPSHOT_LIMIT
+from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT
 
 CANDLE_FIELDS = 12  # rest-api.md, Kline/Candlestick data
 # 24hr ticker price change statistics, in the order of `day_ticker`
@@ -89,14 +88,6 @@ class BinanceCodec(MarketData):
         """Source: web-socket-streams.md, Kline/Candlestick Streams for UTC, read 2026-11-27."""
         frame = partial(_frame, op.upper(), (f"@kline_{interval}",))
         return requests(instruments, len(instruments), request_id, frame)[0]
-
-    def candles_request(
-        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
-    ) -> HttpRequest:
-        """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. Both times are of opening, and included."""
-        first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
-        window = (("startTime", str(first)), ("endTime", str(last)), ("limit", str(CANDLES.page)))
-        return self._request("candles", ("symbol", instrument.symbol), ("interval", interval), *window)
 
     # Answers over REST
 

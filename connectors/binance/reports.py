@@ -27,6 +27,7 @@ from ..reading import (
     text,
 )
 from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
+from ..spec import named
 from ..trading import held
 
 # enums.md, Order status
@@ -48,17 +49,12 @@ NO_PRICE = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROF
 ZERO = Decimal(0)
 
 
-def _names(pairs: str) -> dict[str, str]:
-    """Read "NAME=LETTER ...": REST's name of each letter of an event."""
-    return dict(pair.split("=") for pair in pairs.split())
-
-
 # user-data-stream.md: what each event must have, and what it may have
-EXECUTION = _names("symbol=s orderId=i status=X transactTime=T side=S type=o timeInForce=f")
-MAYBE = _names("origClientOrderId=C clientOrderId=c origQty=q price=p stopPrice=P quoteOrderQty=Q executedQty=z")
-MAYBE |= _names("cummulativeQuoteQty=Z orderListId=g expiryReason=eR rejectReason=r")
-FILL = _names("price=L qty=l quoteQty=Y commission=n isMaker=m tradeId=t")
-LIST = _names("orderListId=g symbol=s listOrderStatus=L transactionTime=T listClientOrderId=C")
+EXECUTION = named("symbol=s orderId=i status=X transactTime=T side=S type=o timeInForce=f")
+MAYBE = named("origClientOrderId=C clientOrderId=c origQty=q price=p stopPrice=P quoteOrderQty=Q executedQty=z")
+MAYBE |= named("cummulativeQuoteQty=Z orderListId=g expiryReason=eR rejectReason=r")
+FILL = named("price=L qty=l quoteQty=Y commission=n isMaker=m tradeId=t")
+LIST = named("orderListId=g symbol=s listOrderStatus=L transactionTime=T listClientOrderId=C")
 
 
 def _named(

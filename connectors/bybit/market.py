@@ -22,10 +22,9 @@ from ...model.events import (
     Subscribed,
     SubscribeRefused,
 )
-from ...model.http import HttpRequest, HttpResponse
+from ...model.http import HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
-from ...model.time import MILLISECOND_NS
-from ..candles import candle, ceiling, closed_by, in_order
+from ..candles import candle, closed_by, in_order
 from ..listing import Listing, listing
 from ..market import MarketData, day_ticker, in_batches, whole_book
 from ..market_codec import Expected, Outgoing, Scanner
@@ -66,6 +65,7 @@ class BybitCodec(MarketData):
 
     failures = FAILURES
     fixed = dict.fromkeys(("instruments", "snapshot", "tickers", "candles"), (("category", CATEGORY),))
+    candle_query = ("symbol", "interval", "start", "end")  # market/kline.mdx; both times included, as in its example
     book_query = ("symbol", "limit", 1)  # market/orderbook.mdx: default of spot
 
     def __init__(self, spec: ExchangeSpec, rest: str, ws: str, depth: int = DEPTH.default) -> None:
@@ -101,15 +101,6 @@ class BybitCodec(MarketData):
 
     def _topics(self, instrument: Instrument) -> tuple[str, str]:
         return f"{BOOK}.{self._depth}.{instrument.symbol}", f"{TRADES}.{instrument.symbol}"
-
-    def candles_request(
-        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
-    ) -> HttpRequest:
-        """Source: market/kline.mdx, read 2026-11-27. In its example both times are included."""
-        first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
-        window = (("start", str(first)), ("end", str(last)), ("limit", str(CANDLES.page)))
-        bars = ("interval", CANDLES.intervals[interval])
-        return self._request("candles", ("symbol", instrument.symbol), bars, *window)
 
     # Answers over REST
 

@@ -22,6 +22,7 @@ from ..spec import (
     Offer,
     Option,
     Proof,
+    named,
 )
 from .refusals import REQUESTS, limit_answer
 
@@ -83,21 +84,7 @@ DEAD_MAN_S = (3, 300)  # order/dcp.mdx, timeWindow
 
 # market/kline.mdx: interval, and the bound of `limit`
 CANDLES = CandleOffer(
-    {
-        "1m": "1",
-        "3m": "3",
-        "5m": "5",
-        "15m": "15",
-        "30m": "30",
-        "1h": "60",
-        "2h": "120",
-        "4h": "240",
-        "6h": "360",
-        "12h": "720",
-        "1d": "D",
-        "1w": "W",
-        "1M": "M",
-    },
+    named("1m=1 3m=3 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=D 1w=W 1M=M"),
     page=1000,
     # websocket/public/kline.mdx; wss-authentication.mdx, Args limits: spot; a bound on topics is not stated for spot
     stream=CandleStream(pairs_per_message=10, max_streams=400),
