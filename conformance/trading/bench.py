@@ -54,7 +54,8 @@ class Desk:
         self.connector, self.venue = trading_connector(connector), venue
         self.exchange = connector.name
         self._account = AccountTable.model_validate(dict(venue.account), context={"folder": Path.cwd()})
-        self.soon_s = POLLED_SOON_S if self._account.stream == "polling" else SOON_S
+        self.is_polling = self._account.stream == "polling"
+        self.soon_s = POLLED_SOON_S if self.is_polling else SOON_S
         self.handed_out: list[str] = []  # client order ids of all orders
         self.placed_outside: list[str] = []  # client order ids of the witness's orders
         self._tidied = (0, 0)  # number of ids of both lists that were found closed

@@ -43,9 +43,9 @@ class Ledger(Protocol):
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
         """Let another account take all orders at `price` or better as a taker of `side`. Blocks."""
 
-    def withhold_fees(self, symbol: str, for_s: float, *, again: bool) -> None:
-        """Let the exchange state the fee of the account's next fill `for_s` later: in its lists, and with `again` in
-        another report. Blocks."""
+    def withhold_fees(self, symbol: str, for_s: float, *, again: bool, zero: bool) -> None:
+        """Let the exchange state no fee of the account's next fill, or `zero`, and the true fee `for_s` later: in its
+        lists, and with `again` in another report. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)

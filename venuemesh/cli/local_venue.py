@@ -59,10 +59,11 @@ class LocalLedger:
         matching = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
         self.admin.order(symbol, side.name, quantity=f"{matching:f}", price=f"{price:f}", time_in_force="IOC")
 
-    def withhold_fees(self, symbol: str, for_s: float, *, again: bool) -> None:
+    def withhold_fees(self, symbol: str, for_s: float, *, again: bool, zero: bool) -> None:
         """See `conformance.venue.Ledger`."""
-        rule = {"protocol": self._exchange, "symbol": _symbol(symbol), "account": ACCOUNT}
-        self.admin.fault(kind="late_fee", ms=for_s * 1000, again=again, count=1, **rule)
+        rule = {"protocol": self._exchange, "symbol": _symbol(symbol), "account": ACCOUNT, "count": 1}
+        mode = "zero" if zero else "absent"
+        self.admin.fault(kind="late_fee", ms=for_s * 1000, mode=mode, again=again, **rule)
 
 
 def _symbol(symbol: str) -> str:
