@@ -61,7 +61,7 @@ class Settings:
     reserve: float = 0.1  # share of each limit that is never granted: clocks differ, answers are late
     burst: float = 0.4  # share of `usable` that may be granted at once
     lease_s: float = 10.0  # how long a grant is valid
-    exact_s: float = 2.0  # limits with a period up to this are counted exactly
+    exact_s: float = 5.0  # limits with a period up to this are counted exactly
     step_s: float = 2.0  # see Priority
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200

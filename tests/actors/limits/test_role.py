@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
-from venuemesh.actors.limits.machine import Granted, LimitsMachine, Priority, Refused, Settings
+from venuemesh.actors.limits.machine import Granted, Lease, LimitsMachine, Priority, Refused, Settings
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.connectors.limit_answers import Hit, by_status
@@ -96,6 +96,16 @@ class TestWindows:
         m.release(second.id, None, T0 + S + S // 2)
         assert granted(m, {"connections": 1}, T0 + S + S // 2).cost == {"connections": 1}
         assert m.status(T0 + 2 * S)["windows"]["connections"]["most"] == 2
+
+    def test_a_limit_of_five_seconds_is_used_almost_in_full_by_requests_that_are_answered_soon(self) -> None:
+        m = machine(limits={"requests": Limit(600, 5.0)})  # Bybit's limit of an address
+        made = 0
+        for tenth in range(300):
+            now_ns = T0 + tenth * S // 10
+            while isinstance(lease := granted(m, {"requests": 1}, now_ns), Lease):
+                m.release(lease.id, lease.cost, now_ns)
+                made += 1
+        assert 3000 <= made <= 3240
 
     def test_after_a_death_a_limit_with_a_short_period_waits_for_the_grants_of_the_predecessor(self) -> None:
         m = machine(fresh=False, limits={"connections": Limit(3, 1.0)})
