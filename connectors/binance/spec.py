@@ -64,6 +64,8 @@ OFFER = Offer(
     # rest-api.md, General API Information: without the matching engine's answer within 10 s the answer is -1007,
     # execution unknown. The manual states no longer bound for the work on an accepted request.
     processing_s=10.0,
+    # errors.md, -2026, read 2026-11-27: orders that ended without a fill are archived after 90 days, and a query states
+    # that. So every query is answered: no `lookup_s`
     max_validity_s=60.0,  # rest-api.md, Timing security: recvWindow
     maker_fee=Decimal("0.001"),  # the exchange's published schedule for regular users; `fees` requests the account's
     taker_fee=Decimal("0.001"),

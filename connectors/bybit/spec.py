@@ -133,6 +133,10 @@ OFFER = Offer(
     # Same: "This request is asynchronous", without a time. A new order cannot be queried at once (docs-legacy issue
     # 184)
     appears_s=5.0,
+    # order/order-list.mdx, read 2026-11-27: cancelled and rejected orders are kept for 24 hours, others for longer; a
+    # request with a start time only returns the 7 days from that time (same, and order/execution.mdx)
+    lookup_s=86_400.0,
+    history_s=7 * 86_400.0,
     max_validity_s=60.0,  # our figure: the manual states no bound of the window
     maker_fee=Decimal("0.001"),  # account/fee-rate.mdx has no schedule; `fees` requests the account's
     taker_fee=Decimal("0.001"),

@@ -85,6 +85,7 @@ OFFER = Offer(
     taker_fee=Decimal("0.0026"),
     fills_page=50,  # rest-api/get-trade-history
     lookup_s=86_400.0,  # our figure: get-closed-orders does not state how long `cl_ord_id` finds an order
+    # `history_s`: get-closed-orders and get-trade-history state no limit, read 2026-11-27
     late_reject=True,  # rest-api/add-order, oflags post: the local exchange acknowledges the order, and cancels it
     nonces=True,  # guides/spot-rest-auth
     fills_by_time=True,  # rest-api/get-trade-history: ids such as THVRQM-33VKH-UCI7BS

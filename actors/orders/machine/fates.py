@@ -9,7 +9,11 @@ machine searches: first it requests all orders of the pair, open or not, that we
 fills of the pair since then. The search finds nothing if no listed order has our client order id, and every fill
 belongs to another order that is known. Two such searches prove the absence. A fill of an unknown order may be ours, and
 so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
-the lists (`Offer.history_s`) nothing is ever proven.
+the lists (`Offer.history_s`) the absence is never proven of an order that the exchange did not acknowledge.
+
+An acknowledged order that no query finds is not open. Only its own fills matter then: fills of unknown orders are not
+its fills, and beyond the reach of the lists the machine requests the fills of this order alone. When two searches bring
+no new fill, the order ends as EXPIRED, or as FILLED if its fills add up.
 
 An external order that no query finds has ended, or the exchange has forgotten it. Its fills state how it ended.
 
@@ -143,13 +147,18 @@ class Fates:
 
     def _search(self, held: Held, now: Now) -> bool:
         """Begin a search of the lists. Return False if they do not go back far enough."""
-        order, reach_s = held.order, self._state.codec.offer.history_s
+        order, codec = held.order, self._state.codec
         instrument = self._state.guards.instruments.get(order.pair)
-        start_ns = self._start_ns(held)
-        if instrument is None or (reach_s is not None and now.ns > start_ns + in_ns(reach_s)):
+        start_ns, reach_s = self._start_ns(held), codec.offer.history_s
+        is_listed = reach_s is None or now.ns <= start_ns + in_ns(reach_s)
+        if instrument is None or not (is_listed or order.exchange_order_id):
             return False
         self._searches[order.client_order_id] = Search()
-        self._ask(Purpose.HISTORY, order.client_order_id, self._state.codec.orders(instrument, start_ns), now)
+        if is_listed:
+            self._ask(Purpose.HISTORY, order.client_order_id, codec.orders(instrument, start_ns), now)
+        else:
+            draft = codec.fills(instrument, None, order.exchange_order_id)
+            self._ask(Purpose.SEARCH_FILLS, order.client_order_id, draft, now)
         return True
 
     def _start_ns(self, held: Held) -> int:
@@ -198,9 +207,9 @@ class Fates:
         for fill in reply.fills:
             exchange_id = fill.exchange_order_id
             if exchange_id and exchange_id == order.exchange_order_id:
+                found = found or fill.trade_id not in held.fills
                 state.ledger.fill(held, fill, now)
-                found = True
-            elif not self._is_anothers(order.pair, exchange_id, search):
+            elif order.exchange_order_id is None and not self._is_anothers(order.pair, exchange_id, search):
                 found = True
         if found:
             self._end(order.client_order_id, now)

@@ -10,7 +10,8 @@ import pytest
 from tests.actors.orders.machine.test_machine import place, status
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.requests import Part
-from venuemesh.connectors.order_codec import Kind
+from venuemesh.connectors import registry
+from venuemesh.connectors.order_codec import Kind, trading_connector
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.order import OrderStatus
 
@@ -49,6 +50,15 @@ def test_several_orders_go_in_as_few_requests_as_the_exchange_takes(world: World
     assert all(result.done for result in world.answer("t"))
     world.settle()
     world.check()
+
+
+@pytest.mark.parametrize("exchange", sorted(registry.known()))
+def test_a_connector_with_limits_by_pair_sends_batches_of_one_pair(exchange: str) -> None:
+    """A batch over several pairs would count in no pair's limit."""
+    connector = registry.connector(exchange)
+    offer = trading_connector(connector).trading().offer
+    by_pair = any(limit.by_pair for limit in connector.spec.key_limits.values())
+    assert offer.batch_of_pair or not by_pair or max(offer.batch_place, offer.batch_cancel) < 2
 
 
 def test_orders_of_one_pair_go_together_where_the_exchange_requires_it(world: World) -> None:

@@ -166,6 +166,33 @@ def test_beyond_the_reach_of_the_lists_nothing_is_proven() -> None:
     assert world.machine.in_doubt
 
 
+@pytest.mark.parametrize("filled", ["0", "0.4", "1"])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("reach_s", [100.0, 3600.0])
+def test_an_acknowledged_order_that_is_forgotten_ends_as_its_own_fills_state(
+    filled: str, known: bool, reach_s: float
+) -> None:
+    """Also beyond the reach of the lists, beside fills of others that no list shows, and with its fill known before."""
+    world = World(lookup_s=60.0, history_s=reach_s, forgets_unfilled=True)
+    world.go()
+    place(world, limit("vm1"))
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.fill(rested, D(filled))
+    if known:
+        world.reports()
+    world.exchange.end(rested, S.CANCELED)
+    if D(filled):
+        world.exchange._is_listed = lambda one, since_ns: False  # type: ignore[method-assign]
+    web = theirs(world.exchange, "web")
+    world.exchange.fill(world.exchange.orders[web], D(1))
+    later(world)
+    wait(world, 30)
+    order = world.journal.orders["vm1"]
+    assert (order.status, order.filled) == (S.FILLED if filled == "1" else S.EXPIRED, D(filled))
+    assert not world.machine.in_doubt
+
+
 def test_an_acknowledged_order_that_lookups_forgot_is_not_called_expired() -> None:
     world = World(lookup_s=60.0)
     world.exchange.lookup_ns = 60 * SECOND_NS
