@@ -304,7 +304,7 @@ class Hosts:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({**job, "job": name, "result": f"{path}.json"}).encode() + b"\n")
         self._process.stdin.flush()
-        pid = await self.appears(path.with_suffix(".pid"), 20.0)
+        pid = await self.appears(path.with_suffix(".pid"), 60.0)
         return Running(self, int(pid), path)
 
     async def appears(self, path: Path, deadline_s: float) -> str:

@@ -44,7 +44,9 @@ IDS = 12
 NUMBERS = itertools.count(1)
 _KEPT = {field.name for field in fields(ConnectionLimits)}
 OKX_LIMITS = [field.name for field in fields(Limits) if field.type == "int" and field.name not in _KEPT]
-VALID_MS = {"kraken": 2_300, "okx": 500}  # Kraken takes no shorter deadline than two seconds
+VALID_MS = {"kraken": 2_300, "okx": 500, "bybit": 500}  # Kraken takes no shorter deadline than two seconds
+EXCHANGES = ("kraken", "okx", "bybit")
+AT_ONCE = 4
 POINTS = ("request.send:2", "request.written:3", "request.written:9", "request.answered:4", "commit.intent:6")
 
 
@@ -106,10 +108,11 @@ class Case:
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, Any]]:
     arguments = ("--json", "--paused", "--parent", str(os.getpid()), "--symbols", "BTCUSDT", "--levels", "50")
-    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx") as (_, found):
+    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit") as (_, found):
         admin = AdminClient(found["admin"])
-        admin.limits(protocol="kraken", **LIMITS)
+        admin.limits(protocol="kraken", connections=10**6, **LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(OKX_LIMITS, 100_000))
+        admin.limits(protocol="bybit", requests=10**9, connections=10**9, account_share=1000.0)
         best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
         for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for all orders
             admin.order("BTCUSDT", side, quantity="100", price=f"{price:.2f}", account="admin")
@@ -132,6 +135,7 @@ async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
         ("kraken", "websocket", POINTS[1:4]),
         ("okx", "rest", POINTS[::4]),
         ("okx", "websocket", POINTS[1:4]),
+        ("bybit", "rest", POINTS[3:]),
     ],
 )
 async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(
@@ -149,7 +153,8 @@ async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("exchange", ["kraken", "okx"])
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("exchange", EXCHANGES)
 async def test_a_manager_may_be_killed_at_every_failpoint(
     urls: dict[str, Any], hosts: Hosts, tmp_path: Path, exchange: str
 ) -> None:
@@ -160,14 +165,27 @@ async def test_a_manager_may_be_killed_at_every_failpoint(
     counts = Counter((tmp_path / "trace").read_text().split())
     wrong: dict[str, list[str]] = {}
     killed = 0
-    for failpoint in spread(counts, int(os.environ.get("KILLS_EACH", "1000"))):
-        case = Case(urls, exchange, tmp_path)
-        status, found = await hosts.run(case.job("trade", failpoint))
-        if status == KILLED:
-            killed += 1
-            status, found = await hosts.run(case.job("verify", incarnation=2))
-        if problems := case.problems(found):
-            wrong[failpoint] = problems
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def kill(failpoint: str) -> None:
+        nonlocal killed
+        async with gate:
+            case = Case(urls, exchange, tmp_path)
+            try:
+                status, found = await hosts.run(case.job("trade", failpoint), 120.0)
+                if status == KILLED:
+                    killed += 1
+                    status, found = await hosts.run(case.job("verify", incarnation=2), 120.0)
+                problems = case.problems(found)
+            except TimeoutError as error:
+                problems = [f"did not come to an end: {error!r}"]
+            if problems:
+                wrong[failpoint] = problems
+                print(failpoint, case.place.account, *problems, sep="\n  ", flush=True)
+
+    chosen = spread(counts, int(os.environ.get("KILLS_EACH", "1000")))
+    await asyncio.gather(*(kill(failpoint) for failpoint in chosen))
+    print(f"{exchange}: {killed} of {len(chosen)} killed", flush=True)
     assert wrong == {}
     assert killed >= len(counts)
 
