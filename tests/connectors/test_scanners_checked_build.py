@@ -87,7 +87,7 @@ def test_core_passes_its_tests_with_checks_on(tmp_path: Path) -> None:
     environment.pop("PYTEST_ADDOPTS", None)
     running = dict(environment)
     if library is not None:
-        flags = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment"
+        flags = "-O0 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-sanitize=alignment"
         environment |= {"CC": "gcc", "CFLAGS": flags, "LDFLAGS": "-fsanitize=address,undefined"}
         running |= {"LD_PRELOAD": library, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
     built = subprocess.run(
