@@ -14,7 +14,9 @@ settings.load_profile("venuemesh")
 PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes
 FOLDER = Path(__file__).parent
 SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder share a mesh or an environment
-LONG = ("mesh", "service", "packaging", "benchmarks", "truth")  # folders whose process tests take longest, first to run
+LONG = (  # the folders and files whose process tests take longest, first to run
+    "mesh/", "service/", "packaging/", "connectors/test_scanners_checked_build.py", "benchmarks/", "truth/",
+)  # fmt: skip
 
 
 class MixedScheduling(LoadScopeScheduling):
@@ -48,9 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that start processes, and run them first, the longest before the others."""
     ranks: dict[pytest.Item, int] = {}
     for item in items:
-        folder = item.path.relative_to(FOLDER).parts[0]
+        path = item.path.relative_to(FOLDER).as_posix()
         ranks[item] = len(LONG) + 1
-        if folder == "truth" or any(item.get_closest_marker(name) for name in PROCESSES):
+        if path.startswith("truth/") or any(item.get_closest_marker(name) for name in PROCESSES):
             item.add_marker("processes")
-            ranks[item] = LONG.index(folder) if folder in LONG else len(LONG)
+            ranks[item] = next((rank for rank, start in enumerate(LONG) if path.startswith(start)), len(LONG))
     items.sort(key=ranks.__getitem__)

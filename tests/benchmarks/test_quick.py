@@ -12,10 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fakes.forked_workers import forking_python
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
@@ -23,18 +26,25 @@ LOCAL = ("wire_to_book", "segment_reads", "websocket_clients")
 ON_RAY = ("feed_to_strategy", "recovery", "density", "cold_start", "four_exchanges", "slow_reader")
 
 
-def command(name: str, out: Path) -> list[str]:
-    return [sys.executable, "-m", "benchmarks", name, "--quick", "--out", str(out)]
+@pytest.fixture(scope="module")
+def python() -> Iterator[str]:
+    """The Python of the benchmarks: it forks the workers of its Ray."""
+    with forking_python() as path:
+        yield path
+
+
+def command(name: str, out: Path, python: str = sys.executable) -> list[str]:
+    return [python, "-m", "benchmarks", name, "--quick", "--out", str(out)]
 
 
 def segments_of_benchmarks() -> set[str]:
     return {path.name for path in MEMORY.glob("venuemesh-bench-*")} if MEMORY.is_dir() else set()
 
 
-def quick(name: str, tmp_path: Path) -> dict[str, Any]:
+def quick(name: str, tmp_path: Path, python: str = sys.executable) -> dict[str, Any]:
     """Run one benchmark as `make bench` does; return its part of the JSON file."""
     out = tmp_path / "deeper" / "latest.json"
-    done = subprocess.run(command(name, out), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command(name, out, python), cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads(out.read_text())
     assert written["quick"] is True
@@ -49,8 +59,8 @@ def quick(name: str, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.ray) for name in LOCAL])
-def test_benchmark_of_the_core_runs(name: str, tmp_path: Path) -> None:
-    quick(name, tmp_path)
+def test_benchmark_of_the_core_runs(name: str, tmp_path: Path, python: str) -> None:
+    quick(name, tmp_path, python)
 
 
 @pytest.mark.ray
@@ -103,8 +113,8 @@ def test_cold_start_stays_within_the_limits_of_each_exchange(tmp_path: Path) -> 
 
 
 @pytest.mark.ray
-def test_density_compares_books_alone_and_together(tmp_path: Path) -> None:
-    *rows, floor = quick("density", tmp_path)["rows"]
+def test_density_compares_books_alone_and_together(tmp_path: Path, python: str) -> None:
+    *rows, floor = quick("density", tmp_path, python)["rows"]
     assert floor["pss_mib_per_actor"] > 0
     assert [(row["updates_per_s_and_book"], row["actors"] == row["books"]) for row in rows] == [
         (10, True),

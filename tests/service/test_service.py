@@ -76,7 +76,7 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, lone
     path = tmp_path / "mesh.toml"
     urls = exchange["binance"]
     path.write_text(
-        '[mesh]\nname = "typo"\n[exchanges.binance]\npairs = ["BTC-UDST"]\n'
+        '[mesh]\nname = "typo"\nspares_per_node = 1\n[exchanges.binance]\npairs = ["BTC-UDST"]\n'
         f'rest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
     )
     done = cli("up", path, check=False)

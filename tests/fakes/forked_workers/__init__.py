@@ -3,8 +3,8 @@
 A worker of the mesh imports all roles and the database library before it serves, which takes 1 to 1.5 s of a core; the
 tests of the mesh start hundreds. If the Python of `forking_python` starts Ray, `start.py` requests a fork from
 `server.py`. A forked worker is an ordinary process: it has its own pid, title and process group, and is killed, stopped
-and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers;
-those of the service use `quiet_python`.
+and counted as usual. The tests of the service and the distribution let Ray start its workers; those of the service use
+`quiet_python`.
 """
 
 from __future__ import annotations
