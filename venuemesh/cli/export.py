@@ -10,7 +10,7 @@ from ..config.mesh import load_config
 from ..journal.export import export
 from ..journal.records import Filter
 from ..keystore.secrets import journal_url
-from ..mesh.cluster import run_directory
+from ..mesh.run_file import run_directory
 from ..model.errors import Misconfigured
 
 

@@ -17,8 +17,7 @@ from typing import Any
 
 from ..actors.cell.pulse import process_start
 from ..config.mesh import MeshConfig
-from ..mesh.cluster import RunFile, join_ray, local_ray, make_run_directory, read_run_file
-from ..mesh.mesh import connect, launch
+from ..mesh.run_file import RunFile, make_run_directory, read_run_file
 from ..model.address import Address
 from ..model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
 
@@ -40,6 +39,8 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
         )
     make_run_directory()  # if the folder cannot be made, nothing is started
     if address is not None:
+        from ..mesh.cluster import join_ray
+
         join_ray(address, mesh=name)
         started = _launch_checked(config, wait_s)
         RunFile(name, address).write()
@@ -64,12 +65,16 @@ def stop(name: str, *, address: str | None) -> None:
             raise MeshNotRunning(name, "its host process has ended; its run file was removed")
         _end_host(known.host_pid)
     else:
+        from ..mesh.mesh import connect
+
         connect(name, address=address).shutdown()
     if known is not None:
         known.remove()
 
 
 def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
+    from ..mesh.mesh import launch
+
     mesh = launch(config)
     try:
         refused = mesh.wait_started(wait_s)
@@ -141,6 +146,9 @@ def _ended(handle: int, timeout_s: float) -> bool:
 
 def _host(config: MeshConfig, wait_s: float) -> None:
     """Own a Ray cluster and the mesh in it until SIGTERM or Ctrl-C. Runs in a separate process."""
+    from ..mesh.cluster import local_ray
+    from ..mesh.mesh import connect
+
     name = config.mesh.name
     run: RunFile | None = None
     try:

@@ -17,7 +17,8 @@ from ..actors.cell.ray_calls import SUPERVISOR, namespace
 from ..config.mesh import MeshConfig
 from ..model.errors import MeshNotRunning, Misconfigured
 from .aio import AsyncCommands
-from .cluster import join_ray, make_run_directory, read_run_file
+from .cluster import join_ray
+from .run_file import make_run_directory, read_run_file
 from .sync import Commands
 
 

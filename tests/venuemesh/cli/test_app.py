@@ -14,7 +14,7 @@ import pytest
 
 from venuemesh.cli.app import app
 from venuemesh.mesh import mesh as client
-from venuemesh.mesh.cluster import RunFile, make_run_directory, read_run_file
+from venuemesh.mesh.run_file import RunFile, make_run_directory, read_run_file
 from venuemesh.model.errors import Misconfigured
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
@@ -163,3 +163,20 @@ def test_run_files_where_they_cannot_be_are_typed_errors(monkeypatch):
     for act in (make_run_directory, lambda: read_run_file("m"), RunFile("m", "127.0.0.1:1").write):
         with pytest.raises(Misconfigured, match="/dev/null/venuemesh"):
             act()
+
+
+def test_commands_that_need_no_ray_do_not_import_it(tmp_path: Path) -> None:
+    """Import of Ray takes most of a second. `up` and `down` of a mesh with a host of its own leave Ray to the host."""
+    commands = [["--help"], ["down", "--mesh", "nowhere"], ["up", "/nonexistent.toml"], ["export", "orders"]]
+    code = (
+        "import json, sys\nfrom venuemesh.__main__ import main\n"
+        "for sys.argv in json.loads(sys.argv[1]):\n"
+        "    try:\n        main()\n    except SystemExit:\n        pass\n"
+        "print([name for name in ('ray', 'aiohttp', 'IPython', 'pandas') if name in sys.modules])\n"
+    )
+    asked = json.dumps([["venuemesh", *command] for command in commands])
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code, asked], env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert "is not running" in done.stderr
+    assert "cannot be read" in done.stderr

@@ -1,0 +1,72 @@
+"""Where meshes run: a run file for each mesh that `venuemesh up` started. Reads and writes without importing Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..actors.cell.pulse import process_start
+from ..model.errors import Misconfigured
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """Where a mesh runs, for later commands. Private to the user."""
+
+    mesh: str
+    address: str  # address of the Ray cluster, host:port
+    host_pid: int | None = None  # the process that owns the cluster, when `up` started one
+    host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
+
+    @property
+    def path(self) -> Path:
+        return run_directory() / f"{self.mesh}.json"
+
+    def write(self) -> None:
+        """Write the file. Raises Misconfigured, which names the file, when it cannot be written."""
+        directory = make_run_directory()
+        try:
+            handle, temporary = tempfile.mkstemp(dir=directory)
+            with os.fdopen(handle, "w") as out:
+                json.dump(asdict(self), out)
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise Misconfigured(str(self.path), f"cannot be written: {error.strerror or error}") from error
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def host_is_alive(self) -> bool:
+        return self.host_pid is not None and process_start(self.host_pid) == self.host_started
+
+
+def run_directory() -> Path:
+    """Return the folder of run files: $XDG_STATE_HOME/venuemesh, or ~/.local/state/venuemesh."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "venuemesh"
+
+
+def make_run_directory() -> Path:
+    """Return the folder of run files; create it if it is missing. Raises Misconfigured: it cannot be created."""
+    directory = run_directory()
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misconfigured(str(directory), f"cannot be created: {error.strerror or error}") from error
+    return directory
+
+
+def read_run_file(mesh: str) -> RunFile | None:
+    """Return the run file of a mesh; None when there is none. Raises Misconfigured when it cannot be read."""
+    path = run_directory() / f"{mesh}.json"
+    try:
+        return RunFile(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Misconfigured(str(path), f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(str(path), f"is not a run file: {error}") from error
