@@ -377,6 +377,22 @@ class Batches(Protocol):
 
 
 @runtime_checkable
+class JoinsQueries(Protocol):
+    """A codec of an exchange that takes queries for several orders in one request, at most `query_batch`.
+
+    The reply reports each found order under the client order id of its query.
+    """
+
+    query_batch: int
+
+    def can_join(self, draft: Draft) -> bool:
+        """Return whether this request is a query that others can join."""
+
+    def join_queries(self, drafts: Sequence[Draft]) -> Draft:
+        """Join two or more queries into one; `orders` keep their order."""
+
+
+@runtime_checkable
 class AgesOrders(Protocol):
     """A codec whose requests cost less the longer their order has rested unamended (`Draft.aging`).
 

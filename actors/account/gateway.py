@@ -31,6 +31,7 @@ from ...connectors.order_codec import (
     Auth,
     Draft,
     Ends,
+    JoinsQueries,
     Kind,
     Never,
     OpensCalls,
@@ -54,6 +55,7 @@ from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.counters import Counters
 from ..limits.machine import Priority
 from .clock import ExchangeClock
+from .lookups import Lookups
 from .nonces import Nonces
 from .settings import GatewaySettings
 
@@ -91,6 +93,7 @@ class Gateway:
         share = 1.0 if codec.offer.nonces else 0.5
         self.counters = Counters(market.spec.key_limits, context.monotonic_ns, share)
         self._ids = itertools.count(1)
+        self._lookups = Lookups(codec, self._read_pages) if isinstance(codec, JoinsQueries) else None
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
         self.last_recv_ns: int | None = None  # monotonic time of the exchange's last answer
@@ -106,6 +109,8 @@ class Gateway:
 
     async def close(self) -> None:
         await self.clock.stop()
+        if self._lookups is not None:
+            await self._lookups.stop()
         if self.calls is not None:
             await self.calls.stop()
         await self._rest.close()
@@ -155,12 +160,17 @@ class Gateway:
     async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
         """Send a read and return the reply, with all its pages. If the exchange refuses the timestamp, measure the
         clock and send the read again, once. If the exchange refuses the nonce, send the read again with a higher nonce,
-        a few times.
+        a few times. Queries for single orders go in one request where the exchange takes that.
 
         Raises:
             Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
                 `Rest.send` and the budget. A read changes nothing.
         """
+        if self._lookups is not None and draft.kind is Kind.ORDER and self._lookups.takes(draft):
+            return await self._lookups.read(draft, priority, wait_s)
+        return await self._read_pages(draft, priority, wait_s)
+
+    async def _read_pages(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:
         reply = await self._page(draft, priority, wait_s)
         for _ in range(MOST_PAGES):
             if reply.then is None:
@@ -210,13 +220,16 @@ class Gateway:
 
         Raises as `read`, except for errors in the answer.
         """
-        return (await self._exchanged(draft, Priority.NORMAL, WAIT_S))[1]
+        return (await self._exchanged(draft, Priority.NORMAL, WAIT_S, polls=draft.kind is not Kind.TOKEN))[1]
 
-    async def _exchanged(self, draft: Draft, priority: Priority, wait_s: float) -> tuple[Signed, HttpResponse]:
+    async def _exchanged(
+        self, draft: Draft, priority: Priority, wait_s: float, polls: bool = False
+    ) -> tuple[Signed, HttpResponse]:
         if draft.signed:
             await self.clock.ready()
-        urgent = priority is Priority.URGENT
-        await self.counters.take(draft.cost, draft.pair, wait_s, reads=True, urgent=urgent)
+        patience_s = self.counters.patience_s(draft.cost)
+        waits_s = max(wait_s, min(patience_s, self.answer_s) if polls else patience_s)  # a poller waits for its answer
+        await self.counters.take(draft.cost, draft.pair, waits_s, reads=True, polls=polls)
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         try:
             signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())

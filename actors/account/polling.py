@@ -140,17 +140,16 @@ class Poller:
             if before is None or _seen(before) != _seen(report):
                 news.append(await self._with_fills(report, before))
         held_ids = None if held is None else {number for number, _, _ in held}
-        is_explained = False
-        for number, before in list(self._open.items()):
-            if number in now_open:
-                continue
-            if held_ids is not None and number in self._followed and number not in held_ids:
-                is_explained = True  # the manager knows its end: it asked by itself
-                continue
-            news.append(await self._ended(before))
-        for number, symbol, client_order_id in held or ():
-            if number not in now_open and number not in self._open and number not in self._ended_ids:
-                news.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
+        gone = [before for number, before in self._open.items() if number not in now_open]
+        known = set() if held_ids is None else self._followed - held_ids  # the manager knows their ends
+        is_explained = any(before.exchange_order_id in known for before in gone)
+        missed = [
+            OrderReport(symbol, client_order_id, number, None, 0)
+            for number, symbol, client_order_id in held or ()
+            if number not in now_open and number not in self._open and number not in self._ended_ids
+        ]
+        ended = [before for before in (*gone, *missed) if before.exchange_order_id not in known]
+        news += await asyncio.gather(*(self._ended(before) for before in ended))
         self._ended_ids = {number for number, _, _ in held or () if number not in now_open}
         if held_ids is not None:
             self._followed = (self._followed | held_ids) & now_open.keys()

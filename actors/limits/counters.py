@@ -22,7 +22,8 @@ from ...model.time import SECOND_NS, in_ns
 from .order_window import OrderWindow
 
 EVERY_PAIR = "*"
-RESERVE = 0.4  # share of a counter that falls which only urgent reads use: a lookup must not wait behind polls
+RESERVE = 0.2  # share of a counter that falls which polls leave to the order manager's own reads
+PATIENCE = 4  # how many times its own cost a read waits for: others wait, too
 ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
 
 
@@ -124,8 +125,13 @@ class Counters:
             for name, limit in self._limits.items()
         }
 
-    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False, urgent: bool = True) -> None:
-        """Count a request once there is room for it; reads that are not `urgent` leave a reserve.
+    def patience_s(self, cost: Cost) -> float:
+        """Return how long a read may wait for the counters: a slow counter needs seconds for each unit."""
+        per_s = self.per_s()
+        return max((PATIENCE * units / per_s[name] for name, units in self._counted(cost)), default=0.0)
+
+    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False, polls: bool = False) -> None:
+        """Count a request once there is room for it; reads that poll leave a reserve.
 
         Raises:
             RetryLater: no room within `wait_s`. Nothing was counted.
@@ -133,10 +139,10 @@ class Counters:
         counted = tuple(self._key(name, pair) for name, _ in self._counted(cost))
         if not counted:
             return
-        turn = self._turns.setdefault((urgent, *counted), asyncio.Lock())
+        turn = self._turns.setdefault((polls, *counted), asyncio.Lock())
         try:
             async with asyncio.timeout(wait_s), turn:
-                while (left_s := self._wait_s(cost, pair, reads, urgent)) > 0:
+                while (left_s := self._wait_s(cost, pair, reads, polls)) > 0:
                     if left_s > wait_s:
                         raise RetryLater(left_s, f"the account's counters are high: {self.status()}")
                     await asyncio.sleep(left_s)
@@ -201,12 +207,11 @@ class Counters:
             self._counts[key] = Falling(limit, self._now_ns()) if isinstance(limit, Decay) else Windowed(limit)
         return self._counts[key]
 
-    def _wait_s(self, cost: Cost, pair: str | None, reads: bool, urgent: bool) -> float:
+    def _wait_s(self, cost: Cost, pair: str | None, reads: bool, polls: bool) -> float:
         now_ns, wait_s = self._now_ns(), 0.0
         room = ROOM * (self._share if reads else 1.0)
         for name, amount in self._counted(cost):
             rest_s = (self._rest_ns(*self._key(name, pair)) - now_ns) / SECOND_NS
-            falls = isinstance(self._limits[name], Decay)
-            own = room - RESERVE if reads and falls and not urgent else room
+            own = room - RESERVE if polls and isinstance(self._limits[name], Decay) else room
             wait_s = max(wait_s, rest_s, self._count(name, pair).wait_s(amount, own, now_ns))
         return wait_s

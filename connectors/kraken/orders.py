@@ -50,6 +50,7 @@ class KrakenTrading(Trading):
     failures = FAILURES
     raw_paths, raw_cost = ("/0/",), ((KEY_CALLS, 1),)
     exact = True
+    query_batch = 50  # rest-api/get-orders-info
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, offer: Offer = OFFER) -> None:
         """`ws` is the private websocket. With `rest` but without `ws` there is no stream, because a token may go only
@@ -151,6 +152,14 @@ class KrakenTrading(Trading):
         params = [("cl_ord_id", packed(client_order_id))]
         return self._draft(Kind.ORDER, "open_orders", params, (client_order_id,), instrument)
 
+    def can_join(self, draft: Draft) -> bool:
+        return draft.rest[1] == TRADING["orders_info"].path
+
+    def join_queries(self, drafts: Sequence[Draft]) -> Draft:
+        txids = ",".join(dict(one.params)["txid"] for one in drafts)
+        names = tuple(name for one in drafts for name in one.orders)
+        return self._draft(Kind.ORDER, "orders_info", [("txid", txids)], names)
+
     def open_orders(self) -> Draft:
         return self._draft(Kind.OPEN_ORDERS, "open_orders", [], (), None)
 
@@ -230,14 +239,19 @@ class KrakenTrading(Trading):
 
     def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         """Read the requested order, under the id in the request."""
-        endpoint = draft.rest[1]
-        of = {TRADING["open_orders"].path: "open", TRADING["closed_orders"].path: "closed"}.get(endpoint)
-        found = self._orders(read if of is None else read[of])
-        own = [one for one in found if of is None or one.client_order_id == draft.orders[0]]
+        if self.can_join(draft):
+            txids = dict(draft.params)["txid"].split(",")
+            found = {one.exchange_order_id: one for one in self._orders(read)}
+            listed = [(name, found[txid]) for name, txid in zip(draft.orders, txids, strict=True) if txid in found]
+            return Reply(orders=tuple(replace(one, client_order_id=name) for name, one in listed), absent=not listed)
+        is_open = draft.rest[1] == TRADING["open_orders"].path
+        own = [
+            one for one in self._orders(read["open" if is_open else "closed"]) if one.client_order_id in draft.orders
+        ]
         if own:
             # `cl_ord_id` is unique only among open orders; our ids are never reused
             return asked_for(draft, own[0])
-        if of == "open":
+        if is_open:
             params = (*draft.params, ("without_count", "true"))
             return Reply(then=redirected(draft, TRADING["closed_orders"], params))
         return Reply(absent=True)

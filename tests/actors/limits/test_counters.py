@@ -52,18 +52,25 @@ async def test_a_cancel_is_counted_and_never_waits():
         await made.take(PAIR, "BTC-USD", 1.0)
 
 
-async def test_reads_that_are_not_urgent_leave_a_reserve():
-    """Half of 20 calls for polls, nine tenths for lookups; a window has no reserve, because it is free again soon."""
+async def test_reads_that_poll_leave_a_reserve():
+    """Seven tenths of 20 calls for polls, nine tenths for others; a window has no reserve, as it is free again soon."""
     made = Counters({"calls": Decay(20, 0.5), "window": Limit(20, 1.0)}, FakeClock().monotonic_ns)
-    for _ in range(5):
-        await made.take(CALLS, None, 0.0, reads=True, urgent=False)
+    for _ in range(7):
+        await made.take(CALLS, None, 0.0, reads=True, polls=True)
     with pytest.raises(RetryLater) as raised:
-        await made.take(CALLS, None, 0.0, reads=True, urgent=False)
+        await made.take(CALLS, None, 0.0, reads=True, polls=True)
     assert raised.value.after_s == pytest.approx(4.0)
-    for _ in range(4):
+    for _ in range(2):
         await made.take(CALLS, None, 0.0, reads=True)
     for _ in range(9):
-        await made.take((("window", 2),), None, 0.0, reads=True, urgent=False)
+        await made.take((("window", 2),), None, 0.0, reads=True, polls=True)
+
+
+async def test_a_read_may_wait_for_as_long_as_a_slow_counter_needs():
+    made = Counters({"calls": Decay(15, 0.33), "window": Limit(20, 1.0)}, FakeClock().monotonic_ns)
+    assert made.patience_s(CALLS) == pytest.approx(24.2, abs=0.1)  # six seconds for its two units, four times
+    assert made.patience_s((("window", 1), ("other", 9))) == pytest.approx(0.2)
+    assert made.patience_s(()) == 0.0
 
 
 async def test_an_order_does_not_wait_behind_a_read_that_waits_for_another_counter():

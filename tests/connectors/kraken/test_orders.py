@@ -10,6 +10,7 @@ import pytest
 
 from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.connectors.kraken.client_ids import packed
+from venuemesh.connectors.kraken.orders import KrakenTrading
 from venuemesh.connectors.order_codec import Draft, Kind, Never, Refusal, Reply, Signed, joined
 from venuemesh.model.errors import DecodeError, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
@@ -57,9 +58,11 @@ def _order(at: int) -> Order:
     )
 
 
-def read(draft: Draft, result: object = None, *errors: str, status: int = 200) -> Reply:
+def read(
+    draft: Draft, result: object = None, *errors: str, status: int = 200, made: KrakenTrading | None = None
+) -> Reply:
     body = orjson.dumps({"error": list(errors), "result": result} if not errors else {"error": list(errors)})
-    return codec().reply(Signed(draft, "1", Never(), "", ""), HttpResponse(status, {}, body, 5, 6))
+    return (made or codec()).reply(Signed(draft, "1", Never(), "", ""), HttpResponse(status, {}, body, 5, 6))
 
 
 def row(status: str = "open", **fields: object) -> dict[str, object]:
@@ -168,6 +171,18 @@ def test_the_state_of_an_order(word, filled, status):
     assert (report.amount, report.price, report.quote_filled) == (D("1.25"), D("37500"), D("11253.7"))
 
 
+def test_queries_by_the_exchange_s_id_are_one_request():
+    """get-orders-info: up to 50 ids, with commas; an order that is not in the answer is missing in the reply."""
+    made = codec()
+    drafts = [made.query(ID, BTC, TXID), made.query("vm2", ZETA, "O2"), made.query("vm3", BTC, "O3")]
+    assert [made.can_join(one) for one in (*drafts, made.query(ID, BTC))] == [True, True, True, False]
+    joint = made.join_queries(drafts)
+    assert (dict(joint.params), joint.orders) == ({"txid": f"{TXID},O2,O3"}, (ID, "vm2", "vm3"))
+    reply = read(joint, {"O3": row(), TXID: row("canceled")})
+    assert [(one.client_order_id, one.exchange_order_id) for one in reply.orders] == [(ID, TXID), ("vm3", "O3")]
+    assert read(joint, {}).absent
+
+
 def test_an_unknown_state_is_not_guessed():
     with pytest.raises(DecodeError):
         read(codec().query(ID, BTC, TXID), {TXID: row("resting")})
@@ -195,9 +210,12 @@ def test_an_order_that_the_exchange_does_not_know_is_absent():
 
 
 def test_fills_of_an_order_are_walked_from_its_time_on():
-    first = codec().fills(BTC, None, TXID)
-    then = read(first, {TXID: row()}).then
+    made = codec()
+    first = made.fills(BTC, None, TXID)
+    then = read(first, {TXID: row()}, made=made).then
     assert then is not None
+    again = made.fills(BTC, None, TXID)
+    assert (again.rest, again.params, again.orders) == (then.rest, then.params, then.orders)  # its time is known now
     assert dict(then.params) == {
         "consolidate_taker": "false",
         "without_count": "true",
