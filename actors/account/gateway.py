@@ -229,7 +229,7 @@ class Gateway:
             await self.clock.ready()
         patience_s = self.counters.patience_s(draft.cost)
         waits_s = max(wait_s, min(patience_s, self.answer_s) if polls else patience_s)  # a poller waits for its answer
-        await self.counters.take(draft.cost, draft.pair, waits_s, reads=True, polls=polls)
+        await self.counters.take(draft.cost, draft.pair, waits_s, reads=True, polls=polls, queue=priority)
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         try:
             signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())

@@ -14,9 +14,11 @@ that was open explains the change, the poller reports a gap, and the manager req
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from ...connectors.limit_answers import Cost
 from ...connectors.reports import BalanceReport, OrderReport
 from ...model.address import catalog_address, orders_address
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
@@ -216,5 +218,9 @@ def _seen(report: OrderReport) -> tuple[Any, ...]:
 def _affordable_s(gateway: Gateway) -> float:
     """Return the shortest interval of rounds that spends no more than `SHARE` of any limit."""
     per_s = {name: limit.amount / limit.per_s for name, limit in gateway.spec.limits.items()} | gateway.counters.per_s()
-    costs = gateway.codec.open_orders().cost
-    return max((amount / (per_s[name] * SHARE) for name, amount in costs if name in per_s), default=0.0)
+    return affordable_s(per_s, gateway.codec.open_orders().cost)
+
+
+def affordable_s(per_s: Mapping[str, float], cost: Cost) -> float:
+    """Return the shortest interval of requests that spends no more than `SHARE` of limits with these units a second."""
+    return max((amount / (per_s[name] * SHARE) for name, amount in cost if name in per_s), default=0.0)

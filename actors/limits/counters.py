@@ -130,8 +130,10 @@ class Counters:
         per_s = self.per_s()
         return max((PATIENCE * units / per_s[name] for name, units in self._counted(cost)), default=0.0)
 
-    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False, polls: bool = False) -> None:
-        """Count a request once there is room for it; reads that poll leave a reserve.
+    async def take(
+        self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False, polls: bool = False, queue: int = 0
+    ) -> None:
+        """Count a request once there is room for it; reads that poll leave a reserve. Each `queue` has its own order.
 
         Raises:
             RetryLater: no room within `wait_s`. Nothing was counted.
@@ -139,7 +141,7 @@ class Counters:
         counted = tuple(self._key(name, pair) for name, _ in self._counted(cost))
         if not counted:
             return
-        turn = self._turns.setdefault((polls, *counted), asyncio.Lock())
+        turn = self._turns.setdefault((polls, queue, *counted), asyncio.Lock())
         try:
             async with asyncio.timeout(wait_s), turn:
                 while (left_s := self._wait_s(cost, pair, reads, polls)) > 0:

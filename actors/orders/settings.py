@@ -43,7 +43,7 @@ class OrderSettings:
     query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
     reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds: with a doubt or without the stream; otherwise
     report_s: float = 1.0  # pause before the query after an acknowledgement without an outcome
-    balances_s: float = 0.5  # least time between requests for balances, if the stream does not state them
+    balances_s: float = 0.5  # from a change to the request for balances, if the stream does not state them
     fee_s: float = 1.0  # pause before the fills of an order are requested because a fee is missing
     retry_s: float = 1.0  # pause before a failed ask, or a cancel that was not served, is repeated
     market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount

@@ -39,6 +39,7 @@ from ...model.ids import born
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ..account.gateway import Gateway, open_gateway
+from ..account.polling import affordable_s
 from ..account.reports import Marker
 from ..cell.role import Context
 from ..limits.allowance import Allowance
@@ -54,7 +55,7 @@ from .machine.state import NONCE_MARK
 from .markets import Markets
 from .performer import Performer
 from .queries import AccountView
-from .settings import OrderManagerSettings
+from .settings import OrderManagerSettings, OrderSettings
 from .spent import count_spent
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
@@ -155,7 +156,7 @@ class ManagerShell:
         self.view = AccountView(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
         self._performer.start()
-        self.machine = OrderMachine(self.settings.machine, self.gateway.codec, self._sign, self.ids, instruments, born)
+        self.machine = OrderMachine(self._affordable(), self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
         context.alive()
         reach("boot")
@@ -165,6 +166,13 @@ class ManagerShell:
         self._spawn(journal.keep_trimmed())
         if self._dead_man is not None:
             self._spawn(self._dead_man.run())
+
+    def _affordable(self) -> OrderSettings:
+        """Return the machine's settings with rounds as far apart as the limits of the key allow."""
+        settings, codec, per_s = self.settings.machine, self.gateway.codec, self.gateway.counters.per_s()
+        soon_s, later_s = settings.reconcile_s
+        round_s = sum(affordable_s(per_s, draft.cost) for draft in (codec.open_orders(), codec.account()))
+        return replace(settings, reconcile_s=(max(soon_s, round_s), max(later_s, round_s)))
 
     async def _open_limits(self) -> None:
         """Request the exchange's order counts of this account until it answers. No order is placed before."""

@@ -55,8 +55,8 @@ class Reconcile:
         self._dirty: set[str] = set()  # pairs whose fills must be walked
         self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
-        self._balances_ns = 0  # when the balances were last requested, monotonic
         self._balances_due_ns: int | None = None
+        self._balances_asked = self._balances_again = False  # a request is under way; another one is due after it
         self.stream_up = False
         self.started = False
         self.has_orders = self.has_balances = False
@@ -130,7 +130,10 @@ class Reconcile:
 
     def _ask_balances(self, now: Now) -> None:
         """Request the balances soon, but not too often. No command waits for the answer."""
-        self._balances_due_ns = max(now.mono_ns, self._balances_ns + in_ns(self._state.settings.balances_s))
+        if self._balances_asked:
+            self._balances_again = True
+        elif self._balances_due_ns is None:  # one request for the changes of a short time
+            self._balances_due_ns = now.mono_ns + in_ns(self._state.settings.balances_s)
 
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
@@ -157,7 +160,7 @@ class Reconcile:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
         if self._balances_due_ns is not None and self._balances_due_ns <= now.mono_ns:
-            self._balances_ns, self._balances_due_ns = now.mono_ns, None
+            self._balances_due_ns, self._balances_asked = None, True
             self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
         self._fees.tick(now)
         self._state.requests.ask_overdue(now)
@@ -232,9 +235,12 @@ class Reconcile:
         slot = self._slots.get((asked.purpose, asked.key))
         if slot is not None:
             slot.ask_id = None
-        if not isinstance(result, Reply):
-            if asked.key == CHANGED:
+        if asked.key == CHANGED:
+            self._balances_asked, again = False, self._balances_again or not isinstance(result, Reply)
+            self._balances_again = False
+            if again:
                 self._ask_balances(now)
+        if not isinstance(result, Reply):
             if slot is not None:
                 pause_s = self._state.settings.retry_s
                 if isinstance(result, RetryLater) and result.after_s is not None:

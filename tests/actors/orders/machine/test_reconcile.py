@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.order_exchange import OFFER, OrderExchange, Rested
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
+from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
 from venuemesh.model.errors import MeshError, Rejected, RetryLater
 from venuemesh.model.events import Side
@@ -428,3 +429,30 @@ def test_a_refusal_in_the_answer_after_an_acknowledgement_is_queried(world: Worl
     world.go()
     order = world.journal.orders["vm1"]
     assert (order.status, order.code, order.reason) == (S.REJECTED, "170131", "no money")
+
+
+def test_one_request_for_balances_is_under_way_whatever_changes() -> None:
+    """The stream of this exchange does not state balances: they are requested after a change, once for several."""
+    world = World(like=KRAKEN)
+    world.go()
+    place(world, limit("vm1"))
+    place(world, limit("vm2"))
+    assert "account" not in asked(world)
+    world.advance(0.6)
+    assert asked(world).count("account") == 1
+    for number in range(3, 6):
+        place_unanswered(world, limit(f"vm{number}"))
+        world.advance(0.6)
+    assert asked(world).count("account") == 1
+    world.go()
+    world.advance(0.6)
+    assert asked(world).count("account") == 1  # of the changes meanwhile
+    world.go()
+    world.advance(0.6)
+    assert "account" not in asked(world)
+
+
+def place_unanswered(world: World, order: NewOrder) -> None:
+    """Place an order; the asks under way stay unanswered."""
+    world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * SECOND_NS, world.now))
+    world.go(asks=False)
