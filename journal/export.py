@@ -3,8 +3,8 @@
 Columns are the journal's own, with `exchange`, `account` and a readable `time` in front: UTC, ISO 8601 with ns in CSV,
 a timestamp in Parquet. Times in ns are integers as well. Decimals are plain text in CSV, exactly as the exchange wrote
 them; in Parquet they are decimal128(38, 18), so that tools can sum: 20 digits before the point and 18 after it are
-enough for spot exchanges, and a number that does not fit is an error, never rounded. Fees of an order are JSON text,
-and so are the further fees of a fill (`more_fees`).
+enough for spot exchanges, and a number that does not fit is an error, never rounded. Fees of an order and
+the further fees of a fill (`more_fees`) are JSON text.
 """
 
 from __future__ import annotations

@@ -266,6 +266,7 @@ class Desk:
             except RetryLater:  # the machine is too busy to answer in time
                 if time.monotonic() >= deadline:
                     raise
+                await asyncio.sleep(LOOK_AGAIN_S)
                 continue
             if not answer or not answer["events"]:
                 return found

@@ -1,8 +1,8 @@
 """Finds who signed a REST request and whether its nonce rises; keeps the tokens of the private websocket.
 
 Theory of operation. First the key is looked up, then the signature is checked, then the nonce, which must be higher
-than that of every earlier request of the key. A request is checked when it is executed: the nonce of a request that a
-fault delayed may be lower than that of later requests, and the request is refused.
+than that of every earlier request of the key. A request is checked when it is executed. So a request that a fault
+delayed is refused if the exchange has executed a request with a higher nonce in the meantime.
 
 Source: spot-rest-auth (guide), get-websockets-token, spot-errors, error-handling.md of krakenfx/kraken-api-sdk, read
 2026-11-27.

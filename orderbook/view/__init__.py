@@ -2,7 +2,7 @@
 
 A view reads the shared-memory segment of its address on this node: about a microsecond per read, without a call to
 another process. The view finds the segment of the newest incarnation, and the next one when its writer retires, dies or
-disappears; only then does it read the directory. It has no connection and no thread.
+disappears. It reads the directory at these moments only. It has no connection and no thread.
 
 Every value is read from one consistent copy, and only while the book is LIVE; otherwise reads raise `NotSynced` with
 the reason. `peek()` and `stale_ok=True` return the last known values of a book that is not LIVE, with its state.

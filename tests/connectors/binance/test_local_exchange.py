@@ -199,7 +199,7 @@ async def test_an_order_from_placing_to_its_end(desk: Desk) -> None:
     assert (ended.status, ended.client_order_id) == (OrderStatus.CANCELED, order.client_order_id)
     heard = await desk.heard(order.client_order_id, OrderStatus.CANCELED)
     assert heard.exchange_order_id == placed.exchange_order_id
-    # after the cancel our id finds it still: "not there" would look like proof that it never was
+    # our id finds it after the cancel, too: "not there" would look like a proof of absence
     (again,) = (await desk.ask(desk.codec.query(order.client_order_id, desk.pair))).orders
     assert again.status is OrderStatus.CANCELED
 

@@ -98,7 +98,7 @@ def test_lot_size(size: int, code: str) -> None:
         (1_005_000, "MARKET", "MARKET_SIZE"),
         (1_005_000, "STOP_LOSS", "MARKET_SIZE"),
         (1_005_000, "LIMIT", "NEW"),
-        (500, "MARKET", "SIZE"),  # both are to be kept
+        (500, "MARKET", "SIZE"),  # both filters apply
     ],
 )
 def test_market_lot_size(size: int, kind: str, code: str) -> None:
