@@ -172,7 +172,7 @@ def test_beyond_the_reach_of_the_lists_nothing_is_proven() -> None:
 def test_an_acknowledged_order_that_is_forgotten_ends_as_its_own_fills_state(
     filled: str, known: bool, reach_s: float
 ) -> None:
-    """Also beyond the reach of the lists, beside fills of others that no list shows, and with its fill known before."""
+    """Also beyond the reach of the lists, with fills of others that no list shows, and with its fill known before."""
     world = World(lookup_s=60.0, history_s=reach_s, forgets_unfilled=True)
     world.go()
     place(world, limit("vm1"))
