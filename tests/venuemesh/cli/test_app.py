@@ -166,7 +166,7 @@ def test_run_files_where_they_cannot_be_are_typed_errors(monkeypatch):
 
 
 def test_commands_that_need_no_ray_do_not_import_it(tmp_path: Path) -> None:
-    """Import of Ray takes most of a second. `up` and `down` of a mesh with a host of its own leave Ray to the host."""
+    """Import of Ray takes most of a second. If a mesh has its own host, `up` and `down` leave Ray to the host."""
     commands = [["--help"], ["down", "--mesh", "nowhere"], ["up", "/nonexistent.toml"], ["export", "orders"]]
     code = (
         "import json, sys\nfrom venuemesh.__main__ import main\n"
