@@ -431,7 +431,7 @@ def test_a_refusal_in_the_answer_after_an_acknowledgement_is_queried(world: Worl
     assert (order.status, order.code, order.reason) == (S.REJECTED, "170131", "no money")
 
 
-def test_one_request_for_balances_is_under_way_whatever_changes() -> None:
+def test_one_request_for_balances_is_under_way_after_any_changes() -> None:
     """The stream of this exchange does not state balances: they are requested after a change, once for several."""
     world = World(like=KRAKEN)
     world.go()
