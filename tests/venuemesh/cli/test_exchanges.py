@@ -42,7 +42,7 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
     assert rows["binance"]["trading"]["user_stream"]
     assert rows["binance"]["trading"]["orders"] == ["rest", "websocket"]
     assert rows["bybit"]["trading"]["orders"] == ["rest", "websocket"]
-    assert rows["okx"]["trading"]["orders"] == ["rest"]
+    assert rows["okx"]["trading"]["orders"] == ["rest", "websocket"]
 
 
 def test_reports_that_come_by_polling_are_named_plainly(
