@@ -30,8 +30,9 @@ class Scanner(Protocol):
     last: int
     depth: int  # 0: the frame is a delta; otherwise a whole book of at most so many levels a side
     previous: int | None  # number of the previous delta, if the exchange states it
-    checksum: int | None  # of the book after the frame, if the exchange states it; the caller compares it
+    checksum: int | None  # of the book after the frame, if the exchange states it
     ts_event_ns: int | None
+    is_proven: bool | None  # after `apply`: whether the book has this checksum; None: the caller must compute it
 
     def bind(self, symbol: str, book: OrderBook) -> int:
         """Set the book of a symbol. Return the symbol's slot, counted from 0 in the order of binding."""

@@ -116,9 +116,12 @@ cdef class FrameScanner:
     cdef readonly int64_t first, last
     cdef readonly int slot
     cdef readonly Py_ssize_t depth
-    cdef readonly object previous, checksum, ts_event_ns
+    cdef readonly object is_proven
+    cdef int64_t header_previous, header_checksum, header_ts_ns  # -1: absent
     cdef Frame frame
     cdef SymbolTable symbols
 
     # Read the frame to its last byte; False when it is not exactly a delta or a whole book of a bound symbol.
     cdef bint read(self, Header* header) noexcept nogil
+    # The checksum of a book by the exchange's rule; -1: the scanner does not compute it. Raises BookError.
+    cdef int64_t checksum_of(self, OrderBook book) except -2

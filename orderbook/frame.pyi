@@ -10,6 +10,7 @@ class FrameScanner:
     previous: int | None  # number of the delta before, where the exchange states it
     checksum: int | None  # of the book after the frame, where the exchange states it
     ts_event_ns: int | None  # the exchange's time, ns since the Unix epoch, where the exchange states it
+    is_proven: bool | None  # after `apply`: whether the book has this checksum; None: the scanner does not compute it
     slot: int  # slot of the last frame given, or NOT_RECOGNISED
     def bind(self, symbol: str, book: OrderBook) -> int:
         """Bind a symbol (1 to 64 bytes of UTF-8, else ValueError) to its book, or to another book. Return the symbol's

@@ -200,10 +200,25 @@ cdef class FrameScanner:
     def __cinit__(self):
         self.frame = Frame()
         self.symbols = SymbolTable()
-        self.slot = -1
+        self.slot = self.header_previous = self.header_checksum = self.header_ts_ns = -1
 
     cdef bint read(self, Header* header) noexcept nogil:
         return False
+
+    cdef int64_t checksum_of(self, OrderBook book) except -2:
+        return -1
+
+    @property
+    def previous(self):
+        return None if self.header_previous < 0 else self.header_previous
+
+    @property
+    def checksum(self):
+        return None if self.header_checksum < 0 else self.header_checksum
+
+    @property
+    def ts_event_ns(self):
+        return None if self.header_ts_ns < 0 else self.header_ts_ns
 
     def bind(self, str symbol, OrderBook book not None):
         self.slot = -1
@@ -219,13 +234,15 @@ cdef class FrameScanner:
         self.first = header.first
         self.last = header.last
         self.depth = header.depth
-        self.ts_event_ns = None if header.ts_event_ns < 0 else header.ts_event_ns
-        self.previous = None if header.previous < 0 else header.previous
-        self.checksum = None if header.checksum < 0 else header.checksum
+        self.header_ts_ns = header.ts_event_ns
+        self.header_previous = header.previous
+        self.header_checksum = header.checksum
+        self.is_proven = None
         self.slot = header.slot
         return header.slot
 
     def apply(self):
+        cdef int64_t found
         if self.slot < 0:
             raise BookError("no frame was recognised to apply")
         book = <OrderBook>self.symbols.slots[self.slot].book
@@ -233,6 +250,10 @@ cdef class FrameScanner:
             self.frame.load(book, self.last, self.depth)
         else:
             self.frame.apply(book, self.last)
+        if self.header_checksum >= 0:
+            found = self.checksum_of(book)
+            if found >= 0:
+                self.is_proven = found == self.header_checksum
 
     def levels(self):
         if self.slot < 0:

@@ -218,7 +218,7 @@ class KrakenCodec(MarketData):
         self._learn(self._bound.values())
 
     def scanner(self) -> Scanner | None:
-        return BookScanner(self._depth)
+        return BookScanner(self._depth, CHECKED)
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         with reading("a frame of this exchange", frame, exact=True) as message:

@@ -6,4 +6,5 @@ from ...orderbook.frame cimport FrameScanner
 
 
 cdef class BookScanner(FrameScanner):
+    cdef Py_ssize_t checked  # levels a side that the checksum covers
     cdef int64_t window  # levels a side of a whole book, at most

@@ -5,6 +5,7 @@ Source: docs.kraken.com, websocket-v2/book, read 2026-11-27.
 
 from libc.stdint cimport int64_t
 
+from ...orderbook.checksum cimport digits_crc32
 from ...orderbook.frame cimport (
     FrameScanner,
     Header,
@@ -15,7 +16,7 @@ from ...orderbook.frame cimport (
     scan_symbol,
     scan_time,
 )
-from ...orderbook.l2 cimport ASKS, BIDS
+from ...orderbook.l2 cimport ASKS, BIDS, OrderBook
 
 
 cdef enum:  # the keys found
@@ -28,8 +29,12 @@ cdef enum:  # the keys found
 
 
 cdef class BookScanner(FrameScanner):
-    def __cinit__(self, int64_t depth):
+    def __cinit__(self, int64_t depth, Py_ssize_t checked):
         self.window = depth
+        self.checked = checked
+
+    cdef int64_t checksum_of(self, OrderBook book) except -2:
+        return digits_crc32(book, self.checked, 1, 1)
 
     cdef bint read(self, Header* header) noexcept nogil:
         cdef const char* p = scan_literal(self.frame.text, b'{"channel":"book","type":"')

@@ -24,7 +24,8 @@ from venuemesh.orderbook import checksum, frame, l2
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = (
-    "__init__.py", "checksum.pyx", "crc32.h", "frame.h", "frame.pxd", "frame.pyx", "l2.pxd", "l2.pyx", "levels.h",
+    "__init__.py", "checksum.pxd", "checksum.pyx", "crc32.h", "frame.h", "frame.pxd", "frame.pyx", "l2.pxd", "l2.pyx",
+    "levels.h",
 )  # fmt: skip
 INNER = (
     "orderbook/test_checksum.py",
