@@ -24,7 +24,6 @@ from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
 from ..book.send_queue import SendQueue
 from ..book.surroundings import Surroundings
-from ..limits.machine import Priority
 from .series import Series
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is sent again
@@ -80,7 +79,7 @@ class CandleFeed:
             codec.candle_url,
             self,
             on_failure=around.fail,
-            admit=lambda: around.budget.acquire((("connections", 1),), Priority.URGENT),
+            admit=around.budget.connection,
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
             on_refused=around.budget.refused,

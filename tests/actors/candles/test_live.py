@@ -29,8 +29,8 @@ ETH = Instrument("binance", "ETH-USDT", "ETHUSDT", "ETH", "USDT", 2, 5)
 
 
 class Budget:
-    async def acquire(self, *args: Any) -> int:
-        return 1
+    async def connection(self) -> Callable[[], None]:
+        return lambda: None
 
     def refused(self, status: int, headers: Any) -> None: ...
 
