@@ -194,11 +194,11 @@ class Gateway:
 
     async def _read(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:
         if self._manager is not None and draft.signed:
-            return await self._relayed(draft)
+            return await self._relayed(draft, priority)
         signed, response = await self._exchanged(draft, priority, wait_s)
         return self.codec.reply(signed, response)
 
-    async def _relayed(self, draft: Draft) -> Reply:
+    async def _relayed(self, draft: Draft, priority: Priority) -> Reply:
         """Let the order manager sign and send a read; decode the answer here."""
         assert self._manager is not None
         method, path = draft.rest
@@ -207,6 +207,7 @@ class Gateway:
             "method": method,
             "path": path,
             "params": [list(pair) for pair in draft.params],
+            "urgent": priority is Priority.URGENT,
         }
         plain = await self._context.ask(self._manager, "signed_read", body, self.answer_s + WAIT_S)
         response = HttpResponse(
@@ -215,12 +216,13 @@ class Gateway:
         self.last_recv_ns = self._context.monotonic_ns()
         return self.codec.reply(Signed(draft, f"relayed-{next(self._ids)}", Never(), "", ""), response)
 
-    async def relay(self, draft: Draft) -> HttpResponse:
+    async def relay(self, draft: Draft, urgent: bool) -> HttpResponse:
         """Sign and send a read for another role of the account and return the response, of any status.
 
         Raises as `read`, except for errors in the answer.
         """
-        return (await self._exchanged(draft, Priority.NORMAL, WAIT_S, polls=draft.kind is not Kind.TOKEN))[1]
+        priority = Priority.URGENT if urgent else Priority.NORMAL
+        return (await self._exchanged(draft, priority, WAIT_S, polls=not urgent))[1]
 
     async def _exchanged(
         self, draft: Draft, priority: Priority, wait_s: float, polls: bool = False

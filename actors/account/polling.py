@@ -132,7 +132,7 @@ class Poller:
             gateway.codec.bind(found)
             self._instruments = {instrument.symbol: instrument for instrument in found}
         held = await self._held()
-        reply = await gateway.read(gateway.codec.open_orders(), Priority.NORMAL)
+        reply = await gateway.read(gateway.codec.open_orders(), self._priority)
         now_open = {report.exchange_order_id: report for report in reply.orders}
         news: list[Report] = []
         if not self.up:
@@ -173,6 +173,11 @@ class Poller:
         if news:
             self._deliver(news, b"", context.time_ns())
 
+    @property
+    def _priority(self) -> Priority:
+        """The first round after a start or a failure is urgent: without it the manager has no stream."""
+        return Priority.NORMAL if self.up else Priority.URGENT
+
     async def _held(self) -> list[tuple[str, str, str]] | None:
         """Return (exchange's id, symbol, client id) of the orders that the manager holds open; None if it does not
         answer."""
@@ -185,7 +190,7 @@ class Poller:
         return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
 
     async def _ask_balances(self) -> BalanceReport:
-        account = (await self._gateway.read(self._gateway.codec.account(), Priority.NORMAL)).account
+        account = (await self._gateway.read(self._gateway.codec.account(), self._priority)).account
         if account is None:
             raise RetryLater(1.0, "the exchange answered without balances")
         return account.balances

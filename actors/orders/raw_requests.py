@@ -72,7 +72,7 @@ class RawRequests:
             raise Rejected("bad_request", f"{kind.value} is not a read")
         codec = shell.gateway.codec
         draft = codec.raw(needed_text(body, "method"), needed_text(body, "path"), [tuple(row) for row in params], True)
-        response = await shell.gateway.relay(replace(draft, kind=kind))
+        response = await shell.gateway.relay(replace(draft, kind=kind), bool(body.get("urgent")))
         return {
             "status": response.status,
             "headers": dict(response.headers),

@@ -16,6 +16,7 @@ from venuemesh.actors.account.gateway import Gateway
 from venuemesh.actors.account.nonces import FAR_MS, LEAPS_MS, Nonces
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.actors.limits.counters import Counters
+from venuemesh.actors.limits.machine import Priority
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply
 from venuemesh.connectors.spec import Decay, Offer
@@ -252,8 +253,23 @@ async def test_another_role_of_the_account_lets_the_manager_sign(scene):
     assert (await scene.other.read(scene.other.codec.open_orders())).orders == ()
     ((address, kind, body),) = scene.asked
     assert (address, kind) == ("orders/acme/main", "signed_read")
-    assert (body["kind"], body["method"], body["path"]) == ("open_orders", "GET", "/open")
+    assert (body["kind"], body["method"], body["path"], body["urgent"]) == ("open_orders", "GET", "/open", False)
     assert scene.socket.urls == []
+    await scene.other.read(scene.other.codec.open_orders(), Priority.URGENT)
+    assert scene.asked[-1][2]["urgent"]
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_a_relayed_read_that_is_not_urgent_leaves_the_reserve_of_polls(scene, urgent):
+    scene.owner.counters = Counters({"weight": Decay(10, 0.01)}, scene.clock.monotonic_ns)
+    scene.socket.free.set()
+    await scene.owner.relay(Draft(Kind.OPEN_ORDERS, ("GET", "/open"), None, (), cost=(("weight", 7),)), True)
+    one_more = scene.owner.relay(Draft(Kind.OPEN_ORDERS, ("GET", "/open"), None, (), cost=(("weight", 2),)), urgent)
+    if urgent:
+        await one_more
+        return
+    with pytest.raises(RetryLater):
+        await one_more
 
 
 async def test_a_role_that_does_not_own_the_nonces_signs_nothing(scene):
