@@ -240,6 +240,8 @@ class Gateway:
             raise
         assert signed.request is not None
         async with self._turn(signed):
+            if draft.kind is Kind.DEAD_MAN:  # one that stood still must not arm the switch that its successor disarmed
+                self._context.alive()
             response = await self._send(signed.request, lease)
         self._answered(signed, response)
         return signed, response

@@ -1,8 +1,9 @@
 """Keeps the exchange's dead-man switch of an account armed: unless renewed, it cancels the account's orders.
 
 The manager arms the switch after it has loaded the account, and renews it after each third of its time. An orderly stop
-disarms the switch. A manager that dies or loses the exchange leaves the switch armed. A manager that was replaced
-leaves it armed, too, because its successor already renews the switch.
+disarms the switch, after the answer to a renewal under way, because the exchange could execute that renewal later than
+the end. A manager that dies or loses the exchange leaves the switch armed. A manager that was replaced leaves it armed,
+too, because its successor already renews the switch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ..limits.machine import Priority
 
 RENEWALS = 3  # attempts within the time of the switch
 RETRY_S = 1.0
-DISARM_S = 2.0  # longest wait for the last answer
+DISARM_S = 2.0  # longest wait for the last answers
+RENEWED_S = 1.0  # of which for the answer to a renewal under way
 
 
 class DeadMan:
@@ -37,13 +39,15 @@ class DeadMan:
             raise Misconfigured("dead_man_s", f"{gateway.spec.exchange} takes {offered[0]} to {offered[1]} s")
         self._gateway, self._codec, self._after_s = gateway, codec, after_s
         self._monotonic_ns = monotonic_ns
+        self._renewal: asyncio.Task[bool] | None = None
         self._armed_ns: int | None = None
         self._problem = ""
 
     async def run(self) -> None:
         """Arm the switch and renew it in time."""
         while True:
-            is_armed = await self._arm()
+            self._renewal = asyncio.get_running_loop().create_task(self._arm())
+            is_armed = await asyncio.shield(self._renewal)  # a cancelled renewal could still reach the exchange
             await asyncio.sleep(self._after_s / RENEWALS if is_armed else RETRY_S)
 
     async def _arm(self) -> bool:
@@ -62,6 +66,9 @@ class DeadMan:
         """Disarm the switch. If this fails, the exchange cancels the orders when the time is over."""
         with contextlib.suppress(MeshError, TimeoutError):
             async with asyncio.timeout(DISARM_S):
+                if self._renewal is not None:
+                    await asyncio.wait({self._renewal}, timeout=RENEWED_S)
+                    self._renewal.cancel()
                 await self._gateway.read(self._codec.dead_man(0), Priority.URGENT)
 
     def status(self) -> dict[str, Any]:

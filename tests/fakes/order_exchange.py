@@ -185,6 +185,7 @@ class OrderExchange:
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
         self.acknowledges = False  # it answers requests without the order's status
+        self.omits = False  # its answers to batches lack the first order
         self.lazy = False  # it executes acknowledged cancels when `catch_up` is called
         self.lookup_ns: int | None = None  # for how long after its placement a query finds an order that has ended
         self.forgets_unfilled = False  # the list of all orders forgets ended orders without a fill, too
@@ -233,8 +234,13 @@ class OrderExchange:
             else:
                 assert isinstance(answer, Rejected)
                 refused.append((name, str(answer.code), str(answer.reason)))
-        taken = tuple(one for one in names if one not in {row[0] for row in refused}) if self.acknowledges else ()
-        return Reply(orders=tuple(orders), refused=tuple(refused), taken=taken)
+        stated = [one for one in names if one != names[0]] if self.omits else list(names)
+        taken = tuple(one for one in stated if one not in {row[0] for row in refused}) if self.acknowledges else ()
+        return Reply(
+            orders=tuple(one for one in orders if one.client_order_id in stated),
+            refused=tuple(row for row in refused if row[0] in stated),
+            taken=taken,
+        )
 
     def takes(self, nonce: int) -> bool:
         """Return whether a nonce rises; if so, refuse lower nonces from now on."""

@@ -264,6 +264,9 @@ class Ledger:
         known = held.order.exchange_order_id
         if report.status is S.REJECTED and known is None:
             if (held.order.status, Step.REJECT) in NEXT:
+                if report.exchange_order_id and not held.order.is_done:  # acknowledged to a predecessor
+                    held.order = replace(held.order, exchange_order_id=report.exchange_order_id)
+                    self._by_exchange_id[held.order.pair, report.exchange_order_id] = held.order.client_order_id
                 code, reason = report.code, report.reason
                 self.step(held, Step.REJECT, now, code=code, reason=reason, ts_event_ns=report.ts_event_ns)
             return

@@ -92,6 +92,22 @@ async def test_a_process_that_stood_still_ends_before_it_writes(gateway):
     assert gateway.socket.written == 0
 
 
+async def test_a_process_that_stood_still_does_not_arm_the_dead_man_switch(gateway):
+    sent: list[Any] = []
+
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+        if request.url.startswith("/time"):
+            return HttpResponse(200, {}, str(gateway.clock.time_ns()).encode(), 1, 2)
+        sent.append(request)
+        return HttpResponse(200, {}, b"[]", 1, 2)
+
+    gateway.socket.send = send
+    gateway.alive[0] = False
+    with pytest.raises(Ended):
+        await gateway.gateway.read(Draft(Kind.DEAD_MAN, ("POST", "/dead"), None, ()))
+    assert not sent
+
+
 async def test_a_read_that_is_refused_for_its_time_is_sent_again_with_the_right_one(gateway):
     answers = [HttpResponse(408, {}, b"", 1, 2), HttpResponse(200, {}, b"[]", 1, 2)]
 

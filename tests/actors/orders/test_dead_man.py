@@ -59,6 +59,51 @@ async def test_the_switch_is_armed_anew_and_disarmed_at_the_end(monkeypatch: pyt
     assert gateway.sent[-1] == "0"
 
 
+async def test_the_switch_is_disarmed_after_a_renewal_under_way() -> None:
+    """The exchange would otherwise execute the renewal after the end, and cancel orders that were to stay."""
+    gateway, executed = FakeGateway(), []
+    arrives = asyncio.Event()
+
+    async def read(draft: Draft, priority: Any) -> Reply:
+        gateway.answered.set()
+        if dict(draft.params)["timeOut"] != "0":
+            await arrives.wait()
+        executed.append(dict(draft.params)["timeOut"])
+        return Reply()
+
+    gateway.read = read  # type: ignore[method-assign]
+    held = switch(gateway)
+    task = asyncio.get_running_loop().create_task(held.run())
+    await gateway.times(1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    end = asyncio.get_running_loop().create_task(held.disarm())
+    await asyncio.sleep(0)
+    arrives.set()
+    await end
+    assert executed == ["60", "0"]
+
+
+async def test_a_renewal_that_is_not_answered_does_not_keep_the_switch_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_man, "RENEWED_S", 0.01)
+    gateway = FakeGateway()
+    never, sent = asyncio.Event(), gateway.read
+
+    async def read(draft: Draft, priority: Any) -> Reply:
+        gateway.answered.set()
+        if dict(draft.params)["timeOut"] != "0":
+            await never.wait()
+        return await sent(draft, priority)
+
+    gateway.read = read  # type: ignore[method-assign]
+    held = switch(gateway)
+    task = asyncio.get_running_loop().create_task(held.run())
+    await gateway.times(1)
+    task.cancel()
+    await held.disarm()
+    assert gateway.sent == ["0"]
+
+
 async def test_a_failure_is_shown_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_man, "RETRY_S", 0.001)
     gateway = FakeGateway(refuses=True)

@@ -244,6 +244,16 @@ class Interleavings(RuleBasedStateMachine):
         if not on:
             self.world.exchange.catch_up()
 
+    @rule(really=few)
+    def dead_man_fires(self, really: int) -> None:
+        """The exchange cancels all orders of the account, those of others, too."""
+        for order in [] if really else self._open():
+            self.world.exchange.end(order, OrderStatus.CANCELED)  # type: ignore[arg-type]
+
+    @rule(on=st.booleans())
+    def answers_to_batches_are_partial(self, on: bool) -> None:
+        self.world.exchange.omits = on
+
     @precondition(lambda self: self.like is not None and self.like.late_reject)
     @rule(index=few, really=few)
     def exchange_rejects_it(self, index: int, really: int) -> None:

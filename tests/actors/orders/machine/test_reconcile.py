@@ -456,3 +456,22 @@ def place_unanswered(world: World, order: NewOrder) -> None:
     """Place an order; the asks under way stay unanswered."""
     world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * SECOND_NS, world.now))
     world.go(asks=False)
+
+
+def test_an_order_that_was_rejected_after_its_acknowledgement_was_lost_keeps_the_exchange_id() -> None:
+    world = World(acknowledges=True)
+    world.go()
+    token = world.token()
+    world.do(world.machine.place(token, [limit("vm1")], world.now.ns + 10 * SECOND_NS, world.now))
+    world.perform()
+    world.arrive(world.requests[0])
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.reject(rested, "post", "it would take")
+    world.exchange.stream.clear()
+    world.requests.clear()
+    world.crash()
+    world.settle()
+    order = world.journal.orders["vm1"]
+    assert (order.status, order.exchange_order_id, order.code) == (S.REJECTED, rested.exchange_id, "post")
+    world.check()
