@@ -78,8 +78,9 @@ print("recovered")
 
 
 def test_a_full_disk_is_unavailable_until_there_is_room(file):
+    """`-B`: Python would write the bytecode of a module cut at the limit, and later processes could not import it."""
     done = subprocess.run(
-        [sys.executable, "-c", FULL, f"sqlite:///{file}"],
+        [sys.executable, "-B", "-c", FULL, f"sqlite:///{file}"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

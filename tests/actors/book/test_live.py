@@ -125,6 +125,8 @@ class Run:
             here = await self.role.handle("snapshot", {"pair": name})
             if here["state"] != 3 or here["sequence"] != there["update_id"]:
                 return False
+            if not (here["bids_complete"] and here["asks_complete"]):  # it began with a small snapshot
+                return False
             for side in ("bids", "asks"):
                 held = np.frombuffer(here[side], dtype="<i8").reshape(-1, 2).tolist()
                 shown = [[instrument.price_raw(Decimal(p)), instrument.size_raw(Decimal(s))] for p, s in there[side]]

@@ -246,13 +246,16 @@ async def test_wrong_arguments_start_nothing(tmp_path, out, seconds):
 
 
 def test_the_command_on_a_full_disk_says_one_line(tmp_path):
-    """A limit of the file's size stands for a full disk: both are an OSError for the writer."""
+    """A limit of the file's size stands for a full disk: both are an OSError for the writer.
+
+    `-B`: Python would write the bytecode of a module cut at the limit, and later processes could not import it.
+    """
     out = tmp_path / "r.jsonl.zst"
     with ExchangeProcess("--rate", "2000", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True) as exchange:
         code = "import sys; from venuemesh.__main__ import main; main()"
         arguments = ["record", "binance", "BTC-USDT", "ETH-USDT", "--out", str(out), "--seconds", "60"]
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments, "--rest", exchange.rest, "--ws", exchange.ws],
+            [sys.executable, "-B", "-c", code, *arguments, "--rest", exchange.rest, "--ws", exchange.ws],
             capture_output=True,
             text=True,
             timeout=100,
