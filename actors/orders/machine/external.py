@@ -89,8 +89,8 @@ class Externals:
         key = (pair, report.exchange_order_id)
         held = self._orders.get(key)
         status = report.status or (held.status if held is not None else OrderStatus.OPEN)
-        if held is not None and held.is_done and not status.is_terminal:
-            status = held.status
+        if held is not None and held.is_done and status is not OrderStatus.FILLED:
+            status = held.status  # the first end stays, also one that the order's absence proved
         before = held or self._new(pair, report, status, now)
         after = replace(
             before,

@@ -475,3 +475,21 @@ def test_an_order_that_was_rejected_after_its_acknowledgement_was_lost_keeps_the
     order = world.journal.orders["vm1"]
     assert (order.status, order.exchange_order_id, order.code) == (S.REJECTED, rested.exchange_id, "post")
     world.check()
+
+
+def test_a_late_report_does_not_change_the_end_of_an_external_order() -> None:
+    world = World(lookup_s=5.0)
+    world.go()
+    rested = world.exchange.place(limit("web1"))
+    world.reports()
+    world.exchange.end(rested, S.CANCELED)  # type: ignore[arg-type]
+    late, world.exchange.stream = list(world.exchange.stream), []
+    world.advance(61)
+    world.go()
+    assert [order.status for order in world.machine.externals()] == [S.EXPIRED]
+    for report in late:
+        world.do(world.machine.report(report, world.now))
+    world.perform()
+    assert [order.status for order in world.machine.externals()] == [S.EXPIRED]
+    world.settle()
+    world.check()
