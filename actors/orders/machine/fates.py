@@ -42,6 +42,7 @@ from .state import AccountState
 
 S = OrderStatus
 CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
+SURE = 0.9  # share of the exchange's memory in which the absence counts: the clocks of both sides differ
 LATE = "the exchange acknowledged the cancel, and the order is still open; it is queried until its fate is known"
 
 
@@ -98,7 +99,7 @@ class Fates:
 
     def _is_remembered(self, held: Held, now: Now) -> bool:
         memory_s = self._state.codec.offer.lookup_s
-        return memory_s is None or now.ns <= held.order.created_ns + in_ns(memory_s)
+        return memory_s is None or now.ns <= held.order.created_ns + in_ns(memory_s * SURE)
 
     def _count(self, held: Held, now: Now) -> None:
         """Count one proof of absence. The second one ends the order."""

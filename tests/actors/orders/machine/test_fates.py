@@ -217,3 +217,19 @@ def test_an_acknowledged_order_that_lookups_forgot_is_not_called_expired() -> No
     wait(world, 30)
     assert status(world) is S.FILLED
     assert len(world.journal.fills_of("vm1")) == 1
+
+
+def test_an_order_at_the_edge_of_the_memory_is_searched_in_the_lists() -> None:
+    """The exchange's clock forgets it a moment before ours."""
+    world = World(lookup_s=8.0)
+    world.go()
+    place(world, limit("vm1"))
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.end(rested, S.CANCELED)
+    later(world, 7)
+    world.exchange.now_ns += SECOND_NS + 1
+    for _ in range(30):
+        world.go()
+        world.advance(0.1)
+    assert world.journal.orders["vm1"].status is S.CANCELED
