@@ -34,8 +34,8 @@ FAULTS = (
     {"kind": "drop", "probability": 0.03},
     {"kind": "duplicate", "probability": 0.05},
     {"kind": "reorder", "probability": 0.03},
-    {"kind": "corrupt", "probability": 0.002},  # each puts every book of the socket in doubt
-    {"kind": "corrupt", "probability": 0.002, "mode": "truncate"},
+    {"kind": "corrupt", "probability": 0.0005},  # each puts every book of the socket in doubt, for longer each time
+    {"kind": "corrupt", "probability": 0.0005, "mode": "truncate"},
     {"kind": "skip", "probability": 0.01, "ids": 3},
     {"kind": "cut", "count": 2, "after": 100},
     {"kind": "status", "status": 503, "endpoint": "/api/v3/depth", "probability": 0.3},
