@@ -4,6 +4,7 @@ import email
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import tomllib
 import venv
@@ -94,9 +95,9 @@ def closure(required):
     return {name for name, _ in found}
 
 
-def environment(home, names, with_pip=False):
+def environment(home, names):
     """Make a virtual environment with only these distributions, linked from this environment."""
-    venv.create(home, with_pip=with_pip)
+    venv.create(home)
     (packages,) = (home / "lib").glob("python*/site-packages")
     for name in names:
         distribution = metadata.distribution(name)
@@ -109,12 +110,11 @@ def environment(home, names, with_pip=False):
 
 def test_wheel_runs_the_demo_with_what_it_requires_alone(distribution, tmp_path):
     (wheel,) = (distribution / "dist").glob("venuemesh-*.whl")
-    programs = environment(tmp_path / "environment", closure(requirements(wheel)), with_pip=True)
-    run(
-        str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel), cwd=tmp_path
-    )
-    run(str(programs / "python"), "-m", "pip", "check", cwd=tmp_path)
-    demo = str(programs / "venuemesh"), "demo", "--seconds", "8", "--pairs", "2", "--json"
+    programs = environment(tmp_path / "environment", closure(requirements(wheel)))
+    pip = sys.executable, "-m", "pip", "--python", str(programs / "python")
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", str(wheel), cwd=tmp_path)
+    run(*pip, "check", cwd=tmp_path)
+    demo = str(programs / "venuemesh"), "demo", "--seconds", "5", "--pairs", "2", "--json"
     output = run(*demo, cwd=tmp_path, env=bare())
     summary = json.loads(output.splitlines()[-1])
     assert summary["ok"] is True
