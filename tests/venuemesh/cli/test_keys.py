@@ -56,10 +56,23 @@ class Terminal:
             os.execv(COMMAND[0], [*COMMAND, *map(str, arguments)])
         self.seen = ""
 
-    def answer(self, prompt: str, text: str, end: str = "\n") -> None:
+    def answer(self, prompt: str, text: str) -> None:
         before = len(self.seen)
         self._read_until(lambda: prompt in self.seen[before:])
-        os.write(self._master, (text + end).encode())
+        os.write(self._master, f"{text}\n".encode())
+
+    def interrupt(self, prompt: str) -> None:
+        """Wait for a prompt and type Ctrl-C until the process ends.
+
+        The interpreter does not act on an interrupt that comes just before it begins to wait for input.
+        """
+        self._read_until(lambda: prompt in self.seen)
+        handle = os.pidfd_open(self.pid)
+        for _ in range(60):
+            os.write(self._master, b"\x03")
+            if select.select([handle], [], [], 1.0)[0]:
+                break
+        os.close(handle)
 
     def _read_until(self, reached, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
@@ -133,7 +146,7 @@ def test_passphrases_that_differ_and_ctrl_c_make_nothing(home):
     assert terminal.status() == 2
     assert "not the same" in terminal.seen
     terminal = Terminal("add", "main", "--exchange", "binance")
-    terminal.answer("passphrase of the keystore: ", "\x03", end="")
+    terminal.interrupt("passphrase of the keystore: ")
     assert terminal.status() == 130, terminal.seen
     assert not Keystore().exists()
 
