@@ -75,14 +75,14 @@ def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
     address = f"stream/{EXCHANGE}/{ACCOUNT}"
     raw = place.market(ACCOUNT).ask_role(address, "poll:raw", {"after": 0, "limit": 500}, 5.0)
     received = _received(raw["frames"])
-    messages = sorted((heard, durable) for *_, heard, durable in place.ask(ACCOUNT, "timings")["reports"])
+    messages = sorted((received, durable) for *_, received, durable in place.ask(ACCOUNT, "timings")["reports"])
     found: dict[str, list[int]] = {name: [] for name in ("total", *STAGES)}
     for trade_id, seen_ns in seen.items():
         recv_ns = received[trade_id]
-        heard_ns, durable_ns = next((heard, durable) for heard, durable in messages if heard > recv_ns)
+        received_ns, durable_ns = next((received, durable) for received, durable in messages if received > recv_ns)
         found["total"].append(seen_ns - recv_ns)
         for stage, start, end in zip(
-            STAGES, (recv_ns, heard_ns, durable_ns), (heard_ns, durable_ns, seen_ns), strict=True
+            STAGES, (recv_ns, received_ns, durable_ns), (received_ns, durable_ns, seen_ns), strict=True
         ):
             found[stage].append(end - start)
     return found

@@ -84,10 +84,10 @@ class Statements:
         self.event = schema.events.insert()
         self.balance = schema.balances.insert()
         self.batch = schema.batches.insert()
-        mine = schema.accounts.c
+        account = schema.accounts.c
         self.counters = (
             update(schema.accounts)
-            .where(mine.id == bindparam("of_account"))
+            .where(account.id == bindparam("of_account"))
             .values(next_event=bindparam("next_event"), batches=bindparam("batches"))
         )
         done = schema.batches.c
@@ -160,8 +160,8 @@ class Statements:
             column = (schema.batches if statement is self.done else schema.orders).c
             name = column.id if statement is self.done else column.client_order_id
             shown = (column.id, column.first_event, column.events) if statement is self.done else (name, column.status)
-            mine = column.account_id == bindparam("of_account")
-            prepared = self._prepared[key] = Prepared(select(*shown).where(mine, name.in_(asked)))
+            of_account = column.account_id == bindparam("of_account")
+            prepared = self._prepared[key] = Prepared(select(*shown).where(of_account, name.in_(asked)))
         parameters = {f"id{number}": one for number, one in enumerate(ids)}
         return prepared.select(connection, {"of_account": account_id, **parameters})
 

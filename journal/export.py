@@ -87,10 +87,10 @@ def pages(journal: Journal, what: str, filters: Filter) -> Iterator[list[Any]]:
     for exchange, account in journal.accounts():
         if filters.exchange not in (None, exchange) or filters.account not in (None, account):
             continue
-        mine = replace(filters, exchange=exchange, account=account)
+        of_account = replace(filters, exchange=exchange, account=account)
         more: int | None = 0
         while more is not None:
-            rows, more = journal.rows(LISTINGS[what], mine, more, PAGE)
+            rows, more = journal.rows(LISTINGS[what], of_account, more, PAGE)
             if rows:
                 yield rows
 

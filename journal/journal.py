@@ -94,16 +94,16 @@ class Journal:
             JournalUnavailable: not taken, or unknown. Call `take` again.
         """
         of = schema.accounts
-        mine = (of.c.exchange == exchange, of.c.account == account)
+        of_account = (of.c.exchange == exchange, of.c.account == account)
         empty = {"epoch": 0, "holder": "", "taken_ns": now_ns, "next_event": 1, "batches": 0}
 
         def work(connection: Connection) -> int:
             new = put_new(connection.dialect.name, of, ("exchange", "account"))
             connection.execute(new, {"exchange": exchange, "account": account, **empty})
             connection.execute(
-                update(of).where(*mine).values(epoch=of.c.epoch + 1, holder=holder, taken_ns=now_ns),
+                update(of).where(*of_account).values(epoch=of.c.epoch + 1, holder=holder, taken_ns=now_ns),
             )
-            return int(connection.execute(select(of.c.epoch).where(*mine)).scalar_one())
+            return int(connection.execute(select(of.c.epoch).where(*of_account)).scalar_one())
 
         return self.database.run(work, write=True)
 
@@ -174,8 +174,8 @@ class Journal:
         of = schema.tombstones.c
 
         def work(connection: Connection) -> bool:
-            mine = queries.account_row(connection, exchange, account)
-            where = (of.account_id == (mine.id if mine else None), of.client_order_id == client_order_id)
+            row = queries.account_row(connection, exchange, account)
+            where = (of.account_id == (row.id if row else None), of.client_order_id == client_order_id)
             return bool(queries.rows(connection, schema.tombstones, *where))
 
         return self._read(work)
@@ -188,11 +188,11 @@ class Journal:
         last = begin + "z" * 40
 
         def work(connection: Connection) -> str:
-            mine = queries.account_row(connection, exchange, account)
+            row = queries.account_row(connection, exchange, account)
             found = ""
             for table in (schema.orders, schema.tombstones):
                 of = table.c
-                where = (of.account_id == (mine.id if mine else None), of.client_order_id.between(begin, last))
+                where = (of.account_id == (row.id if row else None), of.client_order_id.between(begin, last))
                 found = max(
                     found, connection.execute(select(func.max(of.client_order_id)).where(*where)).scalar() or ""
                 )
@@ -205,8 +205,8 @@ class Journal:
         of = schema.requests.c
 
         def work(connection: Connection) -> JournaledRequest | None:
-            mine = queries.account_row(connection, exchange, account)
-            where = (of.account_id == (mine.id if mine else None), of.request_id == request_id)
+            row = queries.account_row(connection, exchange, account)
+            where = (of.account_id == (row.id if row else None), of.request_id == request_id)
             found = queries.rows(connection, schema.requests, *where)
             return queries.request_of(found[0]) if found else None
 
@@ -216,8 +216,8 @@ class Journal:
         """Return the requests of one kind that are unresolved or were resolved since a time, oldest first."""
 
         def work(connection: Connection) -> list[JournaledRequest]:
-            mine = queries.account_row(connection, exchange, account)
-            return [] if mine is None else queries.requests(connection, mine.id, kind, since_ns)
+            row = queries.account_row(connection, exchange, account)
+            return [] if row is None else queries.requests(connection, row.id, kind, since_ns)
 
         return self._read(work)
 
@@ -225,8 +225,8 @@ class Journal:
         """Return the history of one order's status, oldest first."""
 
         def work(connection: Connection) -> list[Transition]:
-            mine = queries.account_row(connection, exchange, account)
-            return [] if mine is None else queries.transitions(connection, mine.id, client_order_id)
+            row = queries.account_row(connection, exchange, account)
+            return [] if row is None else queries.transitions(connection, row.id, client_order_id)
 
         return self._read(work)
 
@@ -261,12 +261,12 @@ class Journal:
         chosen = Filter(exchange=exchange, account=account)
 
         def work(connection: Connection) -> list[AccountEvent]:
-            mine = queries.account_row(connection, exchange, account)
-            if mine is None:
+            row = queries.account_row(connection, exchange, account)
+            if row is None:
                 return []
             found, _ = queries.page(connection, queries.EVENTS, chosen, after, limit)
-            if after + 1 < mine.next_event and (not found or found[0]["number"] != after + 1):
-                raise EventsTrimmed(queries.first_event(connection, mine.id, mine.next_event))
+            if after + 1 < row.next_event and (not found or found[0]["number"] != after + 1):
+                raise EventsTrimmed(queries.first_event(connection, row.id, row.next_event))
             return [queries.event_of(row) for row in found]
 
         return self._read(work)
@@ -275,10 +275,10 @@ class Journal:
         """Return the number of the first kept event and the next number; equal if no event is kept."""
 
         def work(connection: Connection) -> tuple[int, int]:
-            mine = queries.account_row(connection, exchange, account)
-            if mine is None:
+            row = queries.account_row(connection, exchange, account)
+            if row is None:
                 return 1, 1
-            return queries.first_event(connection, mine.id, mine.next_event), mine.next_event
+            return queries.first_event(connection, row.id, row.next_event), row.next_event
 
         return self._read(work)
 

@@ -162,9 +162,9 @@ def unresolved(connection: Connection, account_id: int) -> list[JournaledRequest
 def requests(connection: Connection, account_id: int, kind: str, since_ns: int) -> list[JournaledRequest]:
     """Return the requests of one kind that are unresolved or were resolved since a time, oldest first."""
     of = schema.requests.c
-    mine = (of.account_id == account_id, of.kind == kind)
-    found = rows(connection, schema.requests, *mine, of.open == true())
-    found += rows(connection, schema.requests, *mine, of.open == false(), of.closed_ns >= since_ns)
+    of_kind = (of.account_id == account_id, of.kind == kind)
+    found = rows(connection, schema.requests, *of_kind, of.open == true())
+    found += rows(connection, schema.requests, *of_kind, of.open == false(), of.closed_ns >= since_ns)
     return [request_of(row) for row in sorted(found, key=lambda row: int(row["seq"]))]
 
 
@@ -189,21 +189,26 @@ def load(connection: Connection, exchange: str, account: str) -> Loaded:
     found = account_row(connection, exchange, account)
     if found is None:
         return Loaded(exchange, account, 0, 1, 1, [], [], [], {}, {}, {}, {}, {}, None)
-    mine = found.id
-    requests = unresolved(connection, mine)
+    account_id = found.id
+    requests = unresolved(connection, account_id)
     of = schema.orders.c
-    still_open = rows(connection, schema.orders, of.account_id == mine, of.open == true(), by=of.seq)
+    still_open = rows(connection, schema.orders, of.account_id == account_id, of.open == true(), by=of.seq)
     orders = [order_of(row) for row in still_open]
     there = {order.client_order_id for order in orders}
-    named = {name for request in requests for name in request.client_order_ids} | _without_fee(connection, mine)
-    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named - there))]
-    fills = by_ids(connection, schema.fills, mine, [order.client_order_id for order in orders])
+    named = {name for request in requests for name in request.client_order_ids} | _without_fee(connection, account_id)
+    orders += [order_of(row) for row in by_ids(connection, schema.orders, account_id, sorted(named - there))]
+    fills = by_ids(connection, schema.fills, account_id, [order.client_order_id for order in orders])
 
     def values(table: Table) -> list[Any]:
-        return rows(connection, table, table.c.account_id == mine)
+        return rows(connection, table, table.c.account_id == account_id)
 
     held_at = schema.balances.c
-    newest = select(held_at.ts_ns, held_at.body).where(held_at.account_id == mine).order_by(held_at.seq.desc()).limit(1)
+    newest = (
+        select(held_at.ts_ns, held_at.body)
+        .where(held_at.account_id == account_id)
+        .order_by(held_at.seq.desc())
+        .limit(1)
+    )
     balances = connection.execute(newest).first()
     held = {} if balances is None else orjson.loads(balances.body)
     return Loaded(
@@ -211,7 +216,7 @@ def load(connection: Connection, exchange: str, account: str) -> Loaded:
         account=account,
         epoch=found.epoch,
         next_event=found.next_event,
-        first_event=first_event(connection, mine, found.next_event),
+        first_event=first_event(connection, account_id, found.next_event),
         orders=orders,
         fills=[fill_of(row) for row in fills],
         requests=requests,

@@ -23,44 +23,44 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
         """Run the step in one transaction after another until it deletes nothing; return the sums of its counts."""
 
         def work(connection: Connection) -> tuple[int, ...]:
-            mine = queries.account_row(connection, exchange, account, lock=True)
-            return (0,) if mine is None else step(connection, mine.id)
+            row = queries.account_row(connection, exchange, account, lock=True)
+            return (0,) if row is None else step(connection, row.id)
 
         total: tuple[int, ...] = ()
         while any(found := database.run(work, write=True)):
             total = tuple(map(sum, zip(total, found, strict=True))) if total else found
         return total or (0, 0)
 
-    def orders(connection: Connection, mine: int) -> tuple[int, ...]:
+    def orders(connection: Connection, account_id: int) -> tuple[int, ...]:
         of = schema.orders.c
-        where = (of.account_id == mine, of.open == false(), of.updated_ns < before_ns)
-        held = _held(connection, mine)
+        where = (of.account_id == account_id, of.open == false(), of.updated_ns < before_ns)
+        held = _held(connection, account_id)
         found = select(of.client_order_id).where(*where, of.client_order_id.not_in(held)).order_by(of.updated_ns)
         ids = list(connection.execute(found.limit(_STEP)).scalars())
         if not ids:
             return 0, 0
-        _delete(connection, schema.transitions, mine, ids)
-        fills = _delete(connection, schema.fills, mine, ids)
-        return _delete(connection, schema.orders, mine, ids), fills
+        _delete(connection, schema.transitions, account_id, ids)
+        fills = _delete(connection, schema.fills, account_id, ids)
+        return _delete(connection, schema.orders, account_id, ids), fills
 
-    def requests(connection: Connection, mine: int) -> tuple[int, ...]:
+    def requests(connection: Connection, account_id: int) -> tuple[int, ...]:
         of = schema.requests.c
-        where = (of.account_id == mine, of.open == false(), of.closed_ns < before_ns)
+        where = (of.account_id == account_id, of.open == false(), of.closed_ns < before_ns)
         found = list(connection.execute(select(of.request_id).where(*where).limit(_STEP)).scalars())
-        return (_delete_keys(connection, of.request_id, found, of.account_id == mine),)
+        return (_delete_keys(connection, of.request_id, found, of.account_id == account_id),)
 
-    def tombstones(connection: Connection, mine: int) -> tuple[int, ...]:
+    def tombstones(connection: Connection, account_id: int) -> tuple[int, ...]:
         of = schema.tombstones.c
-        where = (of.account_id == mine, of.ts_ns < before_ns)
+        where = (of.account_id == account_id, of.ts_ns < before_ns)
         found = list(connection.execute(select(of.client_order_id).where(*where).limit(_STEP)).scalars())
-        return (_delete_keys(connection, of.client_order_id, found, of.account_id == mine),)
+        return (_delete_keys(connection, of.client_order_id, found, of.account_id == account_id),)
 
-    def events(connection: Connection, mine: int) -> tuple[int, ...]:
+    def events(connection: Connection, account_id: int) -> tuple[int, ...]:
         """Delete the oldest events, so that the kept events have no gap."""
         of, counter = schema.events.c, schema.accounts.c
-        next_event = connection.execute(select(counter.next_event).where(counter.id == mine)).scalar_one()
+        next_event = connection.execute(select(counter.next_event).where(counter.id == account_id)).scalar_one()
         keep_from = 0 if keep_events is None else next_event - keep_events
-        oldest = select(of.number, of.ts_recv_ns).where(of.account_id == mine).order_by(of.number).limit(_STEP)
+        oldest = select(of.number, of.ts_recv_ns).where(of.account_id == account_id).order_by(of.number).limit(_STEP)
         last = 0
         for row in connection.execute(oldest):
             if row.number >= keep_from and row.ts_recv_ns >= before_ns:
@@ -68,7 +68,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
             last = row.number
         if not last:
             return (0,)
-        gone = connection.execute(delete(schema.events).where(of.account_id == mine, of.number <= last))
+        gone = connection.execute(delete(schema.events).where(of.account_id == account_id, of.number <= last))
         return (gone.rowcount,)
 
     done, fills = repeat(orders)
@@ -87,9 +87,9 @@ def _trim_stray_fills(database: Database, exchange: str, account: str, before_ns
     after, gone = 0, 0
 
     def look(connection: Connection) -> list[Any]:
-        mine = queries.account_row(connection, exchange, account)
+        row = queries.account_row(connection, exchange, account)
         page = select(of.seq, of.ts_event_ns, known.label("known")).where(of.seq > after)
-        page = page.where(of.account_id == (mine.id if mine else None)).order_by(of.seq).limit(_STEP)
+        page = page.where(of.account_id == (row.id if row else None)).order_by(of.seq).limit(_STEP)
         return list(connection.execute(page))
 
     while found := database.run(look, write=False):
@@ -102,16 +102,18 @@ def _trim_stray_fills(database: Database, exchange: str, account: str, before_ns
     return gone
 
 
-def _held(connection: Connection, mine: int) -> list[str]:
+def _held(connection: Connection, account_id: int) -> list[str]:
     """Return the client order ids that unresolved requests name."""
     of = schema.requests.c
-    named = connection.execute(select(of.client_order_ids).where(of.account_id == mine, of.open == true())).scalars()
+    named = connection.execute(
+        select(of.client_order_ids).where(of.account_id == account_id, of.open == true())
+    ).scalars()
     return sorted({name for one in named for name in orjson.loads(one)})
 
 
-def _delete(connection: Connection, table: Table, mine: int, ids: list[str]) -> int:
+def _delete(connection: Connection, table: Table, account_id: int, ids: list[str]) -> int:
     """Delete the rows of these client order ids; return their number."""
-    gone = delete(table).where(table.c.account_id == mine, table.c.client_order_id.in_(ids))
+    gone = delete(table).where(table.c.account_id == account_id, table.c.client_order_id.in_(ids))
     return connection.execute(gone).rowcount
 
 

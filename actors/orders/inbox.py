@@ -24,7 +24,7 @@ class StreamInbox:
         self._silent_ns = silent_ns
         self._stream: tuple[int, int] | None = None
         self._last = 0
-        self._heard_ns: int | None = None
+        self._received_ns: int | None = None
         self.up = False
         self.reports = 0
         self.gaps = 0
@@ -47,7 +47,7 @@ class StreamInbox:
         last = first + len(reports) - 1
         if self._stream is not None and stream < self._stream:
             return [], last  # from a stream that is being replaced: the machine reconciles anyway
-        self._heard_ns = mono_ns
+        self._received_ns = mono_ns
         new: list[Report] = []
         opened = any(isinstance(one, Marker) and one.what == "up" for one in reports)
         if stream != self._stream:
@@ -67,7 +67,7 @@ class StreamInbox:
 
     def silent(self, mono_ns: int) -> list[Report]:
         """Return a marker when the stream role has been silent for too long."""
-        if not self.up or self._heard_ns is None or mono_ns - self._heard_ns < self._silent_ns:
+        if not self.up or self._received_ns is None or mono_ns - self._received_ns < self._silent_ns:
             return []
         found: list[Report] = [Marker("down", f"the stream role was silent for {self._silent_ns / SECOND_NS:g} s")]
         self._note(found)
@@ -84,7 +84,7 @@ class StreamInbox:
     def status(self, mono_ns: int) -> Mapping[str, Any]:
         return {
             "stream": "up" if self.up else "down",
-            "stream_received_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / SECOND_NS,
+            "stream_received_s_ago": None if self._received_ns is None else (mono_ns - self._received_ns) / SECOND_NS,
             "stream_reports": self.reports,
             "stream_gaps": self.gaps,
         }

@@ -290,8 +290,8 @@ class OrderManagerRole:
 
     async def _tracking_states(self, body: Any) -> Any:
         await self._shell.loaded()
-        mine = (order for order in self._shell.view.open_orders() if not order.external)
-        return {order.client_order_id: order.to_dict() for order in mine}
+        own = (order for order in self._shell.view.open_orders() if not order.external)
+        return {order.client_order_id: order.to_dict() for order in own}
 
     async def _restore(self, body: Any) -> Any:
         shell, states = self._shell, body.get("states")
@@ -387,7 +387,7 @@ class OrderManagerRole:
         return self._shell.cursors.get(needed_text(body, "name"))
 
     async def _reports(self, body: Any) -> Any:
-        return {"acked": await self._shell.heard(body)}
+        return {"acked": await self._shell.receive(body)}
 
     async def _request(self, body: Any) -> Any:
         return await self._raw.request(body)

@@ -280,10 +280,10 @@ class ManagerShell:
         assert self.committer is not None
         return await self.committer.read(work)
 
-    async def heard(self, body: Any) -> int:
+    async def receive(self, body: Any) -> int:
         """Apply a message of the user stream. Return the number of its last report when all its reports are durable."""
         await self.loaded()
-        heard_ns = self.timings.heard()
+        received_ns = self.timings.reports_received()
         now = self.now()
         reports, last = self.stream.take(body, now.mono_ns)
         for report in reports:
@@ -297,7 +297,7 @@ class ManagerShell:
         self._do([Answer(done, None)])
         await done
         if reports:
-            self.timings.durable(heard_ns, last - len(body["reports"]) + 1, last)
+            self.timings.durable(received_ns, last - len(body["reports"]) + 1, last)
         return last
 
     # The effects, for `Performer`

@@ -52,16 +52,16 @@ class Timings:
             if row is not None and len(row) == len(STAGES) - 1:
                 self._orders.append((one, [*row, now_ns]))
 
-    def heard(self) -> int:
+    def reports_received(self) -> int:
         """Return the current time when a message of the stream arrives; pass it to `durable`."""
         return self._time_ns()
 
-    def durable(self, heard_ns: int, first: int, last: int) -> None:
+    def durable(self, received_ns: int, first: int, last: int) -> None:
         """Record that the reports `first` to `last` are in the journal."""
-        self._reports.append((first, last, heard_ns, self._time_ns()))
+        self._reports.append((first, last, received_ns, self._time_ns()))
 
     def plain(self, limit: int) -> dict[str, Any]:
-        """Return the newest rows, oldest first: orders as [id, time of each stage], reports as [first, last, heard,
+        """Return the newest rows, oldest first: orders as [id, time of each stage], reports as [first, last, received,
         durable]."""
         return {
             "stages": list(STAGES),

@@ -85,7 +85,7 @@ class PendingRequest:
 
 
 @dataclass(slots=True)
-class Doubt:
+class DoubtedOrder:
     """An order that the machine queries until the doubt ends."""
 
     tries: int  # asks since the doubt began: the pauses between them grow
@@ -113,7 +113,7 @@ class PendingRequests:
         self._effects = effects
         self._pending: dict[str, PendingRequest] = {}
         self._of_order: dict[str, set[str]] = {}
-        self.doubts: dict[str, Doubt] = {}
+        self.doubts: dict[str, DoubtedOrder] = {}
         self._awaited: dict[str, tuple[int, bool]] = {}
 
     def __len__(self) -> int:
@@ -156,7 +156,7 @@ class PendingRequests:
         """Query an order now, and again until nothing about it is in doubt. `once`: at least until one answer."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
-            self.doubts[client_order_id] = Doubt(1, now.mono_ns, self._effects.asks if once else None)
+            self.doubts[client_order_id] = DoubtedOrder(1, now.mono_ns, self._effects.asks if once else None)
         else:
             doubt.once = self._effects.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)

@@ -58,7 +58,7 @@ def test_the_last_ones_are_kept() -> None:
         for stage in SENT:
             found.reached(stage, [name])
         found.replied([name])
-        found.durable(found.heard(), 1, 2)
+        found.durable(found.reports_received(), 1, 2)
     assert [row[0] for row in found.plain(10)["orders"]] == ["c", "d", "e"]
     assert [row[0] for row in found.plain(2)["orders"]] == ["d", "e"]
     assert [row[2:] for row in found.plain(1)["reports"]] == [[13, 14]]
