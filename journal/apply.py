@@ -8,9 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Select,
+    Delete,
     Table,
     and_,
     bindparam,
@@ -29,7 +27,7 @@ from ..model.errors import Misconfigured
 from ..model.failpoint import reach
 from ..model.order import Order
 from . import queries, schema
-from .prepared import Prepared
+from .prepared import Row, Transaction
 from .writes import (
     UNKNOWN,
     CloseRequest,
@@ -46,9 +44,7 @@ from .writes import (
     Write,
 )
 
-Row = dict[str, Any]
-_CHUNK = 500  # ids in one IN
-_PREPARED_IDS = 128  # numbers of ids for which a compiled statement is kept
+_CHUNK = 256  # ids in one IN
 
 
 def text(value: Any) -> str:
@@ -76,29 +72,28 @@ def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
 
 
 class Statements:
-    """The statements of one dialect, built once, because building a statement costs as much as executing it."""
+    """The statements of a commit in one dialect, built once, because building one costs as much as executing it."""
 
     def __init__(self, dialect: str) -> None:
-        self._prepared: dict[Any, Prepared] | None = {} if dialect == "sqlite" else None
-        self.transition = schema.transitions.insert()
-        self.event = schema.events.insert()
-        self.balance = schema.balances.insert()
-        self.batch = schema.batches.insert()
-        account = schema.accounts.c
+        account, done, held = schema.accounts.c, schema.batches.c, schema.orders.c
+        self.account = queries.ACCOUNT if dialect == "sqlite" else queries.LOCKED_ACCOUNT  # BEGIN IMMEDIATE has locked
         self.counters = (
             update(schema.accounts)
             .where(account.id == bindparam("of_account"))
             .values(next_event=bindparam("next_event"), batches=bindparam("batches"))
         )
-        done = schema.batches.c
+        self.batch = schema.batches.insert()
         self.done = select(done.id, done.first_event, done.events).where(
             done.account_id == bindparam("of_account"), done.id.in_(bindparam("ids", expanding=True))
         )
-        held = schema.orders.c
+        self.old_batches = delete(schema.batches).where(
+            done.account_id == bindparam("of_account"), done.number <= bindparam("last")
+        )
         self.statuses = select(held.client_order_id, held.status).where(
             held.account_id == bindparam("of_account"), held.client_order_id.in_(bindparam("ids", expanding=True))
         )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
+        self.transition = schema.transitions.insert()
         fill, known = _insert(dialect, schema.fills), schema.fills.c.fee
         is_zero = and_(
             func.trim(known, literal_column("'-0.'")) == literal_column("''"), schema.fills.c.more_fees.is_(None)
@@ -117,6 +112,9 @@ class Statements:
             )
             .values(outcome=bindparam("outcome"), closed_ns=bindparam("closed_ns"), open=bindparam("open"))
         )
+        self.event = schema.events.insert()
+        self.balance = schema.balances.insert()
+        self.old_balances = _old_balances()
         forward = _insert(dialect, schema.cursors)
         self.cursor = forward.on_conflict_do_update(
             index_elements=["account_id", "name"],
@@ -124,46 +122,25 @@ class Statements:
             where=schema.cursors.c.number < forward.excluded.number,
         )
         self.pause = put(dialect, schema.pauses, ("account_id", "scope"))
+        self.no_pause = _remove(schema.pauses, schema.pauses.c.scope)
         self.owner = put(dialect, schema.owners, ("account_id", "owner"))
         self.mark = put(dialect, schema.marks, ("account_id", "name"))
+        self.no_mark = _remove(schema.marks, schema.marks.c.name)
         self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
 
-    def execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
-        """Execute one of the writing statements for each row; all rows have the same keys."""
-        if self._prepared is None:
-            connection.execute(statement, rows)
-            return
-        prepared = self._prepared.get(statement)
-        if prepared is None:
-            names = rows[0] if getattr(statement, "is_insert", False) else None
-            prepared = self._prepared[statement] = Prepared(statement, names)
-        prepared.many(connection, rows)
 
-    def account(self, connection: Connection, exchange: str, account: str) -> Any:
-        """Return the account's row or None, locked until the transaction ends (SQLite: BEGIN IMMEDIATE locked it)."""
-        if self._prepared is None:
-            return queries.account_row(connection, exchange, account, lock=True)
-        prepared = self._prepared.get("account")
-        if prepared is None:
-            prepared = self._prepared["account"] = Prepared(queries.ACCOUNT)
-        return prepared.select(connection, {"of_exchange": exchange, "of_account": account}).first()
+def _remove(table: Table, key: ColumnElement[str]) -> Delete:
+    return delete(table).where(table.c.account_id == bindparam("of_account"), key == bindparam("of_name"))
 
-    def among(self, connection: Connection, statement: Select[Any], account_id: int, ids: Sequence[str]) -> Any:
-        """Return the rows of these ids, by the statement `done` or `statuses`."""
-        named: Row = {"of_account": account_id, "ids": ids}
-        if self._prepared is None or len(ids) > _PREPARED_IDS:
-            return connection.execute(statement, named)
-        key = (statement, len(ids))
-        prepared = self._prepared.get(key)
-        if prepared is None:
-            asked: list[BindParameter[str]] = [bindparam(f"id{number}") for number in range(len(ids))]
-            column = (schema.batches if statement is self.done else schema.orders).c
-            name = column.id if statement is self.done else column.client_order_id
-            shown = (column.id, column.first_event, column.events) if statement is self.done else (name, column.status)
-            of_account = column.account_id == bindparam("of_account")
-            prepared = self._prepared[key] = Prepared(select(*shown).where(of_account, name.in_(asked)))
-        parameters = {f"id{number}": one for number, one in enumerate(ids)}
-        return prepared.select(connection, {"of_account": account_id, **parameters})
+
+def _old_balances() -> Delete:
+    """Return the statement that deletes all but the last `schema.BALANCES_KEPT` snapshots."""
+    of, own = schema.balances.c, schema.balances.alias().c
+    newest = select(own.seq).where(own.account_id == bindparam("of_account")).order_by(own.seq.desc())
+    one: ColumnElement[int] = literal_column("1")
+    before: ColumnElement[int] = literal_column(str(schema.BALANCES_KEPT - 1))
+    oldest_kept = newest.limit(one).offset(before).scalar_subquery()
+    return delete(schema.balances).where(of.account_id == bindparam("of_account"), of.seq < oldest_kept)
 
 
 class Changes:
@@ -194,10 +171,11 @@ class Changes:
             self._ADD[type(write)](self, write)
         return list(range(first, self.next_event))
 
-    def flush(self, connection: Connection, statements: Statements) -> None:
+    def flush(self, transaction: Transaction, statements: Statements) -> None:
         """Execute the added writes."""
-        orders, transitions = self._orders(connection, statements)
-        plan: list[tuple[Executable, list[Row]]] = [
+        orders, transitions = self._orders(transaction, statements)
+        named = [{"of_account": self._id}] if self._balances else []
+        plan: list[tuple[Executable, Sequence[Row]]] = [
             (statements.order, orders),
             (statements.transition, transitions),
             (statements.fill, self._fills),
@@ -210,15 +188,17 @@ class Changes:
             (statements.owner, list(self._owners.values())),
             (statements.pause, [row for row in self._pauses.values() if row is not None]),
             (statements.mark, [row for row in self._marks.values() if row is not None]),
+            (statements.no_pause, self._gone(self._pauses)),
+            (statements.no_mark, self._gone(self._marks)),
+            (statements.old_balances, named),
         ]
         for statement, rows in plan:
             if rows:
                 reach("journal.write")
-                statements.execute(connection, statement, rows)
-        self._remove(connection, schema.pauses, schema.pauses.c.scope, self._pauses)
-        self._remove(connection, schema.marks, schema.marks.c.name, self._marks)
-        if self._balances:
-            self._trim_balances(connection)
+                transaction.write(statement, rows)
+
+    def _gone(self, rows: Mapping[str, Row | None]) -> list[Row]:
+        return [{"of_account": self._id, "of_name": name} for name, row in rows.items() if row is None]
 
     # ------------------------------------------------------------------ one kind of write each
 
@@ -324,7 +304,7 @@ class Changes:
                 f"journal of {self._exchange}/{self._account}", f"a record belongs to {exchange}/{account}"
             )
 
-    def _row(self, plain: Row) -> Row:
+    def _row(self, plain: dict[str, Any]) -> dict[str, Any]:
         plain["account_id"] = self._id
         return plain
 
@@ -335,14 +315,14 @@ class Changes:
         row["open"] = not order.is_done
         return row
 
-    def _orders(self, connection: Connection, statements: Statements) -> tuple[list[Row], list[Row]]:
+    def _orders(self, transaction: Transaction, statements: Statements) -> tuple[list[Row], list[Row]]:
         """Return the last state of each order, and its changes of status before that."""
         last = {one.order.client_order_id: one.order for one in self._puts}
         status: dict[str, str] = {}
         ids = list(last)
         for start in range(0, len(ids), _CHUNK):
-            found = statements.among(connection, statements.statuses, self._id, ids[start : start + _CHUNK])
-            status.update((row.client_order_id, row.status) for row in found)
+            chunk = ids[start : start + _CHUNK]
+            status.update(transaction.among(statements.statuses, {"of_account": self._id}, chunk))
         transitions: list[Row] = []
         for one in self._puts:
             order = one.order
@@ -362,16 +342,3 @@ class Changes:
                 }
             )
         return [self._order_row(order) for order in last.values()], transitions
-
-    def _remove(self, connection: Connection, table: Table, key: Any, rows: Mapping[str, Row | None]) -> None:
-        gone = [name for name, row in rows.items() if row is None]
-        if gone:
-            reach("journal.write")
-            connection.execute(delete(table).where(table.c.account_id == self._id, key.in_(gone)))
-
-    def _trim_balances(self, connection: Connection) -> None:
-        of = schema.balances.c
-        newest = select(of.seq).where(of.account_id == self._id).order_by(of.seq.desc())
-        oldest_kept = newest.limit(1).offset(schema.BALANCES_KEPT - 1).scalar_subquery()
-        reach("journal.write")
-        connection.execute(delete(schema.balances).where(of.account_id == self._id, of.seq < oldest_kept))

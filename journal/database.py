@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 
 from ..model.errors import JournalUnavailable, MeshError, Misconfigured
 from ..model.failpoint import reach
+from .prepared import CoreTransaction, SqliteTransaction, Transaction
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Database:
         self.url = parse(url)
         self.wait_s = wait_s
         self._connection: Connection | None = None
+        self._transaction: SqliteTransaction | None = None  # of the connection
         self._begin = "BEGIN"
         self._engine = self._make_engine()
 
@@ -91,7 +93,7 @@ class Database:
                 if lost and again:
                     again = False
                     continue
-                raise self._typed(error) from error
+                raise self._typed(error.orig) from error
 
     def _attempt(self, work: Callable[[Connection], T], write: bool) -> T:
         if write:
@@ -110,9 +112,44 @@ class Database:
             reach("journal.committed")
         return found
 
+    def commit(self, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in one writing transaction and return its result, as `run`; on SQLite by the driver alone.
+
+        Raises as `run`.
+        """
+        if not self.is_sqlite:
+            return self.run(lambda connection: work(CoreTransaction(connection)), write=True)
+        reach("journal.begin")
+        try:
+            transaction = self._open_sqlite()
+            transaction.begin()
+            try:
+                found = work(transaction)
+                reach("journal.commit")
+                transaction.commit()
+            except BaseException:
+                transaction.roll_back()
+                raise
+        except sqlite3.Error as error:
+            self.close()
+            raise self._typed(error) from error
+        except DBAPIError as error:  # from the connection
+            self.close()
+            raise self._typed(error.orig) from error
+        reach("journal.committed")
+        return found
+
+    def _open_sqlite(self) -> SqliteTransaction:
+        if self._transaction is None:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            raw: Any = self._connection.connection.driver_connection
+            self._transaction = SqliteTransaction(raw.cursor())
+        return self._transaction
+
     def close(self) -> None:
-        """Close the connection; the next `run` opens another."""
-        connection, self._connection = self._connection, None
+        """Close the connection; the next `run` or `commit` opens another."""
+        connection, self._connection, self._transaction = self._connection, None, None
         if connection is not None:
             connection.invalidate()  # closes without contacting a server that may be gone
             connection.close()
@@ -212,9 +249,8 @@ class Database:
 
     # ------------------------------------------------------------------ errors
 
-    def _typed(self, error: DBAPIError) -> MeshError:
-        """Return the typed error for an error of the database."""
-        cause = error.orig
+    def _typed(self, cause: BaseException | None) -> MeshError:
+        """Return the typed error for an error of the driver."""
         if isinstance(cause, sqlite3.Error):
             name = getattr(cause, "sqlite_errorname", "") or type(cause).__name__
             if name.startswith(_BROKEN_FILE):

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from ..model.address import orders_address
 from ..model.errors import EventsTrimmed, Fenced, Misconfigured
@@ -26,6 +26,7 @@ from . import queries, schema
 from .apply import Changes, Statements, put_new
 from .database import Database
 from .migrate import is_current, migrate, version
+from .prepared import Transaction
 from .records import Filter, JournaledRequest, Loaded, Page, Transition, Trimmed
 from .trim import trim
 from .writes import Batch
@@ -119,13 +120,13 @@ class Journal:
             Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
         """
 
-        def work(connection: Connection) -> list[list[int]]:
-            row = self._statements.account(connection, exchange, account)
-            if row is None or row.epoch != epoch:
-                seen = 0 if row is None else row.epoch
+        def work(transaction: Transaction) -> list[list[int]]:
+            statements, named = self._statements, {"of_exchange": exchange, "of_account": account}
+            account_id, seen, next_event, count = next(iter(transaction.read(statements.account, named)), (0, 0, 1, 0))
+            if seen != epoch or not account_id:
                 raise Fenced(orders_address(exchange, account), (epoch, 0), (seen, 0))
-            done = self._done(connection, row.id, [batch.id for batch in batches])
-            changes = Changes(exchange, account, row.id, epoch, row.next_event)
+            done = self._done(transaction, account_id, [batch.id for batch in batches])
+            changes = Changes(exchange, account, account_id, epoch, next_event)
             numbers, new = [], []
             for batch in batches:
                 if batch.id not in done:
@@ -133,11 +134,11 @@ class Journal:
                     new.append(batch.id)
                 numbers.append(done[batch.id])
             if new:
-                changes.flush(connection, self._statements)
-                self._remember(connection, row.id, row.batches, changes.next_event, {name: done[name] for name in new})
+                changes.flush(transaction, statements)
+                self._remember(transaction, account_id, count, changes.next_event, {name: done[name] for name in new})
             return numbers
 
-        return self.database.run(work, write=True)
+        return self.database.commit(work)
 
     def trim(self, exchange: str, account: str, before_ns: int, keep_events: int | None = None) -> Trimmed:
         """Delete records that ended before `before_ns`, and all but the newest `keep_events` events, in small
@@ -301,13 +302,15 @@ class Journal:
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self.database.run(work, write=False)
 
-    def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
+    def _done(self, transaction: Transaction, account_id: int, ids: list[str]) -> dict[str, list[int]]:
         """Return those of the batches that were committed before, with their event numbers."""
-        found = self._statements.among(connection, self._statements.done, account_id, ids)
-        return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
+        if not ids:
+            return {}
+        found = transaction.among(self._statements.done, {"of_account": account_id}, ids)
+        return {name: list(range(first, first + events)) for name, first, events in found}
 
     def _remember(
-        self, connection: Connection, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
+        self, transaction: Transaction, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
     ) -> None:
         """Record the batches, delete the oldest at intervals, and advance the account's counters."""
         rows = [
@@ -322,11 +325,10 @@ class Journal:
         ]
         after = count + len(rows)
         reach("journal.write")
-        self._statements.execute(connection, self._statements.batch, rows)
+        transaction.write(self._statements.batch, rows)
         if after // 64 != count // 64:
-            of = schema.batches.c
-            old = (of.account_id == account_id, of.number <= after - schema.BATCHES_KEPT)
-            connection.execute(delete(schema.batches).where(*old))
+            old = {"of_account": account_id, "last": after - schema.BATCHES_KEPT}
+            transaction.write(self._statements.old_batches, [old])
         reach("journal.write")
         moved = {"of_account": account_id, "next_event": next_event, "batches": after}
-        self._statements.execute(connection, self._statements.counters, [moved])
+        transaction.write(self._statements.counters, [moved])

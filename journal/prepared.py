@@ -1,36 +1,110 @@
-"""Statements for SQLite's driver, compiled once to text and an order of parameters.
+"""Executes the statements of a commit: over SQLAlchemy, or on SQLite's driver with texts that were compiled once.
 
-A commit is about ten short statements. SQLAlchemy's work at each execution (cache key, parameters, types) costs several
-times the work of SQLite and blocks the process. The types of the journal's columns need no conversion in SQLite. Errors
-are SQLAlchemy's, as with `Connection.execute`.
+A commit is about ten short statements. SQLAlchemy's work at each execution (cache key, events, result) costs several
+times the work of SQLite, so on SQLite only the compiled text and the order of its parameters come from SQLAlchemy. The
+types of the journal's columns need no conversion in SQLite.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import pysqlite
+from sqlalchemy.sql import Executable
 
 _DIALECT = pysqlite.dialect()
+Row = Mapping[str, Any]
 
 
-class Prepared:
-    """One statement. `names` are the columns of an insert."""
+class Transaction(Protocol):
+    """Executes statements in one open transaction. Statements are made once and kept, because some are compiled."""
 
-    def __init__(self, statement: Any, names: Iterable[str] | None = None) -> None:
-        if statement.is_insert:
-            statement = statement.inline()  # the insert returns no values
-        compiled = statement.compile(dialect=_DIALECT, column_keys=None if names is None else list(names))
-        self._text: str = compiled.string
-        self._order: tuple[str, ...] = tuple(compiled.positiontup or ())
+    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
+        """Execute a writing statement for each row; all rows have the same keys."""
 
-    def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute the statement for each row."""
-        order = self._order
-        connection.exec_driver_sql(self._text, [tuple([row[name] for name in order]) for row in rows])
+    def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
+        """Execute a select and return its rows."""
 
-    def select(self, connection: Connection, parameters: Mapping[str, Any]) -> CursorResult[Any]:
-        """Execute the statement and return the rows."""
-        return connection.exec_driver_sql(self._text, tuple([parameters[name] for name in self._order]))
+    def among(self, statement: Executable, parameters: Row, ids: Sequence[str]) -> Sequence[Any]:
+        """Execute a select whose only expanding parameter is `ids`, and return its rows."""
+
+
+class CoreTransaction:
+    """Executes by SQLAlchemy."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
+        self._connection.execute(statement, list(rows))
+
+    def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
+        return self._connection.execute(statement, dict(parameters)).all()
+
+    def among(self, statement: Executable, parameters: Row, ids: Sequence[str]) -> Sequence[Any]:
+        return self.read(statement, {**parameters, "ids": ids})
+
+
+class SqliteTransaction:
+    """Executes on SQLite's driver. Kept with its connection; raises the driver's errors."""
+
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._cursor = cursor
+        self._compiled: dict[Any, tuple[str, tuple[str, ...]]] = {}
+
+    def begin(self) -> None:
+        self._cursor.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+    def roll_back(self) -> None:
+        """Roll back; does nothing where SQLite itself rolled back."""
+        if self._cursor.connection.in_transaction:
+            self._cursor.execute("ROLLBACK")
+
+    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
+        found = self._compiled.get(statement)
+        if found is None:
+            found = self._compiled[statement] = _compile(statement, rows[0])
+        text, order = found
+        if len(rows) == 1:
+            row = rows[0]
+            self._cursor.execute(text, [row[name] for name in order])
+        else:
+            self._cursor.executemany(text, [[row[name] for name in order] for row in rows])
+
+    def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
+        found = self._compiled.get(statement)
+        if found is None:
+            found = self._compiled[statement] = _compile(statement)
+        text, order = found
+        return self._cursor.execute(text, [parameters[name] for name in order]).fetchall()
+
+    def among(self, statement: Executable, parameters: Row, ids: Sequence[str]) -> Sequence[Any]:
+        """See `Transaction.among`. The ids are filled up to a power of two, so that few texts are compiled."""
+        count = 1 << (len(ids) - 1).bit_length()
+        found = self._compiled.get((statement, count))
+        if found is None:
+            found = self._compiled[statement, count] = _compile(statement, ids=count)
+        text, order = found
+        named = {**parameters, **{f"ids_{number}": one for number, one in enumerate(ids, 1)}}
+        return self._cursor.execute(text, [named.get(name, ids[-1]) for name in order]).fetchall()
+
+
+def _compile(statement: Any, names: Iterable[str] | None = None, ids: int = 0) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a statement and the names of its parameters in order.
+
+    `names` are the columns of an insert, `ids` the number of values of its expanding parameter.
+    """
+    if statement.is_insert:
+        compiled = statement.inline().compile(dialect=_DIALECT, column_keys=list(names or ()))
+    else:
+        compiled = statement.compile(dialect=_DIALECT)
+    if ids:
+        expanded = compiled.construct_expanded_state({**compiled.params, "ids": [""] * ids})
+        return str(expanded.statement), tuple(expanded.positiontup)
+    return str(compiled.string), tuple(compiled.positiontup or ())

@@ -28,7 +28,7 @@ EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
 def account_row(connection: Connection, exchange: str, account: str, lock: bool = False) -> Any:
     """Return the account's row or None. With `lock` it is locked against other writers until the transaction ends."""
     named = {"of_exchange": exchange, "of_account": account}
-    return connection.execute(_LOCKED_ACCOUNT if lock else ACCOUNT, named).first()
+    return connection.execute(LOCKED_ACCOUNT if lock else ACCOUNT, named).first()
 
 
 def accounts(connection: Connection) -> list[tuple[str, str]]:
@@ -78,7 +78,7 @@ def joined(table: Table) -> Select[Any]:
 _MINE = (schema.accounts.c.exchange == bindparam("of_exchange"), schema.accounts.c.account == bindparam("of_account"))
 _COUNTERS = (schema.accounts.c.epoch, schema.accounts.c.next_event, schema.accounts.c.batches)
 ACCOUNT = select(schema.accounts.c.id, *_COUNTERS).where(*_MINE)
-_LOCKED_ACCOUNT = ACCOUNT.with_for_update()
+LOCKED_ACCOUNT = ACCOUNT.with_for_update()
 _ID: BindParameter[str] = bindparam("of_id")
 ORDER_BY_ID = joined(schema.orders).where(*_MINE, schema.orders.c.client_order_id == _ID)
 ORDER_BY_EXCHANGE_ID = joined(schema.orders).where(
