@@ -1,16 +1,23 @@
-"""A journal behind asyncio: commits share transactions, in a separate thread.
+"""A journal behind asyncio: one thread commits, and commits that wait share a transaction.
 
-While one transaction is written to the disk, new commits wait and then share the next transaction: sixty-four
-simultaneous commits cost one fsync, like a single commit. There is no artificial delay. Reads use another thread and
-another connection, so a long listing delays no commit.
+    submit -> queue -> writing thread: one transaction of all that waits -> one call on the loop: futures are done
+
+The thread takes the next transaction by itself, so commits under load do not wait for a turn of the loop. Sixty-four
+simultaneous commits cost one fsync, like a single commit. There is no artificial delay. When a commit fails, the thread
+stops until the loop has failed all commits that wait behind it. Reads, and the checkpoints of SQLite's log, use another
+thread and another connection, so they delay no commit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from ..model.errors import Fenced, InboxFull, JournalUnavailable
@@ -18,6 +25,8 @@ from .journal import Journal
 from .writes import Batch, Write
 
 T = TypeVar("T")
+Waiting = tuple[Batch, "asyncio.Future[list[int]]"]
+CHECKPOINT_EVERY = 48  # transactions
 
 
 class Committer:
@@ -33,14 +42,16 @@ class Committer:
         self._journal = journal
         self._reading: Journal | None = None
         self._account = (exchange, account)
-        self._most = most
         self._limit = waiting
         self._made = 0
         self.batches = self.transactions = 0  # that are durable
-        self._waiting: deque[tuple[Batch, asyncio.Future[list[int]]]] = deque()
-        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._unanswered = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._writer: _Writer | None = None
         self._reader = ThreadPoolExecutor(1, "journal-reader")
-        self._task: asyncio.Task[None] | None = None
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._most = most
         self._end: Exception | None = None
 
     async def commit(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]:
@@ -64,16 +75,20 @@ class Committer:
         For a caller that must not submit after a failed commit: a task that awaits `commit` resumes some turns of the
         loop later.
         """
-        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[int]] = loop.create_future()
         if self._end is not None:
             future.set_exception(self._end)
-        elif len(self._waiting) >= self._limit:
+            return future
+        if self._writer is None:
+            self._writer = _Writer(self._journal, self._account, self.epoch, self._most, loop, self)
+        if len(self._writer.waiting) >= self._limit:
             future.set_exception(InboxFull(f"journal of {'/'.join(self._account)}", self._limit))
-        else:
-            self._made += 1
-            self._waiting.append((Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes)), future))
-            if self._task is None:
-                self._task = asyncio.create_task(self._work(), name="journal committer")
+            return future
+        self._made += 1
+        self._unanswered += 1
+        self._idle.clear()
+        self._writer.add((Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes)), future))
         return future
 
     async def read(self, work: Callable[[Journal], T]) -> T:
@@ -82,52 +97,120 @@ class Committer:
         Raises:
             JournalUnavailable, Misconfigured: see `Journal`.
         """
-        if self._reading is None:
-            self._reading = self._journal.another()
-        return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
-
-    async def write(self, work: Callable[[Journal], T]) -> T:
-        """Return `work(journal)`, run in the writing thread between two commits, for example `trim`."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._journal)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._other())
 
     async def close(self) -> None:
         """Refuse further commits, wait for submitted work, then close the journal. Idempotent."""
         self._end = self._end or JournalUnavailable(0.0, "the committer is closed")
-        if self._task is not None:
-            await self._task
+        await self._idle.wait()
         loop = asyncio.get_running_loop()
-        for pool, journal in ((self._writer, self._journal), (self._reader, self._reading)):
-            if journal is not None:
-                await loop.run_in_executor(None, journal.close)
-            pool.shutdown(wait=False)
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await loop.run_in_executor(None, writer.end)
+        await loop.run_in_executor(None, self._journal.close)
+        if self._reading is not None:
+            await loop.run_in_executor(self._reader, self._reading.close)
+            self._reading = None
+        self._reader.shutdown(wait=False)
 
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                batches = [batch for batch, _ in group]
+    def _other(self) -> Journal:
+        if self._reading is None:
+            self._reading = self._journal.another()
+        return self._reading
+
+    # ------------------------------------------------------------------ called by the writer, on the loop
+
+    def committed(self, group: Sequence[Waiting], numbers: Sequence[list[int]]) -> None:
+        """Answer commits that are durable."""
+        self.batches, self.transactions = self.batches + len(group), self.transactions + 1
+        for (_, future), found in zip(group, numbers, strict=True):
+            if not future.done():
+                future.set_result(found)
+        self._answered(len(group))
+        if self.transactions % CHECKPOINT_EVERY == 0 and self._end is None and self._journal.is_sqlite:
+            self._start_checkpoint()
+
+    def failed(self, group: Sequence[Waiting], error: Exception) -> None:
+        """Fail these commits and all that wait; the writer continues with later ones."""
+        if isinstance(error, Fenced):
+            self._end = error
+        assert self._writer is not None
+        group = [*group, *self._writer.drop()]
+        for _, future in group:
+            if not future.done():
+                future.set_exception(error)
+        self._answered(len(group))
+
+    def _answered(self, count: int) -> None:
+        self._unanswered -= count
+        if not self._unanswered:
+            self._idle.set()
+
+    def _start_checkpoint(self) -> None:
+        if self._checkpoint is None or self._checkpoint.done():
+            loop = asyncio.get_running_loop()
+            self._checkpoint = loop.run_in_executor(self._reader, _checkpoint, self._other())
+
+
+class _Writer:
+    """The writing thread. It ends with `end`, or when its committer is gone, and does not keep a process alive."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        account: tuple[str, str],
+        epoch: int,
+        most: int,
+        loop: asyncio.AbstractEventLoop,
+        owner: Committer,
+    ) -> None:
+        self.waiting: deque[Waiting] = deque()
+        self._journal, self._account, self._epoch, self._most = journal, account, epoch, most
+        self._loop, self._owner = loop, weakref.ref(owner)
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: work waits, False: end
+        self._stopped = False  # after a failure, until the loop has failed all that waits
+        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+        self._thread.start()
+        weakref.finalize(owner, self._wakes.put, False)
+
+    def add(self, one: Waiting) -> None:
+        """Commit behind all that waits. A wake is needed only for the first: the thread takes all that waits."""
+        is_first = not self.waiting
+        self.waiting.append(one)
+        if is_first:
+            self._wakes.put(True)
+
+    def drop(self) -> list[Waiting]:
+        """After a failure: return all that waits, and continue with what comes later."""
+        dropped = list(self.waiting)
+        self.waiting.clear()
+        self._stopped = False
+        return dropped
+
+    def end(self) -> None:
+        """End the thread; blocks until it has ended."""
+        self._wakes.put(False)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._wakes.get():
+            while self.waiting and not self._stopped:
+                group = [self.waiting.popleft() for _ in range(min(self._most, len(self.waiting)))]
                 try:
-                    numbers = await loop.run_in_executor(self._writer, self._commit, batches)
+                    numbers = self._journal.commit(*self._account, self._epoch, [batch for batch, _ in group])
                 except Exception as error:
-                    if isinstance(error, Fenced):
-                        self._end = error
-                    group.extend(self._waiting)
-                    self._waiting.clear()
-                    _answer(group, error)
+                    self._stopped = True
+                    self._report(Committer.failed, group, error)
                 else:
-                    self.batches, self.transactions = self.batches + len(group), self.transactions + 1
-                    for (_, future), found in zip(group, numbers, strict=True):
-                        if not future.done():
-                            future.set_result(found)
-        finally:
-            self._task = None
+                    self._report(Committer.committed, group, numbers)
 
-    def _commit(self, batches: list[Batch]) -> list[list[int]]:
-        return self._journal.commit(*self._account, self.epoch, batches)
+    def _report(self, what: Callable[..., None], *arguments: Any) -> None:
+        owner = self._owner()
+        if owner is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(what, owner, *arguments)
 
 
-def _answer(group: list[tuple[Batch, asyncio.Future[Any]]], error: Exception) -> None:
-    for _, future in group:
-        if not future.done():
-            future.set_exception(error)
+def _checkpoint(journal: Journal) -> None:
+    with contextlib.suppress(JournalUnavailable):  # the next one is soon, and commits report what is wrong
+        journal.checkpoint()

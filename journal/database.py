@@ -27,6 +27,7 @@ T = TypeVar("T")
 RETRY_S = 0.5
 """The delay that `JournalUnavailable` asks its caller to wait."""
 _WAL_LIMIT_BYTES = 64 * 2**20
+_CHECKPOINT_PAGES = 4000  # a commit checkpoints the log itself from here on: the committer's checkpoints keep it below
 _BROKEN_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # PostgreSQL's error classes that no retry fixes. Source: PostgreSQL manual, Appendix A, read 2026-11-22.
 _WRONG_SERVER = ("28", "3D", "3F", "42501", "XX001", "XX002")
@@ -130,14 +131,19 @@ class Database:
             except BaseException:
                 transaction.roll_back()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DBAPIError) as error:  # of a statement, or of the connection
             self.close()
-            raise self._typed(error) from error
-        except DBAPIError as error:  # from the connection
-            self.close()
-            raise self._typed(error.orig) from error
+            raise self._typed(error.orig if isinstance(error, DBAPIError) else error) from error
         reach("journal.committed")
         return found
+
+    def checkpoint(self) -> None:
+        """Checkpoint SQLite's log as far as that delays nobody. Raises as `run`."""
+        try:
+            self._open_sqlite().checkpoint()
+        except (sqlite3.Error, DBAPIError) as error:
+            self.close()
+            raise self._typed(error.orig if isinstance(error, DBAPIError) else error) from error
 
     def _open_sqlite(self) -> SqliteTransaction:
         if self._transaction is None:
@@ -200,6 +206,7 @@ class Database:
             "fullfsync = ON",  # on macOS fsync alone is not enough
             "foreign_keys = ON",
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",
+            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
         ):
             raw.execute(f"PRAGMA {setting}").close()
 

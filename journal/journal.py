@@ -140,6 +140,15 @@ class Journal:
 
         return self.database.commit(work)
 
+    def checkpoint(self) -> None:
+        """Move the records of SQLite's log that no reader needs into the file, so that no commit has to. Commits
+        continue meanwhile, on other connections.
+
+        Raises:
+            JournalUnavailable: the file cannot be written; the log keeps what it has.
+        """
+        self.database.checkpoint()
+
     def trim(self, exchange: str, account: str, before_ns: int, keep_events: int | None = None) -> Trimmed:
         """Delete records that ended before `before_ns`, and all but the newest `keep_events` events, in small
         transactions.

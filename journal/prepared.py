@@ -66,6 +66,13 @@ class SqliteTransaction:
         if self._cursor.connection.in_transaction:
             self._cursor.execute("ROLLBACK")
 
+    def checkpoint(self) -> None:
+        """Checkpoint the log, outside a transaction, without waiting for readers or writers.
+
+        Source: sqlite.org/pragma.html#pragma_wal_checkpoint (PASSIVE), read 2026-11-28.
+        """
+        self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def write(self, statement: Executable, rows: Sequence[Row]) -> None:
         found = self._compiled.get(statement)
         if found is None:

@@ -56,17 +56,12 @@ class Performer:
     def __init__(self, commit: CommitLike, role: EffectHandler) -> None:
         self._commit_batch, self._role = commit, role
         self._steps: deque[_Step] = deque()
-        self._running: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._stopped = False
         self.commits = 0
 
-    def start(self) -> None:
-        self._running = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+    def stop(self) -> None:
+        """Perform nothing that still waits for a commit, and nothing from now on."""
+        self._stopped = True
 
     @property
     def waiting(self) -> int:
@@ -83,6 +78,8 @@ class Performer:
 
     def perform(self, effects: Sequence[Effect]) -> None:
         """Perform these effects after all earlier ones."""
+        if self._stopped:
+            return
         for effect in effects:
             match effect:
                 case Commit():
@@ -99,20 +96,16 @@ class Performer:
         failed = any(step.done is None or (step.done.done() and step.done.exception()) for step in self._steps)
         done = None if failed else asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id))
         self._steps.append(_Step(effect, done))
-        self._wake.set()
+        if done is not None:
+            done.add_done_callback(self._advance)
 
-    async def _run(self) -> None:
+    def _advance(self, _: asyncio.Future[list[int]]) -> None:
+        """Perform what is behind the commits that are durable; called when a commit has ended."""
         try:
-            while True:
-                if not self._steps:
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
+            while not self._stopped and self._steps:
                 step = self._steps[0]
-                if step.done is None:
-                    self._fail(JournalUnavailable(0.0, "an earlier commit failed"))
-                    continue
-                await asyncio.wait({step.done})
+                if step.done is None or not step.done.done() or step.done.cancelled():
+                    return
                 error = step.done.exception()
                 if error is None:
                     self.commits += 1
@@ -126,6 +119,7 @@ class Performer:
                 else:
                     raise error
         except Exception as failure:  # fenced, or unexpected: the role ends
+            self._stopped = True
             self._role.halt(failure)
 
     def _fail(self, error: MeshError) -> None:

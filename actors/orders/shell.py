@@ -155,7 +155,6 @@ class ManagerShell:
         self.cursors = dict(loaded.cursors)
         self.view = AccountView(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
-        self._performer.start()
         self.machine = OrderMachine(self._affordable(), self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
         context.alive()
@@ -207,7 +206,7 @@ class ManagerShell:
         if self._dead_man is not None and self.booted.is_set() and self.state not in ("FENCED", "FAILED"):
             await self._dead_man.disarm()
         if self.booted.is_set():
-            await self._performer.stop()
+            self._performer.stop()
         if self.committer is not None:
             await self.committer.close()
         await self.allowance.close()

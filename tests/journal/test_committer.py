@@ -3,8 +3,9 @@ import threading
 
 import pytest
 
+from tests.fakes.clock import until
 from tests.fakes.records import ACCOUNT, order, put, put_event
-from venuemesh.journal.committer import Committer
+from venuemesh.journal.committer import CHECKPOINT_EVERY, Committer
 from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import PutMark
 from venuemesh.model.errors import Fenced, InboxFull, JournalUnavailable, Misconfigured
@@ -167,8 +168,27 @@ async def test_closing_waits_for_what_was_asked(journal, url):
     assert len(Journal.open(url).load(*ACCOUNT).marks) == 50
 
 
-async def test_work_in_the_writing_thread_comes_between_commits(committer):
-    await committer.commit([put_event(), put_event()])
-    trimmed = await committer.write(lambda journal: journal.trim(*ACCOUNT, before_ns=0, keep_events=1))
-    assert trimmed.events == 1
-    assert await committer.commit([put_event()]) == [3]
+async def test_the_log_is_checkpointed_beside_the_commits(tmp_path):
+    file = tmp_path / "journal.db"
+    journal = Journal.open(f"sqlite:///{file}")
+    committer = Committer(journal, *ACCOUNT, journal.take(*ACCOUNT, "holder", 1))
+    empty = file.stat().st_size
+    for n in range(CHECKPOINT_EVERY - 1):
+        await committer.commit([PutMark(str(n), "x" * 2000)])
+    assert file.stat().st_size == empty
+    await committer.commit([PutMark("last", "x")])
+    await committer._checkpoint
+    assert file.stat().st_size > empty
+    log = file.with_name("journal.db-wal").stat().st_size
+    for n in range(CHECKPOINT_EVERY // 2):
+        await committer.commit([PutMark(str(n), "x" * 2000)])
+    assert file.with_name("journal.db-wal").stat().st_size == log  # written from its start again
+    await committer.close()
+
+
+async def test_a_committer_that_is_forgotten_ends_its_thread(journal):
+    committer = Committer(journal, *ACCOUNT, journal.take(*ACCOUNT, "holder", 1))
+    await committer.commit([put_event()])
+    thread = committer._writer._thread
+    del committer
+    await until(lambda: not thread.is_alive())

@@ -56,7 +56,6 @@ async def test_no_commit_slips_in_behind_one_that_failed(turns: int) -> None:
     journal, role = FailsOnce(), Role()
     committer = Committer(journal, "acme", "main", 1)  # type: ignore[arg-type]
     performer = Performer(committer.submit, role)  # type: ignore[arg-type]
-    performer.start()
     performer.perform([Commit(Batch("1-1", ()))])
     while not journal.failed:  # noqa: ASYNC110 - a thread sets it, and every turn of the loop counts
         await asyncio.sleep(0)
@@ -66,7 +65,7 @@ async def test_no_commit_slips_in_behind_one_that_failed(turns: int) -> None:
         performer.perform([Commit(Batch("1-2", ()))])
     async with asyncio.timeout(10.0):
         await role.notified.wait()
-    await performer.stop()
+    performer.stop()
     await committer.close()
     assert journal.taken == []
     assert role.back[0] == "1-1"

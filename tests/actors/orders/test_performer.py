@@ -72,9 +72,8 @@ def send(name: str) -> Send:
 async def rig():
     journal, role = Journal(), Role()
     performer = Performer(journal.commit, role)
-    performer.start()
     yield SimpleNamespace(journal=journal, role=role, performer=performer)
-    await performer.stop()
+    performer.stop()
 
 
 async def test_nothing_behind_a_commit_happens_before_it_is_durable_and_all_of_it_in_order(rig):
