@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ from .order_codec import Draft, Ends, Signed, SignedRequest
 
 Headers = tuple[tuple[str, str], ...]
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")  # text that percent-encoding leaves as it is (RFC 3986, 2.3)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 JSON = ("Content-Type", "application/json")
 
@@ -135,7 +137,11 @@ def whole_window(now_ns: int, validity_ms: int, longest_ms: int) -> tuple[int, i
 
 def encoded(params: Iterable[tuple[str, str]], safe: str = "") -> str:
     """Return parameters as a query, percent-encoded (RFC 3986, UTF-8) except for `safe`; a space is %20."""
-    return "&".join(f"{quote(name, safe='')}={quote(value, safe=safe)}" for name, value in params)
+    return "&".join([f"{_quoted(name, '')}={_quoted(value, safe)}" for name, value in params])
+
+
+def _quoted(text: str, safe: str) -> str:
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
 
 
 def rfc3339_text(ns: int) -> str:

@@ -11,9 +11,12 @@ explicitly. Fills are applied in every status: the totals of an order come from 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
 from .errors import InvalidTransition
@@ -403,19 +406,29 @@ _DECIMALS = frozenset(
 )  # fmt: skip
 
 
+@functools.cache
+def _shape(cls: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]:
+    """Return the names of a record's fields, a function that reads them all, and those that are not plain values."""
+    names = tuple(attribute.name for attribute in fields(cls))
+    plain = ({"str"}, {"int"}, {"bool"}, {"str", "None"}, {"int", "None"}, {"bool", "None"})
+    others = tuple(one.name for one in fields(cls) if set(str(one.type).split(" | ")) not in plain)
+    return names, attrgetter(*names), others
+
+
 def _plain(record: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for attribute in fields(record):
-        value = getattr(record, attribute.name)
+    cls: Any = type(record)
+    names, values, others = _shape(cls)
+    found = dict(zip(names, values(record), strict=True))
+    for name in others:
+        value = found[name]
         if isinstance(value, Decimal):
-            value = f"{value:f}"
+            found[name] = f"{value:f}"
         elif isinstance(value, Enum):
-            value = value.value
-        elif attribute.name == "more_fees":
-            value = [[asset, f"{amount:f}"] for asset, amount in value]
-        elif attribute.name == "fees":
-            value = {asset: f"{fee:f}" for asset, fee in value.items()}
-        found[attribute.name] = value
+            found[name] = value.value
+        elif name == "more_fees":
+            found[name] = [[asset, f"{amount:f}"] for asset, amount in value]
+        elif name == "fees":
+            found[name] = {asset: f"{fee:f}" for asset, fee in value.items()}
     return found
 
 
@@ -443,10 +456,15 @@ def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order
         status=OrderStatus.PENDING_NEW,
         created_ns=now_ns,
         updated_ns=now_ns,
-        **asdict(asked),
+        **_fields_of_new(asked),
     )
 
 
 def as_new(order: Order) -> NewOrder:
     """Return the `NewOrder` with which `order` was placed."""
-    return NewOrder(**{attribute.name: getattr(order, attribute.name) for attribute in fields(NewOrder)})
+    return NewOrder(**_fields_of_new(order))
+
+
+def _fields_of_new(order: NewOrder | Order) -> dict[str, Any]:
+    names, values, _ = _shape(NewOrder)
+    return dict(zip(names, values(order), strict=True))

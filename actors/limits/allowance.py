@@ -59,6 +59,7 @@ class Allowance:
         self._opened = asyncio.Event()
         self.problem = ""  # why the exchange's counts are still unknown
         self._turn = asyncio.Lock()  # orders are served in the order of their arrival
+        self._queued = 0  # orders that wait for their turn
         self._block: Block | None = None
         self._filling = asyncio.Lock()
         self._reported_ns = 0
@@ -89,6 +90,10 @@ class Allowance:
 
     async def _room(self, order_count: int, wait_s: float) -> None:
         """Count `order_count` orders as soon as the account's limits allow. Raises RetryLater: not within `wait_s`."""
+        if self._opened.is_set() and not self._queued and self._wait_ns(order_count) == 0:
+            self._windows.add(order_count, self._context.monotonic_ns())
+            return
+        self._queued += 1
         try:
             async with asyncio.timeout(wait_s):
                 await self._opened.wait()
@@ -107,6 +112,8 @@ class Allowance:
                 else f"{UNOPENED} {self.problem}"
             )
             raise RetryLater(1.0, reason) from None
+        finally:
+            self._queued -= 1
 
     def _wait_ns(self, order_count: int) -> int:
         wait_ns = self._windows.wait_ns(order_count, self._context.monotonic_ns())

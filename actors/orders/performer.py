@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -51,10 +51,13 @@ class _Step:
 
 
 class Performer:
-    """See the module. Call `perform` on the loop for every list of effects; `idle` waits until all are performed."""
+    """See the module. Call `perform` on the loop for every list of effects; `idle` waits until all are performed.
 
-    def __init__(self, commit: CommitLike, role: EffectHandler) -> None:
-        self._commit_batch, self._role = commit, role
+    `alive` is `Context.alive`: a role whose cell has ended performs nothing behind its last commits.
+    """
+
+    def __init__(self, commit: CommitLike, role: EffectHandler, alive: Callable[[], None]) -> None:
+        self._commit_batch, self._role, self._alive = commit, role, alive
         self._steps: deque[_Step] = deque()
         self._stopped = False
         self.commits = 0
@@ -102,6 +105,7 @@ class Performer:
     def _advance(self, _: asyncio.Future[list[int]]) -> None:
         """Perform what is behind the commits that are durable; called when a commit has ended."""
         try:
+            self._alive()
             while not self._stopped and self._steps:
                 step = self._steps[0]
                 if step.done is None or not step.done.done() or step.done.cancelled():
@@ -118,6 +122,8 @@ class Performer:
                     self._fail(error)
                 else:
                     raise error
+        except asyncio.CancelledError:  # the cell has ended
+            self._stopped = True
         except Exception as failure:  # fenced, or unexpected: the role ends
             self._stopped = True
             self._role.halt(failure)

@@ -63,6 +63,8 @@ T = TypeVar("T")
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
 BOOT_WAIT_S = 30.0  # longest wait of a command for the load; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
+WAKE_S = 60.0  # longest time between two looks at the machine's clock
+TICK_S = 0.001  # shortest time between two ticks
 
 
 class ManagerShell:
@@ -99,7 +101,7 @@ class ManagerShell:
         self._dead_man: DeadMan | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._poke = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None  # of the next tick
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
@@ -154,14 +156,13 @@ class ManagerShell:
             self.gateway.nonces.raise_above(int(loaded.marks.get(NONCE_MARK, "0")))
         self.cursors = dict(loaded.cursors)
         self.view = AccountView(loaded.next_event, loaded.orders)
-        self._performer = Performer(self.committer.submit, self)
+        self._performer = Performer(self.committer.submit, self, context.alive)
         self.machine = OrderMachine(self._affordable(), self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
         context.alive()
         reach("boot")
         self._do(self.machine.boot(loaded, self.now()))
         self.booted.set()
-        self._spawn(self._tick())
         self._spawn(journal.keep_trimmed())
         if self._dead_man is not None:
             self._spawn(self._dead_man.run())
@@ -199,6 +200,8 @@ class ManagerShell:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_ANSWERS_S):
                     await self._performer.idle()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -237,22 +240,33 @@ class ManagerShell:
     def _do(self, effects: Sequence[Effect]) -> None:
         """Perform the effects of an input. Called right after the input, before anything else runs."""
         self._performer.perform(effects)
-        self._poke.set()
+        self._wake_at(self.machine.wake_ns)
 
-    async def _tick(self) -> None:
-        context, machine = self.context, self.machine
-        while True:
-            self._poke.clear()
-            wait_s = (machine.wake_ns - context.monotonic_ns()) / SECOND_NS
-            if wait_s > 0:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(wait_s, 60.0)):
-                        await self._poke.wait()
-                if machine.wake_ns > context.monotonic_ns():
-                    continue
-            context.alive()
-            self._do(machine.tick(self.now()))
-            await asyncio.sleep(0.001)  # an action that is due but cannot run now must not make a busy loop
+    def _wake_at(self, wake_ns: int, least_s: float = 0.0) -> None:
+        """Call `_tick` at this time, or earlier."""
+        loop = asyncio.get_running_loop()
+        wait_s = min(WAKE_S, max(least_s, (wake_ns - self.context.monotonic_ns()) / SECOND_NS))
+        at_s = loop.time() + wait_s
+        if self._alarm is not None:
+            if self._alarm.when() <= at_s:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(at_s, self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        if self.machine.wake_ns > self.context.monotonic_ns():
+            self._wake_at(self.machine.wake_ns)
+            return
+        try:
+            self.context.alive()
+            self._performer.perform(self.machine.tick(self.now()))
+        except asyncio.CancelledError:  # the cell has ended
+            return
+        except Exception as failure:  # the top of this callback
+            self.context.fail(failure)
+            return
+        self._wake_at(self.machine.wake_ns, TICK_S)  # what is due but cannot run now must not make a busy loop
 
     async def command(self, feed: Callable[[asyncio.Future[Any], Now], Sequence[Effect]]) -> Any:
         """Give the booted machine a command, and return the answer, in the model's types.

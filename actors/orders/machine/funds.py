@@ -16,6 +16,7 @@ balance report is as late as the report of the new terms, or at once if the amen
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -47,6 +48,8 @@ class Funds:
     def __init__(self) -> None:
         self._stated: dict[str, Stated] = {}
         self._reserved: dict[str, Reservation] = {}  # by client order id, or the name of an amendment
+        self._by_asset: dict[str, dict[str, Reservation]] = {}
+        self._totals: dict[str, Decimal] = {}  # of the reservations of each asset
         self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
@@ -63,11 +66,14 @@ class Funds:
         available = self.available(asset)
         if amount > available:
             raise InsufficientBalance(asset, f"{amount:f}", f"{available:f}")
-        self._reserved[client_order_id] = Reservation(asset, amount)
+        self.hold(client_order_id, asset, amount)
 
     def hold(self, client_order_id: str, asset: str, amount: Decimal) -> None:
         """Reserve without a check: for an order that may be on the exchange already."""
-        self._reserved[client_order_id] = Reservation(asset, amount)
+        self.release(client_order_id)
+        held = self._reserved[client_order_id] = Reservation(asset, amount)
+        self._by_asset.setdefault(asset, {})[client_order_id] = held
+        self._totals[asset] = EXACT.add(self.reserved(asset), amount)
 
     def has(self, name: str) -> bool:
         """Return whether a reservation of this name stands."""
@@ -84,7 +90,15 @@ class Funds:
 
     def release(self, client_order_id: str) -> None:
         """End the reservation of an order that took nothing."""
-        self._reserved.pop(client_order_id, None)
+        held = self._reserved.pop(client_order_id, None)
+        if held is None:
+            return
+        others = self._by_asset[held.asset]
+        del others[client_order_id]
+        if held.amount.is_finite():
+            self._totals[held.asset] = EXACT.subtract(self._totals[held.asset], held.amount)
+        else:
+            self._totals[held.asset] = functools.reduce(EXACT.add, (one.amount for one in others.values()), ZERO)
 
     def apply(
         self,
@@ -120,11 +134,8 @@ class Funds:
         return doubtful
 
     def reserved(self, asset: str) -> Decimal:
-        total = ZERO
-        for one in self._reserved.values():
-            if one.asset == asset:
-                total = EXACT.add(total, one.amount)
-        return total
+        """Return the sum of the reservations of an asset."""
+        return self._totals.get(asset, ZERO)
 
     def available(self, asset: str) -> Decimal:
         """Return the amount of an asset that may be spent now; never below zero."""
@@ -149,6 +160,6 @@ class Funds:
         stated = self._stated.get(asset)
         if stated is None:
             return
-        for one, held in list(self._reserved.items()):
-            if held.asset == asset and held.on_exchange_ns is not None and held.on_exchange_ns <= stated.ts_event_ns:
-                del self._reserved[one]
+        for one, held in list(self._by_asset.get(asset, {}).items()):
+            if held.on_exchange_ns is not None and held.on_exchange_ns <= stated.ts_event_ns:
+                self.release(one)

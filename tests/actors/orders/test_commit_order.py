@@ -55,7 +55,7 @@ class Role:
 async def test_no_commit_slips_in_behind_one_that_failed(turns: int) -> None:
     journal, role = FailsOnce(), Role()
     committer = Committer(journal, "acme", "main", 1)  # type: ignore[arg-type]
-    performer = Performer(committer.submit, role)  # type: ignore[arg-type]
+    performer = Performer(committer.submit, role, lambda: None)  # type: ignore[arg-type]
     performer.perform([Commit(Batch("1-1", ()))])
     while not journal.failed:  # noqa: ASYNC110 - a thread sets it, and every turn of the loop counts
         await asyncio.sleep(0)

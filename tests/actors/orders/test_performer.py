@@ -71,7 +71,7 @@ def send(name: str) -> Send:
 @pytest.fixture
 async def rig():
     journal, role = Journal(), Role()
-    performer = Performer(journal.commit, role)
+    performer = Performer(journal.commit, role, lambda: None)
     yield SimpleNamespace(journal=journal, role=role, performer=performer)
     performer.stop()
 
@@ -127,3 +127,21 @@ async def test_a_newer_epoch_ends_the_role(rig):
     await until(lambda: rig.journal.asked)
     rig.journal.answer(0, Fenced("orders/acme/main", (1, 0), (2, 0)))
     await until(lambda: rig.role.did == [("halt", "Fenced")])
+
+
+async def test_a_role_whose_cell_has_ended_performs_nothing_behind_its_commit():
+    ended = False
+
+    def alive() -> None:
+        if ended:
+            raise asyncio.CancelledError
+
+    journal, role = Journal(), Role()
+    performer = Performer(journal.commit, role, alive)
+    performer.perform([commit("1"), send("a")])
+    await until(lambda: len(journal.asked) == 1)
+    ended = True
+    journal.answer()
+    await asyncio.sleep(0.01)
+    performer.perform([send("b")])
+    assert role.did == []
