@@ -22,12 +22,21 @@ from .tree.records import ChildState
 
 
 class Commands:
-    """One method per request; `ray_supervisor.Supervisor` documents them."""
+    """One public method per request; `ray_supervisor.Supervisor` documents them."""
 
-    def __init__(self, shell: SupervisorShell, leases: MirrorLeases, clear: Callable[[], Awaitable[None]]) -> None:
-        self._shell, self._leases, self._clear = shell, leases, clear
+    def __init__(
+        self, shell: SupervisorShell, leases: MirrorLeases, cluster: str, clear: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`cluster` is the address of the Ray cluster; `clear` removes the mesh's files from this node."""
+        self._shell, self._leases, self._cluster, self._clear = shell, leases, cluster, clear
 
-    async def routes(self, after: int, addresses: list[str] | None, timeout_s: float) -> dict[str, Any]:
+    async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
+        return await self._routes(after, None, timeout_s)
+
+    async def watch(self, after: int, addresses: list[str], timeout_s: float) -> dict[str, Any]:
+        return await self._routes(after, addresses, timeout_s)
+
+    async def _routes(self, after: int, addresses: list[str] | None, timeout_s: float) -> dict[str, Any]:
         await self._shell.until_routes(after, addresses, timeout_s)
         table = self._shell.machine.routes
         answer = table.to_dict(addresses, instruments=addresses is None)
@@ -45,14 +54,20 @@ class Commands:
             } | self._shell.desired.dormant()
         return answer
 
-    async def rule(self, exchange: str, track: bool, pairs: list[str]) -> None:
-        await self._shell.wish(exchange, lambda desired: desired.rule(exchange, track, pairs))
+    async def track(self, exchange: str, pairs: list[str]) -> None:
+        await self._shell.wish(exchange, lambda desired: desired.rule(exchange, True, pairs))
+
+    async def untrack(self, exchange: str, pairs: list[str]) -> None:
+        await self._shell.wish(exchange, lambda desired: desired.rule(exchange, False, pairs))
+
+    async def cluster(self) -> dict[str, Any]:
+        return {"address": self._cluster, "nodes": sorted(self._shell.machine.nodes)}
 
     async def resolve(self, address: str) -> dict[str, Any] | None:
         route: Route | None = self._shell.machine.routes.get(address)
         return None if route is None else route.to_dict()
 
-    async def network(self, exchange: str, running: bool, timeout_s: float) -> bool:
+    async def network(self, exchange: str, running: bool, timeout_s: float = 30.0) -> bool:
         await self._shell.wish(exchange, lambda desired: desired.network(exchange, running))
         logger.info("network", exchange=exchange, running=running)
         if running:
@@ -80,7 +95,7 @@ class Commands:
         self._leases.ask(node, addresses, time.monotonic_ns())
         return self._leases.lease_s
 
-    async def shutdown(self, timeout_s: float) -> bool:
+    async def shutdown(self, timeout_s: float = 30.0) -> bool:
         self._shell.on(m.ShutDown())
         await self._shell.until(lambda: self._shell.machine.ended, timeout_s)
         if self._shell.machine.ended:

@@ -8,7 +8,8 @@ newly created supervisor starts from its configuration (see `create` and `desire
 While the GCS is away, the supervisor creates no cells and answers changes with RetryLater; the mesh and its supervisor
 keep running.
 
-All state belongs to one event loop, *home*; the methods of the other concurrency groups pass their calls to it.
+All state belongs to one event loop, *home*; the methods of the other concurrency groups pass their calls to it. The
+processes of the supervisor's node call the same methods over its socket (`actors.cell.near`).
 """
 
 from __future__ import annotations
@@ -20,13 +21,20 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import msgpack
 import ray
+from loguru import logger
 
 from ..actors.cell import logs
+from ..actors.cell.host import error_text
+from ..actors.cell.messages import BadMessage, pack_reply
+from ..actors.cell.near import Method, near_directory
+from ..actors.cell.near_client import NearCalls
+from ..actors.cell.near_server import NearServer
 from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
 from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
-from ..model.errors import RetryLater
+from ..model.errors import MeshError, OutcomeUnknown, RetryLater
 from ..model.time import in_ns
 from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
@@ -38,6 +46,9 @@ from .watchers import Watchers
 
 T = TypeVar("T")
 GROUPS = {"control": 256, "polls": 8192}
+METHODS = frozenset(
+    {"routes", "watch", "resolve", "cluster", "status", "track", "untrack", "network", "restart", "mirror", "shutdown"}
+)
 BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 
 
@@ -52,10 +63,13 @@ class Supervisor:
         logs.set_up(SUPERVISOR)
         self._segments = segment_directory(mesh, ray.get_runtime_context().get_node_id())
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
-        port = RayCells(mesh, settings.tree.agent.hang_limit_s)
+        near = NearCalls(near_directory(self._segments))
+        port = RayCells(mesh, settings.tree.agent.hang_limit_s, ray.get_runtime_context().get_node_id(), near)
         self._shell = SupervisorShell(settings, port, GcsStore(mesh))
         self._watchers = Watchers(self._shell)
-        self._commands = Commands(self._shell, self._watchers.leases, self._clear)
+        cluster = str(ray.get_runtime_context().gcs_address)
+        self._commands = Commands(self._shell, self._watchers.leases, cluster, self._clear)
+        self._near = NearServer(near_directory(self._segments), SUPERVISOR, self._answer_near)
         self._shell.spawn(self._beat())
         self._shell.spawn(self._boot())
 
@@ -67,17 +81,22 @@ class Supervisor:
     @ray.method(concurrency_group="polls")
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
         """Return the whole route table, as soon as its version is above `after`, or at the timeout."""
-        return await self._at_home(self._commands.routes(after, None, timeout_s))
+        return await self._at_home(self._commands.routes(after, timeout_s))
 
     @ray.method(concurrency_group="polls")
     async def watch(self, after: int, addresses: list[str], timeout_s: float) -> dict[str, Any]:
         """Like `routes`, but for some addresses and without their instruments. Cells use it."""
-        return await self._at_home(self._commands.routes(after, addresses, timeout_s))
+        return await self._at_home(self._commands.watch(after, addresses, timeout_s))
 
     @ray.method(concurrency_group="polls")
     async def resolve(self, address: str) -> dict[str, Any] | None:
         """Return the route of one address now, or None."""
         return await self._at_home(self._commands.resolve(address))
+
+    @ray.method(concurrency_group="control")
+    async def cluster(self) -> dict[str, Any]:
+        """Return the address of the Ray cluster and the ids of the nodes of the mesh."""
+        return await self._at_home(self._commands.cluster())
 
     @ray.method(concurrency_group="control")
     async def status(self) -> dict[str, Any]:
@@ -95,12 +114,12 @@ class Supervisor:
             UnknownExchange: not in the configuration.
             RetryLater: the change could not be made durable now; send it again.
         """
-        await self._at_home(self._commands.rule(exchange, True, pairs))
+        await self._at_home(self._commands.track(exchange, pairs))
 
     @ray.method(concurrency_group="control")
     async def untrack(self, exchange: str, pairs: list[str]) -> None:
         """Stop tracking these pairs (or patterns). Idempotent. Raises as `track`."""
-        await self._at_home(self._commands.rule(exchange, False, pairs))
+        await self._at_home(self._commands.untrack(exchange, pairs))
 
     @ray.method(concurrency_group="control")
     async def network(self, exchange: str, running: bool, timeout_s: float = 30.0) -> bool:
@@ -140,9 +159,27 @@ class Supervisor:
         except TimeoutError:
             work.close()
             raise RetryLater(1.0, "the supervisor is still starting") from None
-        return await work
+        try:
+            return await work
+        except MeshError:
+            raise
+        except Exception as error:
+            logger.opt(exception=error).error("a command failed unexpectedly")
+            raise OutcomeUnknown("a command to the supervisor", error_text(error)) from error
+
+    async def _answer_near(self, method: Method, content: bytes) -> bytes:
+        """Answer a call over the socket; see `actors.cell.near.Method`."""
+        try:
+            name, arguments = msgpack.unpackb(content, strict_map_key=False)
+            if method not in (Method.SUPERVISOR, Method.WATCH) or name not in METHODS:
+                raise BadMessage(f"{method.name} {name!r} is no method of a supervisor")
+            work = getattr(self._commands, name)(*arguments)
+        except (ValueError, TypeError) as error:
+            raise BadMessage(str(error)) from error
+        return pack_reply(await self._once_ready(work))
 
     async def _boot(self) -> None:
+        await self._near.open()
         await self._shell.boot()
         self._watchers.start()
 
@@ -160,6 +197,7 @@ class Supervisor:
     async def _clear(self) -> None:
         """Remove the mesh's files from this node."""
         self._pulse.path.unlink(missing_ok=True)
+        self._near.close()
         await asyncio.to_thread(sweep, self._segments)
         leave(self._segments)
 

@@ -25,8 +25,13 @@ from ...model.address import Route
 from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 
 POLL = "poll:"
+ASK_METHOD, POLL_METHOD = "ask", "poll"  # the methods of a cell that take an envelope
 POLL_GRACE_S = 1.0  # how long after its own timeout a long poll may still answer
 AGAIN_S = 0.05  # pause before a message is sent again to a role or cell that did not answer
+
+
+class BadMessage(ValueError):
+    """The bytes are not a message: the peer is not one of our processes, or a different version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,20 @@ class Envelope:
 
     @classmethod
     def unpack(cls, raw: bytes) -> Envelope:
-        address, sender, (epoch, counter), *rest = msgpack.unpackb(raw, strict_map_key=False)
-        return cls(address, sender, (epoch, counter), *rest)
+        """Read an envelope. Raises BadMessage."""
+        try:
+            address, sender, (epoch, counter), sequence, kind, timeout_s, body = msgpack.unpackb(
+                raw, strict_map_key=False
+            )
+        except (ValueError, TypeError) as error:
+            raise BadMessage(f"not an envelope: {error}") from error
+        fields = (address, sender, epoch, counter, sequence, kind, timeout_s)
+        if tuple(map(type, fields)) not in _ENVELOPE_TYPES:
+            raise BadMessage("not an envelope: its fields have wrong types")
+        return cls(address, sender, (epoch, counter), sequence, kind, timeout_s, body)
+
+
+_ENVELOPE_TYPES = {(str, str, int, int, int, str, number) for number in (int, float)}
 
 
 def _leaves(cls: type[MeshError]) -> dict[str, type[MeshError]]:
@@ -202,7 +219,9 @@ class Asker:
             packed = Envelope(address, self._sender, route.incarnation, sequence, kind, wait_s, body).pack()
             try:
                 remaining_s = max(0.001, deadline - self._clock_s())
-                return unpack_reply(await self._send(route, "poll" if polling else "ask", packed, remaining_s))
+                return unpack_reply(
+                    await self._send(route, POLL_METHOD if polling else ASK_METHOD, packed, remaining_s)
+                )
             except Gone as gone:
                 sent, older = sent or gone.sent, route.incarnation
             except Unreachable:

@@ -23,9 +23,6 @@ from ...model.errors import MeshError
 from .messages import Gone, Unreachable
 
 T = TypeVar("T")
-SUPERVISOR = "supervisor"
-WATCH_S = 10.0
-SUPERVISOR_AWAY_S = 0.1  # pause before the next search for an unreachable supervisor
 
 
 def namespace(mesh: str) -> str:

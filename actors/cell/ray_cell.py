@@ -22,7 +22,10 @@ from ...orderbook.segment.directory import segment_directory
 from . import logs
 from .host import Assignment, Hooks, Host, Surroundings
 from .kinds import build, preload, read_config
-from .messages import Envelope
+from .messages import BadMessage, Envelope, pack_reply
+from .near import Method, near_directory, socket_name
+from .near_pass import pass_on
+from .near_server import NearServer
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
 from .ray_calls import own_title
 from .ray_routes import RayRoutes
@@ -48,9 +51,10 @@ class Cell:
         preload(trading)
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
-        routes = RayRoutes(mesh)
-        routes.warm()
-        around = Surroundings(mesh, node, self._segments, routes, routes.send)
+        self._routes = RayRoutes(mesh, node, self._segments)
+        self._routes.warm()
+        self._near: NearServer | None = None
+        around = Surroundings(mesh, node, self._segments, self._routes, self._routes.send)
         hooks = Hooks(self._on_failed, self._on_lease_over, self._on_read_failed)
         self._host = Host(name, around, hooks, _make, lease_s)
         own_title(self._title)
@@ -129,8 +133,24 @@ class Cell:
         self._title = f"venuemesh: {assignment.address}"
         own_title(self._title)
         self._pulse.name(assignment.address)
+        name = socket_name(assignment.address, assignment.incarnation)
+        self._near = NearServer(near_directory(self._segments), name, self._answer_near)
+        await self._near.open()
         logs.speak_as(assignment.sender)
         logger.info("adopted", cell=self._name, pid=self._pid, restarts=assignment.restarts)
+
+    async def _answer_near(self, method: Method, content: bytes) -> bytes:
+        """Answer a call over the socket; see `near.Method`."""
+        match method:
+            case Method.ASK:
+                return await self._host.ask(content)
+            case Method.POLL:
+                return await self._host.poll(content)
+            case Method.STATUS:
+                return pack_reply(self._host.status())
+            case Method.PASS:
+                return await pass_on(self._routes, content)
+        raise BadMessage(f"{method.name} is for the supervisor")
 
     async def _stop(self, epoch: int, timeout_s: float) -> None:
         self._host.fence(epoch)
@@ -140,6 +160,8 @@ class Cell:
         except Exception as error:
             logger.opt(exception=error).error("failed while stopping")
         self._beating.cancel()
+        if self._near is not None:
+            self._near.close()
         self._pulse.close()
         leave(self._segments)
         self._home.call_later(ANSWERED_S, os._exit, 0)
@@ -157,6 +179,8 @@ class Cell:
     def _on_failed(self, error: BaseException) -> None:
         """End this process. The successor checks that the process is gone."""
         logger.opt(exception=error).error("failed: this cell ends")
+        if self._near is not None:
+            self._near.close()
         self._home.call_later(ANSWERED_S, os._exit, EXIT_FAILED)
 
     def _on_lease_over(self, paused_ns: int) -> None:

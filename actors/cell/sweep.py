@@ -1,15 +1,18 @@
-"""Clear a node's segment directory of the files of dead processes: pulses and segments."""
+"""Clear a node's segment directory of the files of dead processes: pulses, segments and sockets."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
 from ...orderbook.segment.directory import sweep as sweep_segments
+from .near import is_listening, near_directory
 from .pulse import is_alive, read_beats
 
 PULSES = "pulse"
+UNFINISHED_S = 60.0  # age of a socket that its process made and never named
 FOREIGN_SILENT_NS = 10_000_000_000  # for other nodes' directories, whose processes may be invisible on this node
 
 
@@ -25,6 +28,20 @@ def sweep(directory: Path, silent_ns: int = 0) -> int:
         if now_ns - beat.beat_ns >= silent_ns and not is_alive(beat.pid, beat.start):
             (directory / PULSES / cell).unlink(missing_ok=True)
             gone += 1
+    return gone + _sweep_sockets(near_directory(directory))
+
+
+def _sweep_sockets(directory: Path) -> int:
+    """Remove the sockets on which no process listens, and unfinished ones that are old."""
+    gone = 0
+    for path in directory.iterdir() if directory.is_dir() else ():
+        with contextlib.suppress(OSError):
+            found = os.stat(path)
+            if path.name.startswith(".") and time.time() - found.st_mtime < UNFINISHED_S:
+                continue
+            if not is_listening(path) and os.stat(path).st_ino == found.st_ino:
+                path.unlink()
+                gone += 1
     return gone
 
 
@@ -40,8 +57,9 @@ def sweep_orphans(directory: Path) -> int:
 
 def leave(directory: Path) -> None:
     """Remove the directory of a node, and of its mesh, when they are empty."""
-    with contextlib.suppress(OSError):
-        (directory / PULSES).rmdir()
+    for folder in (directory / PULSES, near_directory(directory)):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
     with contextlib.suppress(OSError):
         directory.rmdir()
         directory.parent.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -14,9 +15,12 @@ from mesh_roles import EchoSettings
 
 from tests.fakes.settings import mesh_settings
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
-from venuemesh.actors.cell.pulse import is_alive, process_start, read_beats
-from venuemesh.actors.cell.ray_calls import SUPERVISOR, namespace
+from venuemesh.actors.cell.near import Method, near_directory, socket_name
+from venuemesh.actors.cell.near_client import NearCalls
+from venuemesh.actors.cell.pulse import SUPERVISOR, is_alive, process_start, read_beats
+from venuemesh.actors.cell.ray_calls import namespace
 from venuemesh.actors.cell.sweep import PULSES
+from venuemesh.model.address import Route
 from venuemesh.supervisor.ray_supervisor import create
 from venuemesh.supervisor.tree.child import ChildSpec
 
@@ -128,14 +132,23 @@ class Tree:
         serves = found and found[0]["state"] == "SERVING" and found[0]["incarnation"] > before["incarnation"]
         return found[0] if serves else None
 
-    def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0) -> Any:
-        """Send a message directly to a role, by the supervisor's route."""
-        route = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))
+    def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0, by_ray: bool = False) -> Any:
+        """Send a message directly to a role, by the supervisor's route: to its cell's socket, or as a Ray call."""
+        plain = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))
+        route = Route.from_dict(address, plain)
         self.sequence += 1
         sender = f"test-{os.getpid()}"
-        incarnation = (route["incarnation"][0], route["incarnation"][1])
-        envelope = Envelope(address, sender, incarnation, self.sequence, kind, timeout_s, body)
-        return unpack_reply(ray.get(self.cell(route["cell"]).ask.remote(envelope.pack()), timeout=timeout_s))
+        packed = Envelope(address, sender, route.incarnation, self.sequence, kind, timeout_s, body).pack()
+        if by_ray:
+            return unpack_reply(ray.get(self.cell(route.cell).ask.remote(packed), timeout=timeout_s))
+        return unpack_reply(asyncio.run(self._call(route, packed, timeout_s)))
+
+    async def _call(self, route: Route, packed: bytes, timeout_s: float) -> bytes:
+        near = NearCalls(near_directory(self.node_directory()))
+        try:
+            return await near.call(socket_name(route.child, route.incarnation), Method.ASK, packed, timeout_s)
+        finally:
+            near.close()
 
     def cell(self, name: str) -> Any:
         return ray.get_actor(name, namespace=namespace(self.mesh))

@@ -10,8 +10,12 @@ import ray
 from harness import Tree, echo, kill, leftovers, until, wait_still
 from mesh_roles import EchoSettings
 
+from venuemesh.actors.cell.messages import Envelope, unpack_reply
+from venuemesh.actors.cell.near_pass import PassedRoutes
 from venuemesh.actors.cell.pulse import PERIOD_S, is_alive, process_start
-from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.actors.cell.ray_routes import RayRoutes
+from venuemesh.model.address import Route
+from venuemesh.model.errors import Fenced, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 
 pytestmark = pytest.mark.ray
 Grow = Callable[..., Tree]
@@ -214,12 +218,16 @@ def test_restart_is_rolling_and_by_pattern(calm: Tree) -> None:
 def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) -> None:
     tree = calm
     tree.whole(children=3)
-    assert tree.ask("echo/a", "echo", {"x": [1, b"y", None]}) == {"x": [1, b"y", None]}
-    with pytest.raises(Rejected):
-        tree.ask("echo/a", "refuse")
+    for by_ray in (False, True):  # a socket and a Ray call give the same answers and errors
+        assert tree.ask("echo/a", "echo", {"x": [1, b"y", None]}, by_ray=by_ray) == {"x": [1, b"y", None]}
+        with pytest.raises(Rejected, match="as asked"):
+            tree.ask("echo/a", "refuse", by_ray=by_ray)
+        with pytest.raises(Rejected, match="as asked"):
+            tree.ask("echo/a", "stumble", by_ray=by_ray)
     count = tree.ask("echo/a", "count")
-    tree.sequence -= 1  # the same message again
-    assert tree.ask("echo/a", "count") == count
+    for by_ray in (False, True):
+        tree.sequence -= 1  # the same message again
+        assert tree.ask("echo/a", "count", by_ray=by_ray) == count
     a = tree.child("echo/a")
     relay = {"address": "echo/b", "kind": "who", "timeout_s": 10.0}
     assert tree.ask("echo/a", "relay", relay)["pid"] == tree.child("echo/b")["pid"]
@@ -242,18 +250,36 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
     tree.whole(children=3)
     assert tree.child("echo/b")["restarts"] == before + 1
     stale = tree.cell(a["cell"])
-    from venuemesh.actors.cell.messages import Envelope, unpack_reply
-
     envelope = Envelope("echo/a", "x", (1, 1), 1, "who", 1.0, None)
     with pytest.raises(Fenced):
         unpack_reply(ray.get(stale.ask.remote(envelope.pack())))
 
 
+async def test_the_supervisor_gives_the_same_answers_and_errors_over_its_socket_and_over_ray(calm: Tree) -> None:
+    tree = calm
+    node = tree.whole(children=3)["nodes"][0]["node"]
+    socket = PassedRoutes(node, tree.node_directory())
+    over_ray = RayRoutes(tree.mesh, node, tree.node_directory())
+    for method, arguments in (("resolve", ["echo/a"]), ("watch", [-1, ["echo/a"], 0.0]), ("cluster", [])):
+        expected = await over_ray._supervisor_elsewhere(method, tuple(arguments), 10.0)
+        assert await socket.supervisor(method, *arguments, timeout_s=10.0) == expected
+        assert await socket._supervisor_elsewhere(method, tuple(arguments), 10.0) == expected  # an agent passes it on
+    for routes in (socket.supervisor, over_ray.supervisor):
+        with pytest.raises(Misconfigured, match="matches no actor"):
+            await routes("restart", "echo/none", timeout_s=10.0)
+    route = Route.from_dict("echo/a", await socket.supervisor("resolve", "echo/a", timeout_s=10.0))
+    answers = [
+        await send(route, "ask", Envelope("echo/a", "same", route.incarnation, 1, "count", 5.0, None).pack(), 5.0)
+        for send in (socket.send, socket._send_elsewhere, over_ray.send, over_ray._send_elsewhere)
+    ]
+    assert len(set(answers)) == 1
+    socket.close()
+    over_ray.close()
+
+
 def test_a_thousand_polls_starve_nothing(calm: Tree) -> None:
     tree = calm
     tree.whole(children=3)
-    from venuemesh.actors.cell.messages import Envelope
-
     cell = tree.cell(tree.child("echo/a")["cell"])
     polls = [
         cell.poll.remote(Envelope("echo/a", "x", (0, 0), n, "poll:sleep", POLL_S, None).pack()) for n in range(1000)

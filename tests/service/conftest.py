@@ -34,6 +34,7 @@ keystore = "{keystore}"
 passphrase_file = "{passphrase_file}"
 recv_window_ms = 2000
 """
+WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from venuemesh.__main__ import main; main()"
 FUNDS = {"BTC": "5", "USDT": "100000"}
 
 
@@ -53,7 +54,7 @@ def python() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shell(state) -> Iterator[Shell]:
-    """Run `venuemesh ...` in a process that runs other commands, too, and has joined the Ray of the service."""
+    """Run `venuemesh ...` in a process that runs other commands, too, and keeps its session of the service."""
     shell = Shell(state)
     yield shell
     shell.close()
@@ -61,7 +62,7 @@ def shell(state) -> Iterator[Shell]:
 
 @pytest.fixture(scope="session")
 def lone_shell(state) -> Iterator[Shell]:
-    """Run `venuemesh ...` in a process that runs other commands, too, and never joins Ray."""
+    """Run `venuemesh ...` in a process that runs other commands, too, and has no session."""
     shell = Shell(state)
     yield shell
     shell.close()
@@ -69,11 +70,11 @@ def lone_shell(state) -> Iterator[Shell]:
 
 @pytest.fixture(scope="session")
 def cli(state, python):
-    """Run `venuemesh ...` in a separate process, and return the finished process."""
+    """Run `venuemesh ...` in a separate process that cannot import Ray, and return the finished process."""
 
     def run(*arguments, timeout=120, check=True, **env):
         done = subprocess.run(
-            [python, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
+            [python, "-c", WITHOUT_RAY, *map(str, arguments)],
             env={**state, **env},
             capture_output=True,
             text=True,

@@ -93,10 +93,10 @@ def down(mesh: MeshName = "mesh", address: Address = None) -> None:
 @app.command()
 def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
     """Show the tree: every actor's state, node, process, incarnation, restarts, memory and last error."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
     from .tables import status_table
 
-    tree = connect(mesh, address=address).status()
+    tree = attach(mesh, address=address).status()
     if as_json:
         print(json.dumps(tree, default=str))
         return
@@ -113,10 +113,10 @@ def book(
     as_json: AsJson = False,
 ) -> None:
     """Print one book. Levels come from this node's shared memory, deeper ones from the book's actor."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
     from .tables import book_json, book_table, side_text
 
-    market = connect(mesh, address=address).market(exchange)
+    market = attach(mesh, address=address).market(exchange)
     view = market.order_book(pair)
     view.wait_live(timeout_s=5.0)
     snapshot = view.snapshot()
@@ -140,10 +140,10 @@ def watch(
     address: Address = None,
 ) -> None:
     """Show live books until Ctrl-C: state, best bid and ask, spread, updates per second, age."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
     from .tables import watch_books
 
-    market = connect(mesh, address=address).market(exchange)
+    market = attach(mesh, address=address).market(exchange)
     views = {pair: market.order_book(pair) for pair in pairs}
     watch_books(out, views, seconds)
 
@@ -156,9 +156,9 @@ def track(
     address: Address = None,
 ) -> None:
     """Track more trading pairs while the mesh runs."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    connect(mesh, address=address).track(exchange, *pairs)
+    attach(mesh, address=address).track(exchange, *pairs)
 
 
 @app.command()
@@ -169,9 +169,9 @@ def untrack(
     address: Address = None,
 ) -> None:
     """Stop tracking trading pairs while the mesh runs."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    connect(mesh, address=address).untrack(exchange, *pairs)
+    attach(mesh, address=address).untrack(exchange, *pairs)
 
 
 @app.command()
@@ -181,9 +181,9 @@ def restart(
     address: Address = None,
 ) -> None:
     """Restart actors one at a time; each serves again before the next one stops."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    for restarted in connect(mesh, address=address).restart(pattern):
+    for restarted in attach(mesh, address=address).restart(pattern):
         out.print(restarted)
 
 
@@ -295,6 +295,6 @@ def console(mesh: MeshName = "mesh", address: Address = None) -> None:
     from .console import open_console, require_ipython
 
     require_ipython()
-    from ..mesh.mesh import connect as connect_mesh
+    from ..mesh.mesh import attach
 
-    open_console(connect_mesh(mesh, address=address))
+    open_console(attach(mesh, address=address))

@@ -30,9 +30,9 @@ app = typer.Typer()
 
 
 def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Market:
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    return connect(mesh, address=address).market(exchange, account, owner=owner)
+    return attach(mesh, address=address).market(exchange, account, owner=owner)
 
 
 @app.command()
@@ -202,9 +202,9 @@ def pause(
     address: Address = None,
 ) -> None:
     """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    for name in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
+    for name in attach(mesh, address=address).pause(exchange, account, pair, reason=reason):
         out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
 
 
@@ -217,9 +217,9 @@ def resume(
     address: Address = None,
 ) -> None:
     """Accept new orders again."""
-    from ..mesh.mesh import connect
+    from ..mesh.mesh import attach
 
-    for name in connect(mesh, address=address).resume(exchange, account, pair):
+    for name in attach(mesh, address=address).resume(exchange, account, pair):
         out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import ray
-
-from ..actors.cell.ray_calls import SUPERVISOR, namespace
 from ..market.market import AsyncMarket
 from ..model.errors import MeshNotRunning
 from ..orderbook.view.waits import AsyncWaits
 from . import commands
 from .link import MeshLink
 from .progress import book_states
-from .session import leave
+from .session import forget
 
 
 class AsyncCommands:
@@ -143,9 +140,4 @@ class AsyncCommands:
         """
         with contextlib.suppress(MeshNotRunning):
             await AsyncWaits.answer(commands.shutdown, self.name, timeout_s)
-        await AsyncWaits.run(self._forget)
-
-    def _forget(self) -> None:
-        with contextlib.suppress(ValueError):
-            ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.name)), no_restart=True)
-        leave(self.name)
+        await AsyncWaits.run(lambda: forget(self.name))

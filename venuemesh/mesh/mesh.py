@@ -9,17 +9,17 @@ The first use of a mesh in a process waits for the mesh's route table: milliseco
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ray
-
-from ..actors.cell.ray_calls import SUPERVISOR, namespace
-from ..config.mesh import MeshConfig
+from ..actors.cell.pulse import SUPERVISOR
 from ..model.errors import MeshNotRunning, Misconfigured
 from .aio import AsyncCommands
-from .cluster import join_ray
 from .run_file import make_run_directory, read_run_file
+from .session import join_near
 from .sync import Commands
+
+if TYPE_CHECKING:
+    from ..config.mesh import MeshConfig
 
 
 class AsyncMesh(AsyncCommands):
@@ -44,6 +44,11 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
     """
+    import ray
+
+    from ..actors.cell.ray_calls import namespace
+    from .cluster import join_ray
+
     mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
     if not ray.is_initialized():
         known = read_run_file(mesh)
@@ -60,6 +65,19 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     return Mesh(mesh)
 
 
+def attach(mesh: str, *, address: str | None = None) -> Mesh:
+    """Use a running mesh from a process that starts no actors, such as a command; raises as `connect`.
+
+    If the mesh runs on this host, the process talks to it over the sockets of its node and does not import Ray.
+    """
+    known = read_run_file(mesh)
+    is_alive = known is None or known.host_pid is None or known.host_is_alive()
+    where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
+    if (address is not None or is_alive) and join_near(mesh, where):
+        return Mesh(mesh)
+    return connect(mesh, address=address)
+
+
 def launch(config: MeshConfig) -> Mesh:
     """Start a mesh on the Ray cluster this process is connected to; return at once (see `Mesh.wait_started`).
 
@@ -71,6 +89,9 @@ def launch(config: MeshConfig) -> Mesh:
             `check_accounts`).
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
+    import ray
+
+    from ..actors.cell.ray_calls import namespace
     from ..config.checks import check_accounts
     from ..supervisor.ray_supervisor import create
 

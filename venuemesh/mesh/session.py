@@ -5,29 +5,36 @@ whose event loop keeps a copy of the route table by one long poll, renews the pr
 Callers hand over a coroutine and get a future: sync code blocks for the result, async code awaits the future from any
 loop, so Ray blocks no event loop. A market that was pickled into another process uses the session there, or makes one.
 While the supervisor is away, the session uses the last known routes.
+
+A process on a node of the mesh reaches it over the sockets of that node (`actors.cell.near`); to other nodes it uses
+Ray. The command line does not join Ray (`join_near`): a cell of its node passes on what goes to other nodes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-import ray
-
 from ..actors.cell.messages import Asker, Gone, Unreachable
-from ..actors.cell.ray_calls import SUPERVISOR, SUPERVISOR_AWAY_S, MethodFailed, call, find
-from ..actors.cell.ray_routes import RayRoutes
-from ..model.errors import MeshNotRunning, RetryLater
+from ..actors.cell.near import is_listening, near_directory
+from ..actors.cell.near_pass import PassedRoutes, cell_sockets
+from ..actors.cell.near_routes import SUPERVISOR_AWAY_S, NearRoutes
+from ..actors.cell.pulse import SUPERVISOR
+from ..model.errors import MeshError, MeshNotRunning, RetryLater
 from ..model.instrument import Instrument
-from ..orderbook.segment.directory import segment_directory
+from ..orderbook.segment.directory import segment_directory, segment_root
 from ..orderbook.view import BookReading
 from .leases import MirrorLeases, OwnerLeases
 from .routes import FIRST_S, RouteTable
@@ -36,30 +43,41 @@ T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
 POLL_S = 10.0
 JOIN_S = 2.0
+NEAR_S = 5.0  # how long `join_near` waits for the supervisor
 _sessions: dict[tuple[int, str, str], Session] = {}
+_near: dict[str, Place] = {}  # the meshes that this process uses without Ray
 _lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this process is in a mesh: its node, that node's segments, and how it reaches the others."""
+
+    cluster: str  # address of the Ray cluster
+    node: str
+    directory: Path
+    routes: Callable[[], NearRoutes]  # made on the session's loop
 
 
 class Session:
     """This process's connection to one mesh. Made by `session`."""
 
-    def __init__(self, mesh: str) -> None:
+    def __init__(self, mesh: str, place: Place) -> None:
         self.mesh = mesh
-        self.node: str = ray.get_runtime_context().get_node_id()
-        self.directory = segment_directory(mesh, self.node)
+        self.node, self.directory = place.node, place.directory
         self.routes = RouteTable(mesh, self.node)
-        self._supervisor: Any = None
         self._owners = OwnerLeases(self.ask)
         self._mirrors = MirrorLeases(lambda: self.routes.elsewhere, self._ask_mirror)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
         self._thread.start()
-        self._asker: Asker = self.run(self._open()).result(FIRST_S)
+        self._cell_routes = self.run(self._open(place)).result(FIRST_S)
+        name = f"client-{uuid.uuid4().hex[:12]}"
+        self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
         self._work = [self.run(work) for work in (self._follow(), self._owners.keep(), self._mirrors.keep())]
 
-    async def _open(self) -> Asker:
-        routes = RayRoutes(self.mesh)
-        return Asker(f"client-{uuid.uuid4().hex[:12]}", routes, routes.send, time.monotonic)
+    async def _open(self, place: Place) -> NearRoutes:
+        return place.routes()
 
     def close(self) -> None:
         """End the thread. The session cannot be used afterwards. Idempotent."""
@@ -115,25 +133,19 @@ class Session:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                if self._supervisor is None:
-                    self._supervisor = await self._find_supervisor()
-                left_s = max(0.01, deadline - time.monotonic())
-                return await call(self._supervisor, method, *args, timeout_s=left_s)
+                remaining_s = max(0.01, deadline - time.monotonic())
+                return await self._cell_routes.supervisor(method, *args, timeout_s=remaining_s)
             except TimeoutError:
                 raise RetryLater(1.0, f"the supervisor did not answer within {timeout_s:g} s") from None
-            except MethodFailed as error:
-                raise error.__cause__ or error from None
-            except (Gone, Unreachable) as error:
-                self._supervisor = None
-                if time.monotonic() > deadline:
-                    raise RetryLater(1.0, f"the supervisor is away: {error.__cause__ or error}"[:200]) from error
-                await asyncio.sleep(SUPERVISOR_AWAY_S)
-
-    async def _find_supervisor(self) -> Any:
-        try:
-            return await find(SUPERVISOR, self.mesh)
-        except Gone as error:
-            raise MeshNotRunning(self.mesh, "no supervisor of that name on this Ray cluster") from error
+            except Gone as gone:
+                if not gone.sent:
+                    raise MeshNotRunning(self.mesh, "no supervisor of that name on this Ray cluster") from gone
+                away: Exception = gone
+            except Unreachable as error:
+                away = error
+            if time.monotonic() > deadline:
+                raise RetryLater(1.0, f"the supervisor is away: {away.__cause__ or away}"[:200]) from away
+            await asyncio.sleep(SUPERVISOR_AWAY_S)
 
     async def _follow(self) -> None:
         """Keep the route table current."""
@@ -158,28 +170,102 @@ def _view(mesh: str, kind: type[V], address: str, instrument: Instrument) -> V:
 
 
 def session(mesh: str) -> Session:
-    """Return this process's session of a mesh on the Ray cluster it is connected to.
+    """Return this process's session of a mesh: on the Ray cluster it is connected to, or after `join_near`.
 
     Raises:
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
-    if not ray.is_initialized():
+    place = _place(mesh)
+    if place is None:
         raise MeshNotRunning(mesh, "this process is not connected to a Ray cluster; call venuemesh.connect()")
-    key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
+    key = (os.getpid(), mesh, place.cluster)
     with _lock:
         found = _sessions.get(key)
         if found is None:
-            found = _sessions[key] = Session(mesh)
+            found = _sessions[key] = Session(mesh, place)
         return found
 
 
 def leave(mesh: str) -> None:
     """End this process's session of a mesh, if it has one. The mesh itself keeps running."""
-    key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
+    place = _place(mesh)
     with _lock:
-        found = _sessions.pop(key, None)
+        _near.pop(mesh, None)
+        found = None if place is None else _sessions.pop((os.getpid(), mesh, place.cluster), None)
     if found is not None:
         found.close()
+
+
+def forget(mesh: str) -> None:
+    """Remove the supervisor of a mesh that has ended, and end this process's session of the mesh."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        from ..actors.cell.ray_calls import namespace
+
+        with contextlib.suppress(ValueError):
+            ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(mesh)), no_restart=True)
+    leave(mesh)
+
+
+def _place(mesh: str) -> Place | None:
+    ray = sys.modules.get("ray")  # a process that never imported Ray is not connected
+    if ray is None or not ray.is_initialized():
+        return _near.get(mesh)
+    from ..actors.cell.ray_routes import RayRoutes
+
+    context = ray.get_runtime_context()
+    node: str = context.get_node_id()
+    directory = segment_directory(mesh, node)
+    return Place(context.gcs_address, node, directory, partial(RayRoutes, mesh, node, directory))
+
+
+def join_near(mesh: str, cluster: str | None) -> bool:
+    """Use a mesh that runs on this host without joining its Ray cluster. Return False if no such mesh answers.
+
+    Args:
+        cluster: the address of the Ray cluster; None: any.
+    """
+    for directory in _near_directories(mesh):
+        place = asyncio.run(_look(directory))
+        if place is not None and cluster in (None, place.cluster):
+            with _lock:
+                _near[mesh] = place
+            return True
+    return False
+
+
+def _near_directories(mesh: str) -> list[Path]:
+    """Return the segment directories of this mesh on this host where a process listens, the supervisor's first."""
+    try:
+        directories = list((segment_root() / mesh).iterdir())
+    except OSError:
+        return []
+    return [d for d in directories if _listens(d, [SUPERVISOR])] + [
+        d for d in directories if not _listens(d, [SUPERVISOR]) and _listens(d, cell_sockets(near_directory(d)))
+    ]
+
+
+def _listens(directory: Path, names: list[str]) -> bool:
+    for name in names:
+        with contextlib.suppress(OSError):
+            if is_listening(near_directory(directory) / name):
+                return True
+    return False
+
+
+async def _look(directory: Path) -> Place | None:
+    """Ask the supervisor, over the sockets of a node, which cluster this is; None if it does not answer."""
+    routes = PassedRoutes(directory.name, directory)
+    try:
+        found = await routes.supervisor("cluster", timeout_s=NEAR_S)
+    except (Gone, Unreachable, TimeoutError, MeshError):
+        return None
+    finally:
+        routes.close()
+    node = next((node for node in found["nodes"] if node.startswith(directory.name)), None)
+    if node is None:
+        return None
+    return Place(found["address"], node, directory, partial(PassedRoutes, node, directory))
 
 
 @atexit.register

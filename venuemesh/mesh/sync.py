@@ -6,16 +6,13 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import ray
-
-from ..actors.cell.ray_calls import SUPERVISOR, namespace
 from ..market.market import Market
 from ..model.errors import MeshNotRunning
 from ..orderbook.view.waits import Waits
 from . import commands
 from .link import MeshLink
 from .progress import book_states
-from .session import leave
+from .session import forget
 
 
 class Commands:
@@ -142,9 +139,4 @@ class Commands:
         """
         with contextlib.suppress(MeshNotRunning):
             Waits.answer(commands.shutdown, self.name, timeout_s)
-        Waits.run(self._forget)
-
-    def _forget(self) -> None:
-        with contextlib.suppress(ValueError):
-            ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.name)), no_restart=True)
-        leave(self.name)
+        Waits.run(lambda: forget(self.name))
