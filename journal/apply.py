@@ -8,8 +8,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    BigInteger,
     Delete,
+    Insert,
     Table,
+    Text,
     and_,
     bindparam,
     delete,
@@ -44,8 +47,6 @@ from .writes import (
     Write,
 )
 
-_CHUNK = 256  # ids in one IN
-
 
 def text(value: Any) -> str:
     return orjson.dumps(value).decode()
@@ -75,25 +76,27 @@ class Statements:
     """The statements of a commit in one dialect, built once, because building one costs as much as executing it."""
 
     def __init__(self, dialect: str) -> None:
-        account, done, held = schema.accounts.c, schema.batches.c, schema.orders.c
+        account, done = schema.accounts.c, schema.batches.c
         self.account = queries.ACCOUNT if dialect == "sqlite" else queries.LOCKED_ACCOUNT  # BEGIN IMMEDIATE has locked
         self.counters = (
             update(schema.accounts)
             .where(account.id == bindparam("of_account"))
             .values(next_event=bindparam("next_event"), batches=bindparam("batches"))
         )
-        self.batch = schema.batches.insert()
+        self.advance = self.counters.where(  # and check the fence; no row: another writer, or another epoch
+            account.epoch == bindparam("of_epoch"),
+            account.next_event == bindparam("was_next"),
+            account.batches == bindparam("was_batches"),
+        )
+        self.batch = put_new(dialect, schema.batches, ("account_id", "id"))
         self.done = select(done.id, done.first_event, done.events).where(
             done.account_id == bindparam("of_account"), done.id.in_(bindparam("ids", expanding=True))
         )
         self.old_batches = delete(schema.batches).where(
             done.account_id == bindparam("of_account"), done.number <= bindparam("last")
         )
-        self.statuses = select(held.client_order_id, held.status).where(
-            held.account_id == bindparam("of_account"), held.client_order_id.in_(bindparam("ids", expanding=True))
-        )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
-        self.transition = schema.transitions.insert()
+        self.transition = _transition()
         fill, known = _insert(dialect, schema.fills), schema.fills.c.fee
         is_zero = and_(
             func.trim(known, literal_column("'-0.'")) == literal_column("''"), schema.fills.c.more_fees.is_(None)
@@ -127,6 +130,27 @@ class Statements:
         self.mark = put(dialect, schema.marks, ("account_id", "name"))
         self.no_mark = _remove(schema.marks, schema.marks.c.name)
         self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
+
+
+def _transition() -> Insert:
+    """Return the insert of a change of status. `before` None: the order's status in the journal, None for a new order;
+    nothing is inserted if it is the same."""
+    of, held = schema.transitions, schema.orders.c
+    of_order = (held.account_id == bindparam("of_account"), held.client_order_id == bindparam("of_order"))
+    current = select(held.status).where(*of_order).scalar_subquery()
+    before, after = func.coalesce(bindparam("known", type_=Text), current), bindparam("after", type_=Text)
+    columns: dict[Any, ColumnElement[Any]] = {
+        of.c.account_id: bindparam("of_account", type_=BigInteger),
+        of.c.client_order_id: bindparam("of_order", type_=Text),
+        of.c.before: before,
+        of.c.after: after,
+        of.c.step: bindparam("step", type_=Text),
+        of.c.ts_ns: bindparam("ts_ns", type_=BigInteger),
+        of.c.reason: bindparam("reason", type_=Text),
+    }
+    values: list[Any] = list(columns.values())
+    changed = select(*values).where(before.is_distinct_from(after))
+    return of.insert().from_select([column.name for column in columns], changed)
 
 
 def _remove(table: Table, key: ColumnElement[str]) -> Delete:
@@ -173,11 +197,11 @@ class Changes:
 
     def flush(self, transaction: Transaction, statements: Statements) -> None:
         """Execute the added writes."""
-        orders, transitions = self._orders(transaction, statements)
+        orders, transitions = self._orders()
         named = [{"of_account": self._id}] if self._balances else []
         plan: list[tuple[Executable, Sequence[Row]]] = [
+            (statements.transition, transitions),  # reads the orders' earlier statuses
             (statements.order, orders),
-            (statements.transition, transitions),
             (statements.fill, self._fills),
             (statements.request, self._requests),
             (statements.close, self._closes),
@@ -315,27 +339,21 @@ class Changes:
         row["open"] = not order.is_done
         return row
 
-    def _orders(self, transaction: Transaction, statements: Statements) -> tuple[list[Row], list[Row]]:
+    def _orders(self) -> tuple[list[Row], list[Row]]:
         """Return the last state of each order, and its changes of status before that."""
-        last = {one.order.client_order_id: one.order for one in self._puts}
-        status: dict[str, str] = {}
-        ids = list(last)
-        for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
-            status.update(transaction.among(statements.statuses, {"of_account": self._id}, chunk))
+        last: dict[str, Order] = {}
         transitions: list[Row] = []
         for one in self._puts:
-            order = one.order
-            before, after = status.get(order.client_order_id), order.status.value
-            if before == after:
+            order, earlier = one.order, last.get(one.order.client_order_id)
+            last[order.client_order_id] = order
+            if earlier is not None and earlier.status is order.status:
                 continue
-            status[order.client_order_id] = after
             transitions.append(
                 {
-                    "account_id": self._id,
-                    "client_order_id": order.client_order_id,
-                    "before": before,
-                    "after": after,
+                    "of_account": self._id,
+                    "of_order": order.client_order_id,
+                    "known": None if earlier is None else earlier.status.value,
+                    "after": order.status.value,
                     "step": one.step,
                     "ts_ns": one.ts_ns,
                     "reason": order.reason,

@@ -34,6 +34,14 @@ from .writes import Batch
 T = TypeVar("T")
 WAIT_S = 5.0
 _EVERYTHING = Filter()
+Key = tuple[str, str, int]
+"""Exchange, account, epoch."""
+Counters = tuple[int, int, int]
+"""Of an account: its id in the database, the next event's number, the number of committed batches."""
+
+
+class _Repeated(Exception):
+    """A batch was committed before; its transaction must not be committed."""
 
 
 class Journal:
@@ -42,6 +50,7 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
+        self._seen: tuple[Key, Counters] | None = None  # as the last commit of this object left them
 
     @classmethod
     def open(cls, url: str, wait_s: float = WAIT_S, create: bool = True) -> Journal:
@@ -120,25 +129,82 @@ class Journal:
             Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
         """
 
-        def work(transaction: Transaction) -> list[list[int]]:
-            statements, named = self._statements, {"of_exchange": exchange, "of_account": account}
-            account_id, seen, next_event, count = next(iter(transaction.read(statements.account, named)), (0, 0, 1, 0))
-            if seen != epoch or not account_id:
-                raise Fenced(orders_address(exchange, account), (epoch, 0), (seen, 0))
-            done = self._done(transaction, account_id, [batch.id for batch in batches])
-            changes = Changes(exchange, account, account_id, epoch, next_event)
-            numbers, new = [], []
-            for batch in batches:
-                if batch.id not in done:
-                    done[batch.id] = changes.add(batch.writes)
-                    new.append(batch.id)
-                numbers.append(done[batch.id])
-            if new:
-                changes.flush(transaction, statements)
-                self._remember(transaction, account_id, count, changes.next_event, {name: done[name] for name in new})
-            return numbers
+        key, seen = (exchange, account, epoch), None
+        if self._seen is not None and self._seen[0] == key:
+            seen = self._seen[1]
+        self._seen = None  # a failed commit leaves nothing known
 
-        return self.database.commit(work)
+        def work(transaction: Transaction) -> tuple[list[list[int]], Counters]:
+            if seen is not None and (done := self._next(transaction, key, seen, batches)) is not None:
+                return done
+            return self._careful(transaction, key, batches)
+
+        try:
+            numbers, after = self.database.commit(work)
+        except _Repeated:
+            numbers, after = self.database.commit(lambda transaction: self._careful(transaction, key, batches))
+        self._seen = key, after
+        return numbers
+
+    def _next(
+        self, transaction: Transaction, key: Key, seen: Counters, batches: Sequence[Batch]
+    ) -> tuple[list[list[int]], Counters] | None:
+        """Commit behind the last commit of this object; None if another writer committed in the meantime.
+
+        One update under the row's lock checks the fence and that nothing came in between, so no batch of another id
+        was committed, and no select is needed.
+
+        Raises:
+            _Repeated: a batch was committed before.
+        """
+        if len({batch.id for batch in batches}) < len(batches):
+            return None
+        exchange, account, epoch = key
+        account_id, next_event, count = seen
+        changes = Changes(exchange, account, account_id, epoch, next_event)
+        numbers = [changes.add(batch.writes) for batch in batches]
+        after = account_id, changes.next_event, count + len(batches)
+        moved = {
+            "of_account": account_id,
+            "of_epoch": epoch,
+            "was_next": next_event,
+            "was_batches": count,
+            "next_event": changes.next_event,
+            "batches": after[2],
+        }
+        reach("journal.write")
+        if transaction.write(self._statements.advance, [moved]) != 1:
+            return None
+        changes.flush(transaction, self._statements)
+        made = {batch.id: given for batch, given in zip(batches, numbers, strict=True)}
+        if self._remember(transaction, account_id, count, made) < len(made):
+            raise _Repeated
+        return numbers, after
+
+    def _careful(
+        self, transaction: Transaction, key: Key, batches: Sequence[Batch]
+    ) -> tuple[list[list[int]], Counters]:
+        """Commit after reading the account's counters, and which batches were committed before."""
+        exchange, account, epoch = key
+        statements, named = self._statements, {"of_exchange": exchange, "of_account": account}
+        account_id, seen, next_event, count = next(iter(transaction.read(statements.account, named)), (0, 0, 1, 0))
+        if seen != epoch or not account_id:
+            raise Fenced(orders_address(exchange, account), (epoch, 0), (seen, 0))
+        done = self._done(transaction, account_id, [batch.id for batch in batches])
+        changes = Changes(exchange, account, account_id, epoch, next_event)
+        numbers, made = [], {}
+        for batch in batches:
+            if batch.id not in done:
+                made[batch.id] = done[batch.id] = changes.add(batch.writes)
+            numbers.append(done[batch.id])
+        after = account_id, changes.next_event, count + len(made)
+        if made:
+            changes.flush(transaction, statements)
+            self._remember(transaction, account_id, count, made)
+            reach("journal.write")
+            moved = {"of_account": account_id, "next_event": changes.next_event, "batches": after[2]}
+            transaction.write(statements.counters, [moved])
+        return numbers, after
 
     def checkpoint(self) -> None:
         """Move the records of SQLite's log that no reader needs into the file, so that no commit has to. Commits
@@ -318,10 +384,8 @@ class Journal:
         found = transaction.among(self._statements.done, {"of_account": account_id}, ids)
         return {name: list(range(first, first + events)) for name, first, events in found}
 
-    def _remember(
-        self, transaction: Transaction, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
-    ) -> None:
-        """Record the batches, delete the oldest at intervals, and advance the account's counters."""
+    def _remember(self, transaction: Transaction, account_id: int, count: int, batches: dict[str, list[int]]) -> int:
+        """Record the batches, and delete the oldest at intervals. Return how many of them were not recorded before."""
         rows = [
             {
                 "account_id": account_id,
@@ -334,10 +398,8 @@ class Journal:
         ]
         after = count + len(rows)
         reach("journal.write")
-        transaction.write(self._statements.batch, rows)
+        new = transaction.write(self._statements.batch, rows)
         if after // 64 != count // 64:
             old = {"of_account": account_id, "last": after - schema.BATCHES_KEPT}
             transaction.write(self._statements.old_batches, [old])
-        reach("journal.write")
-        moved = {"of_account": account_id, "next_event": next_event, "batches": after}
-        transaction.write(self._statements.counters, [moved])
+        return new

@@ -22,8 +22,8 @@ Row = Mapping[str, Any]
 class Transaction(Protocol):
     """Executes statements in one open transaction. Statements are made once and kept, because some are compiled."""
 
-    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
-        """Execute a writing statement for each row; all rows have the same keys."""
+    def write(self, statement: Executable, rows: Sequence[Row]) -> int:
+        """Execute a writing statement for each row (all have the same keys); return how many rows it changed."""
 
     def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
         """Execute a select and return its rows."""
@@ -38,8 +38,8 @@ class CoreTransaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
-        self._connection.execute(statement, list(rows))
+    def write(self, statement: Executable, rows: Sequence[Row]) -> int:
+        return self._connection.execute(statement, list(rows)).rowcount
 
     def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
         return self._connection.execute(statement, dict(parameters)).all()
@@ -73,7 +73,7 @@ class SqliteTransaction:
         """
         self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
-    def write(self, statement: Executable, rows: Sequence[Row]) -> None:
+    def write(self, statement: Executable, rows: Sequence[Row]) -> int:
         found = self._compiled.get(statement)
         if found is None:
             found = self._compiled[statement] = _compile(statement, rows[0])
@@ -83,6 +83,7 @@ class SqliteTransaction:
             self._cursor.execute(text, [row[name] for name in order])
         else:
             self._cursor.executemany(text, [[row[name] for name in order] for row in rows])
+        return self._cursor.rowcount
 
     def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
         found = self._compiled.get(statement)

@@ -360,3 +360,16 @@ def test_two_own_orders_that_meet_keep_a_fill_each(journal, commit):
     kept = [buy.fill, sell.fill]
     assert journal.fills().rows == kept
     assert journal.load(*ACCOUNT).fills == kept
+
+
+def test_two_objects_of_one_epoch_take_turns(journal, url):
+    epoch, other = journal.take(*ACCOUNT, "holder", 1), Journal.open(url)
+    made = []
+    for writer in (journal, journal, other) * 3:
+        name = f"o{len(made)}"
+        made += writer.commit(*ACCOUNT, epoch, [Batch(name, (put(name), put_event(order(name))))])
+    assert made == [[n] for n in range(1, 10)]
+    assert other.commit(*ACCOUNT, epoch, [Batch("o0", (put_event(),)), Batch("new", (put_event(),))]) == [[1], [10]]
+    assert journal.event_range(*ACCOUNT) == (1, 11)
+    assert [one.after for one in journal.transitions(*ACCOUNT, "o8")] == [order("o8").status.value]
+    other.close()
