@@ -4,7 +4,7 @@ import numpy as np
 
 from ..model.errors import BookError
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport int64_t
@@ -98,14 +98,16 @@ cdef int grow(Frame frame, Py_ssize_t length) except -1:
 
 
 cdef object rows(Column* column, int64_t sign):
-    cdef int64_t[:, ::1] view
+    cdef Py_buffer view
+    cdef int64_t* row
     cdef Py_ssize_t i
     array = np.empty((column.n, 2), np.int64)
-    if column.n:
-        view = array
-        for i in range(column.n):
-            view[i, 0] = sign * column.key[i]
-            view[i, 1] = column.size[i]
+    PyObject_GetBuffer(array, &view, PyBUF_WRITABLE)
+    row = <int64_t*>view.buf
+    for i in range(column.n):
+        row[2 * i] = sign * column.key[i]
+        row[2 * i + 1] = column.size[i]
+    PyBuffer_Release(&view)
     return array
 
 

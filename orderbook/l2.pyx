@@ -10,6 +10,7 @@ from ..model.events import Side
 from cpython.buffer cimport (
     PyBUF_FORMAT,
     PyBUF_STRIDES,
+    PyBUF_WRITABLE,
     PyBuffer_Release,
     PyObject_CheckBuffer,
     PyObject_GetBuffer,
@@ -131,13 +132,15 @@ cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
     cdef Half* half = &book.half[side]
     cdef int64_t sign = 1 if side == BIDS else -1
     cdef Py_ssize_t i, last = half.n - 1
-    cdef int64_t[:, ::1] view
+    cdef Py_buffer view
+    cdef int64_t* row
     array = np.empty((count, 2), np.int64)
-    if count:
-        view = array
-        for i in range(count):
-            view[i, 0] = sign * half.key[last - i]
-            view[i, 1] = half.size[last - i]
+    PyObject_GetBuffer(array, &view, PyBUF_WRITABLE)
+    row = <int64_t*>view.buf
+    for i in range(count):
+        row[2 * i] = sign * half.key[last - i]
+        row[2 * i + 1] = half.size[last - i]
+    PyBuffer_Release(&view)
     return array
 
 

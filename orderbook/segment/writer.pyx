@@ -9,6 +9,7 @@ from ...model.events import BookState, Side
 from .mapping import LEVELS_MAX, TRADES_MAX, process_start
 from .names import private_directory, segment_name
 
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -20,6 +21,21 @@ cdef int LIVE = int(BookState.LIVE)
 cdef int GAP = int(BookState.GAP)
 cdef int DEAD = int(BookState.DEAD)
 cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
+
+
+cdef int open_rows(object levels, Py_buffer* view) except -1:
+    """Get the buffer of an int64 array of shape (n, 2), with any strides. Raises BookError: it is no such array."""
+    try:
+        PyObject_GetBuffer(levels, view, PyBUF_STRIDES | PyBUF_FORMAT)
+    except (ValueError, TypeError, BufferError) as error:
+        raise BookError(f"levels must be int64 of shape (n, 2): {error}") from None
+    if (
+        view.ndim == 2 and view.shape[1] == 2 and view.itemsize == sizeof(int64_t)
+        and (view.format[0] == c"l" or view.format[0] == c"q") and view.format[1] == 0
+    ):
+        return 0
+    PyBuffer_Release(view)
+    raise BookError("levels must be int64 of shape (n, 2)")
 
 
 cdef class SegmentWriter:
@@ -211,29 +227,27 @@ cdef class SegmentWriter:
         Raises:
             BookError: arrays of another shape. Nothing was published.
         """
-        cdef const int64_t[:, :] levels
+        cdef Py_buffer view
+        cdef const char* row
         cdef int64_t n[2]
         cdef int64_t flags = 0, cap = self.levels, i
         cdef int64_t* price
         cdef int side
         self._ready()
         for side in range(2):
-            given = asks if side else bids
-            try:
-                levels = given
-            except (ValueError, TypeError) as error:
-                raise BookError(f"levels must be int64 of shape (n, 2): {error}") from None
-            if levels.shape[1] != 2:
-                raise BookError(f"levels must be int64 of shape (n, 2), not (n, {levels.shape[1]})")
-            n[side] = min(<int64_t>levels.shape[0], cap)
+            open_rows(asks if side else bids, &view)
+            n[side] = min(<int64_t>view.shape[0], cap)
             price = self.scratch + (2 * side + 1) * cap - 1
+            row = <const char*>view.buf
             for i in range(n[side]):
-                price[-i] = levels[i, 0]
-                price[cap - i] = levels[i, 1]
-            if levels.shape[0] > cap:
+                price[-i] = (<const int64_t*>row)[0]
+                price[cap - i] = (<const int64_t*>(row + view.strides[1]))[0]
+                row += view.strides[0]
+            if view.shape[0] > cap:
                 flags |= VM_BIDS_MORE << side
             elif asks_complete if side else bids_complete:
                 flags |= VM_BIDS_WHOLE << side
+            PyBuffer_Release(&view)
         self._book(n[BIDS], n[ASKS], flags, sequence, state, reason, ts_event_ns, ts_recv_ns, applied)
 
     def set_state(self, state, reason=None):

@@ -175,6 +175,15 @@ def test_levels_of_another_shape_are_refused_and_nothing_is_published(writer, re
     assert reader.top().sequence == 20
 
 
+def test_levels_are_read_by_their_strides(writer, reader):
+    both = np.array([[100, 1], [99, 7], [98, 2], [97, 8]], np.int64)
+    both.setflags(write=False)
+    writer.publish_levels(both[::2], np.asfortranarray(both[::-1]), True, True, 1, LIVE, None, 1)
+    depth = reader.depth(4)
+    assert depth.bids.tolist() == [[100, 1], [98, 2]]
+    assert depth.asks.tolist() == [[97, 8], [98, 2], [99, 7], [100, 1]]
+
+
 def test_an_invalid_state_is_refused(writer):
     with pytest.raises(ValueError, match="not a state"):
         writer.set_state(9)
