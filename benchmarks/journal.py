@@ -3,7 +3,8 @@
 A journal of a million orders (most of them done, some open) is compared with a journal of only the open orders: a
 manager's start and a lookup must cost about the same in both. The long history is written by SQL. Each start is a
 separate process. A commit is an intent, as a manager writes it: an order and its request. Alternating with the commits,
-the same number of bytes is written and flushed to a file on the same disk: the cost of the disk alone. Then many tasks
+the same number of bytes is written and flushed to a file on the same disk: the cost of the disk alone. The same
+commits by SQLAlchemy's own execution show what the compiled texts save. Then many tasks
 commit at the same time through the group commit, each waiting for its own commit before the next.
 """
 
@@ -23,14 +24,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from venuemesh.journal.committer import Committer
 from venuemesh.journal.journal import Journal
+from venuemesh.journal.prepared import CoreTransaction, Transaction
 from venuemesh.journal.writes import Batch, PutOrder, PutRequest
 from venuemesh.model.order import Order, OrderStatus, OrderType, Side, TimeInForce
 
 from .harness import Json, median, ratio
 
+T = TypeVar("T")
 ACCOUNT = ("bench", "main")
 OPEN = 200
 EVENTS_KEPT = 100_000
@@ -124,36 +128,61 @@ def _lookups(journals: dict[int, str], samples: int) -> list[Json]:
 
 
 def _alone(journals: dict[int, str], directory: Path, samples: int) -> list[Json]:
-    """Commit one intent at a time, alternating with a plain flush of the same number of bytes."""
-    opened = {count: Journal.open(url) for count, url in journals.items()}
-    epochs = {count: journal.take(*ACCOUNT, "alone", 1) for count, journal in opened.items()}
-    size = log_bytes(opened[OPEN], epochs[OPEN], directory / f"{OPEN}.db-wal")
-    commits: dict[int, list[int]] = {count: [] for count in journals}
+    """Commit one intent at a time, alternating with a plain flush of the same number of bytes.
+
+    Also through the committer, as an order manager commits, and with every statement executed by SQLAlchemy, as before
+    November 2026.
+    """
+    opened = {f"{count:,} orders": Journal.open(url) for count, url in journals.items()}
+    opened["by SQLAlchemy"] = _by_core(Journal.open(f"sqlite:///{directory / 'core.db'}"))
+    epochs = {name: journal.take(*ACCOUNT, "alone", 1) for name, journal in opened.items()}
+    first = next(iter(opened))
+    size = log_bytes(opened[first], epochs[first], directory / f"{OPEN}.db-wal")
+    committed = Journal.open(f"sqlite:///{directory / 'committer.db'}")
+    commits: dict[str, list[int]] = {name: [] for name in (*opened, "through the committer")}
     flushes: list[int] = []
     block = os.urandom(size)
     bare = os.open(directory / "bare", os.O_CREAT | os.O_RDWR)
     os.pwrite(bare, bytes(4 * 2**20), 0)
     os.fsync(bare)
-    for n in range(samples):
-        before = time.perf_counter_ns()
-        os.pwrite(bare, block, n * size % (4 * 2**20 - size))
-        os.fdatasync(bare)
-        flushes.append(time.perf_counter_ns() - before)
-        for count, journal in opened.items():
-            batch = Batch(f"alone-{n}", intent(f"alone-{n}"))
+
+    async def alternate() -> None:
+        committer = Committer(committed, *ACCOUNT, committed.take(*ACCOUNT, "alone", 1))
+        for n in range(samples):
             before = time.perf_counter_ns()
-            journal.commit(*ACCOUNT, epochs[count], [batch])
-            commits[count].append(time.perf_counter_ns() - before)
+            os.pwrite(bare, block, n * size % (4 * 2**20 - size))
+            os.fdatasync(bare)
+            flushes.append(time.perf_counter_ns() - before)
+            for name, journal in opened.items():
+                batch = Batch(f"alone-{n}", intent(f"alone-{n}"))
+                before = time.perf_counter_ns()
+                journal.commit(*ACCOUNT, epochs[name], [batch])
+                commits[name].append(time.perf_counter_ns() - before)
+            before = time.perf_counter_ns()
+            await committer.commit(intent(f"alone-{n}"))
+            commits["through the committer"].append(time.perf_counter_ns() - before)
+        await committer.close()
+
+    asyncio.run(alternate())
     os.close(bare)
     for journal in opened.values():
         journal.close()
-    rows = [{"what": f"bare write and flush of {size:,} bytes", **_fine(flushes)}]
-    rows += [
-        {"what": "commit of one intent, alone", "orders": count, **_fine(times)} for count, times in commits.items()
-    ]
+    rows: list[Json] = [{"what": f"bare write and flush of {size:,} bytes", **_fine(flushes)}]
+    rows += [{"what": f"commit of one intent, alone: {name}", **_fine(times)} for name, times in commits.items()]
     for row in rows:
         row["times_the_flush"] = round(row["p50_ms"] / rows[0]["p50_ms"], 2)
     return rows
+
+
+def _by_core(journal: Journal) -> Journal:
+    """Return a journal whose commits execute every statement by SQLAlchemy."""
+    database = journal.database
+
+    def commit(work: Callable[[Transaction], T]) -> T:
+        return database.run(lambda connection: work(CoreTransaction(connection)), write=True)
+
+    database.commit = commit  # type: ignore[method-assign]
+    return journal
 
 
 def _groups(url: str, seconds: float) -> list[Json]:

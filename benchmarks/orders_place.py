@@ -27,7 +27,7 @@ from venuemesh.journal.journal import Journal
 from venuemesh.market.market import Market
 
 from . import connector_without_limits as lifted
-from .harness import EXCHANGE, Json, cpu_ns, mesh_of, rows_of
+from .harness import EXCHANGE, Json, cpu_ns, median, mesh_of, rows_of
 from .journal import log_bytes
 
 PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
@@ -176,6 +176,12 @@ def spread(values: Sequence[int]) -> tuple[float, float]:
     """p50 and p99 in ms."""
     p50, p99 = np.percentile(np.asarray(values), (50, 99))
     return round(float(p50) / 1e6, 3), round(float(p99) / 1e6, 3)
+
+
+def times(values: Sequence[float], units: Sequence[float]) -> float | None:
+    """Return the median over the rounds of how many units of its round each value is."""
+    found = median([value / unit for value, unit in zip(values, units, strict=True)])
+    return None if found is None else round(found, 1)
 
 
 class Cpu:
