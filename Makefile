@@ -7,17 +7,19 @@ STAMP  := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE :=
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
-.PHONY: help setup build format lint types check test bench demo clean
+.PHONY: help setup lock build format lint types check test bench demo clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(STAMP): pyproject.toml setup.py $(CORE)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=77" "Cython>=3.1" wheel
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev]'
+$(STAMP): pyproject.toml requirements.lock setup.py $(CORE)
+	$(PYTHON) scripts/install $(VENV)
 	touch $(STAMP)
 
 setup: $(STAMP) ## make the virtual environment, install dependencies, compile the core
+
+lock: setup ## resolve the dependencies anew, into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate \
+		--no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
 build: setup ## compile the changed parts of the core
 	@$(BIN)/python setup.py --quiet build_ext --inplace

@@ -9,6 +9,7 @@ What is compiled in place is kept below ``build/`` and used again by an editable
 
 import os
 import sysconfig
+import time
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -58,6 +59,15 @@ class BuildCore(build_ext):
         for extension, made in zip(self.extensions, translated, strict=True):
             extension.sources = made.sources
         super().build_extensions()
+
+    def build_extension(self, extension: Extension) -> None:
+        """Compile one module, and say so; compilation takes half a minute, and `--quiet` silences all else."""
+        built = Path(self.get_ext_fullpath(extension.name))
+        before = built.stat().st_mtime_ns if built.exists() else 0
+        began = time.monotonic()
+        super().build_extension(extension)
+        if built.stat().st_mtime_ns != before:
+            print(f"  {extension.name}: compiled in {time.monotonic() - began:.1f} s", flush=True)
 
 
 setup(

@@ -82,7 +82,7 @@ cdef Mapping map_segment(object path, bint writable):
                 str(path), f"is a segment of format {head.format}; this program reads format {VM_FORMAT}"
             )
         if (
-            len(start) < sizeof(vm_header) or found.st_size != head.file_bytes
+            len(start) < <Py_ssize_t>sizeof(vm_header) or found.st_size != head.file_bytes
             or not 0 < head.levels <= LEVELS_MAX or not 0 < head.trades <= TRADES_MAX
             or head.file_bytes != vm_file_bytes(head.levels, head.trades) or head.address_bytes > VM_ADDRESS_BYTES
             or not 0 <= head.price_scale <= 18 or not 0 <= head.size_scale <= 18
