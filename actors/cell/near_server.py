@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -26,7 +27,7 @@ from .near import CONTENT_MAX, LONG_POLLS, FrameReader, Method, frame, peer, sho
 
 ASKS_MAX = 1024  # unanswered commands of a connection; an honest peer's outbox is not larger
 POLLS_MAX = 4096  # waiting long polls of a connection
-CONNECTIONS_MAX = 1024
+CONNECTIONS_MAX = 1024  # and a quarter of the files that the process may open
 CONNECTIONS_OF_PROCESS = 16
 UNFINISHED_MAX = 2 * CONTENT_MAX  # bytes of unfinished frames, all connections together
 UNSENT_MAX = 2 * CONTENT_MAX  # bytes of answers that one peer has not read
@@ -47,6 +48,8 @@ class NearServer:
         self._of_process: Counter[int] = Counter()
         self._server: asyncio.Server | None = None
         self._inode = 0
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = CONNECTIONS_MAX if files == resource.RLIM_INFINITY else min(CONNECTIONS_MAX, files // 4)
 
     async def open(self) -> None:
         """Listen from now on; an earlier socket of that name is replaced. Raises OSError, Misconfigured."""
@@ -85,7 +88,7 @@ class NearServer:
         if user != self.user:
             logger.warning("refused a near connection of another user", pid=pid, user=user)
             return False
-        if self._of_process[pid] >= CONNECTIONS_OF_PROCESS or len(self._connections) >= CONNECTIONS_MAX:
+        if self._of_process[pid] >= CONNECTIONS_OF_PROCESS or len(self._connections) >= self._most:
             logger.warning("refused a near connection: too many", pid=pid, open=len(self._connections))
             return False
         self._connections[connection] = pid
