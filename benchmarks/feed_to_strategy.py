@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from venuemesh.market.market import AsyncMarket
 
@@ -29,6 +28,7 @@ from .harness import (
     load,
     median,
     mesh_of,
+    on_node,
     one_node,
     percentiles,
     ratio,
@@ -109,22 +109,16 @@ def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> 
     with frame_server(1) as ours, frame_server(1) as theirs, contextlib.ExitStack() as running:
         settings = {"pairs": [PAIR], **ours.urls, **exchange}
         mesh = running.enter_context(mesh_of("bench-feed", {EXCHANGE: settings}))
-        book = _on(RayBook, feed_node).remote(settings_of(theirs.urls, PAIR))
+        book = on_node(RayBook, feed_node).remote(settings_of(theirs.urls, PAIR))
         running.callback(ray.kill, book)
         ray.get(book.wait_live.remote(), timeout=30)
-        strategy = _on(Strategy, strategy_node).remote()
+        strategy = on_node(Strategy, strategy_node).remote()
         running.callback(ray.kill, strategy)
         market = mesh.aio.market(EXCHANGE)
         # until the first change, because mirrors are placed in this time
         ray.get(strategy.follow.remote(market, 1.0), timeout=60)
         yield _Place(market, ours, book, theirs, strategy)
         ray.get(book.close.remote(), timeout=10)
-
-
-def _on(actor: Any, node: str | None) -> Any:
-    if node is None:
-        return actor
-    return actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
 
 
 def _rows(where: str, place: _Place, rates: tuple[int, ...], rounds: int, seconds: float) -> list[Json]:

@@ -234,6 +234,15 @@ def rows_of(mesh: Any, prefix: str) -> list[Json]:
     return [row for row in mesh.status()["children"] if row["address"].startswith(prefix)]
 
 
+def on_node(actor: Any, node: str | None) -> Any:
+    """Return the actor class bound to a node; None: anywhere."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    if node is None:
+        return actor
+    return actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+
+
 @contextlib.contextmanager
 def two_nodes() -> Iterator[tuple[str, str]]:
     """Run a Ray cluster of two raylets; yield their node ids. This process is on the first.

@@ -1,11 +1,11 @@
 """Orders a second through one order manager, with group commit, and the limiting resource.
 
 Strategy actors place limit orders that rest, in batches (`place_orders`), several batches at a time each, and wait for
-each batch to be answered before the next; runs over REST and over the exchange's websocket alternate. An order counts
-when its caller knows that the exchange has it: the intent was journaled and flushed before the request, the outcome
-after it. Further figures: how many bare flushes take as long as one order; the orders, and commits of the manager, that
-shared a flush of the journal; and the cores that each process used (a Python process can use one core at most). The
-local exchange and the strategies run on the same cores.
+each batch to be answered before the next; runs over REST and over the exchange's websocket alternate, and with two
+orders under way also runs of strategies that use Ray calls. An order counts when its caller knows that the exchange has
+it: the intent was journaled and flushed before the request, the outcome after it. Further figures: how many bare
+flushes take as long as one order; the orders, and commits of the manager, that shared a flush of the journal; and the
+cores that each process used (a Python process can use one core at most). The local exchange and the strategies run on the same cores.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ from venuemesh.market.market import AsyncMarket
 
 from . import connector_without_limits
 from .harness import Json, load, median, one_node, ratio
-from .orders_place import AMOUNT, PAIR, WAYS, Cpu, Flushes, TradingPlace, spread, trading_place
+from .orders_place import AMOUNT, PAIR, WAYS, Cpu, Flushes, TradingPlace, send_by_ray, spread, trading_place
 
 STRATEGIES = 2
+BY_RAY = "rest by Ray"  # strategies that reach the manager by Ray calls, as if they were on another node
 LOADS = ((1, 1), (4, 10), (2, 50))  # tasks in a strategy, orders in a batch
 
 
 class _Strategy:
     """Places a batch as soon as the previous one is answered."""
 
-    def __init__(self, market: AsyncMarket) -> None:
+    def __init__(self, market: AsyncMarket, by_ray: bool = False) -> None:
         self._market = market
+        if by_ray:
+            send_by_ray()
 
     async def pid(self) -> int:
         return os.getpid()
@@ -101,7 +104,7 @@ def _row(way: str, tasks: int, batch: int, rounds: list[Json], flush_ms: float |
 
 def run(quick: bool = False) -> Json:
     """Measure; see the module."""
-    rounds, seconds, loads = (1, 1.0, (LOADS[0], LOADS[-1])) if quick else (3, 3.0, LOADS)
+    rounds, seconds = (1, 1.0) if quick else (3, 3.0)
     found: dict[tuple[str, int, int], list[Json]] = {}
     flushes: list[float] = []
     with (
@@ -109,16 +112,22 @@ def run(quick: bool = False) -> Json:
         one_node(),
         trading_place({way: {"orders": way} for way in WAYS}) as place,
     ):
-        strategies = {way: [Strategy.remote(place.market(way).aio) for _ in range(STRATEGIES)] for way in WAYS}
-        for way in WAYS:
-            measure(place, way, strategies[way], 1, 5, 0.5)
         bare = Flushes(place.folder)
+        accounts = {way: way for way in WAYS} | {BY_RAY: "rest"}
+        strategies = {
+            name: [Strategy.remote(place.market(account).aio, name == BY_RAY) for _ in range(STRATEGIES)]
+            for name, account in accounts.items()
+        }
+        for name, account in accounts.items():
+            measure(place, account, strategies[name], 1, 5, 0.5)
         for _ in range(rounds):
+            for tasks, batch in LOADS:
+                for name, account in accounts.items():
+                    if name == BY_RAY and batch > 1:
+                        continue
+                    one = measure(place, account, strategies[name], tasks, batch, seconds)
+                    found.setdefault((name, tasks, batch), []).append(one)
             flushes.append(spread(bare.measure(100))[0])
-            for tasks, batch in loads:
-                for way in WAYS:
-                    one = measure(place, way, strategies[way], tasks, batch, seconds)
-                    found.setdefault((way, tasks, batch), []).append(one)
         bare.close()
         for strategy in [one for both in strategies.values() for one in both]:
             ray.kill(strategy)
