@@ -5,7 +5,8 @@ each batch to be answered before the next; runs over REST and over the exchange'
 orders under way also runs of strategies that use Ray calls. An order counts when its caller knows that the exchange has
 it: the intent was journaled and flushed before the request, the outcome after it. Further figures: how many bare
 flushes take as long as one order; the orders, and commits of the manager, that shared a flush of the journal; and the
-cores that each process used (a Python process can use one core at most). The local exchange and the strategies run on the same cores.
+cores that each process used (a Python process can use one core at most). The local exchange and the strategies run on
+the same cores.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ class _Writer:
     def _report(self, what: Callable[..., None], *arguments: Any) -> None:
         owner = self._owner()
         if owner is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
                 self._loop.call_soon_threadsafe(what, owner, *arguments)
 
 
