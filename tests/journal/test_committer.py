@@ -168,7 +168,7 @@ async def test_closing_waits_for_what_was_asked(journal, url):
     assert len(Journal.open(url).load(*ACCOUNT).marks) == 50
 
 
-async def test_the_log_is_checkpointed_while_commits_go_on(tmp_path):
+async def test_the_log_is_checkpointed_by_another_thread(tmp_path):
     file = tmp_path / "journal.db"
     journal = Journal.open(f"sqlite:///{file}")
     committer = Committer(journal, *ACCOUNT, journal.take(*ACCOUNT, "holder", 1))
