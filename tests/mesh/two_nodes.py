@@ -6,9 +6,11 @@ Run as a program it runs all scenarios, because one process can be connected to 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -65,6 +67,17 @@ def add_node(cluster: Cluster, segments: Path, zone: str, folder: Path) -> Any:
     return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, temp_dir=str(folder))
 
 
+def command_without_ray(root: Path, *arguments: str) -> Any:
+    """Run a command that cannot import Ray on the host with this segment root; return what it prints as JSON."""
+    script = "import sys; sys.modules['ray'] = None; from venuemesh.__main__ import main; main()"
+    environment = os.environ | {"VENUEMESH_SEGMENTS": str(root), "XDG_STATE_HOME": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangeProcess) -> None:
     """Run the scenario. Raises AssertionError: a check failed."""
     binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
@@ -95,6 +108,10 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     maps = ray.get(reader.maps.remote())
     assert maps, "the reader has nothing mapped"
     assert all(name.startswith(str(roots["b"])) for name in maps), maps
+
+    shown = command_without_ray(roots["b"], "book", "binance", "BTC-USDT", "--mesh", "two", "--depth", "400", "--json")
+    assert shown["state"] == "LIVE", shown
+    assert len(shown["bids"]) > 200, "deeper than the mirror: the agent of node b asks the book on node a"
 
     mirror = next(c for c in tree.status()["children"] if c["address"].startswith("mirror/"))
     assert mirror["node"] == nodes["b"]
@@ -137,7 +154,7 @@ def run(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> list
                 failed.append(name)
             else:
                 print(f"{name}: all held, {time.monotonic() - began:.1f} s", flush=True)
-        left = [path for root in roots.values() for path in root.rglob("*") if path.is_file()]
+        left = [path for root in roots.values() for path in root.rglob("*") if not path.is_dir()]
         assert failed or not left, left
     finally:
         ray.shutdown()
