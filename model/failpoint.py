@@ -46,6 +46,11 @@ def arm(text: str | None) -> None:
     _act = plan(text)
 
 
+def is_armed() -> bool:
+    """Return whether names of reached points matter; a caller that must work out a name asks first."""
+    return _act is not None
+
+
 def reach(name: str) -> None:
     """Mark that the process reached `name`. Returns at once unless a test set VENUEMESH_FAILPOINT."""
     if _act is not None:

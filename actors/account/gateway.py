@@ -93,6 +93,7 @@ class Gateway:
         share = 1.0 if codec.offer.nonces else 0.5
         self.counters = Counters(market.spec.key_limits, context.monotonic_ns, share)
         self._ids = itertools.count(1)
+        self._tokens = codec if isinstance(codec, UsesTokens) else None
         self._lookups = Lookups(codec, self._read_pages) if isinstance(codec, JoinsQueries) else None
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
@@ -138,9 +139,9 @@ class Gateway:
         """
         await self.clock.ready()
         attempted = await self.budget.connection()
-        if isinstance(self.codec, UsesTokens):
-            self.token = await self.request_token(self.codec)
-            self.codec.use_token(self.token)
+        if self._tokens is not None:
+            self.token = await self.request_token(self._tokens)
+            self._tokens.use_token(self.token)
         return attempted
 
     async def request_token(self, codec: UsesTokens) -> str:
@@ -353,7 +354,7 @@ class Gateway:
 
     @property
     def _signs_late(self) -> bool:
-        return self.nonces is not None or (self.calls is not None and isinstance(self.codec, UsesTokens))
+        return self.nonces is not None or (self.calls is not None and self._tokens is not None)
 
     def _latest_ns(self, exchange_ns: int) -> int:
         """Return the latest time at which a request that is signed now may be written."""

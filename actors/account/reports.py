@@ -10,6 +10,7 @@ incarnation of the stream. So the position of a marker shows where reports are, 
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -73,25 +74,36 @@ def to_plain(report: Report) -> dict[str, Any]:
     return {"type": _NAMES[type(report)], **_plain_fields(report)}
 
 
+@functools.cache
+def _field_names(cls: Any) -> tuple[str, ...]:
+    return tuple(attribute.name for attribute in fields(cls))
+
+
+@functools.cache
+def _optional(cls: Any) -> frozenset[str]:
+    return _NOT_STATED | {attribute.name for attribute in fields(cls) if attribute.default is None}
+
+
 def _plain_fields(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for attribute in fields(record):
-        value = getattr(record, attribute.name)
+    cls: Any = type(record)
+    for name in _field_names(cls):
+        value = getattr(record, name)
         if isinstance(value, Decimal):
             value = f"{value:f}"
         elif isinstance(value, Enum):
             value = value.value
-        elif attribute.name == "fills":
+        elif name == "fills":
             value = [_plain_fields(fill) for fill in value]
-        elif attribute.name == "balances":
+        elif name == "balances":
             value = {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in value.items()}
-        elif attribute.name == "orders":
+        elif name == "orders":
             value = [list(pair) for pair in value]
-        elif attribute.name == "unread":
+        elif name == "unread":
             value = list(value)
-        elif attribute.name == "more_fees":
+        elif name == "more_fees":
             value = [[asset, f"{amount:f}"] for asset, amount in value]
-        found[attribute.name] = value
+        found[name] = value
     return found
 
 
@@ -105,9 +117,9 @@ def from_plain(plain: dict[str, Any]) -> Report:
     return report
 
 
-def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
+def _typed(cls: Any, plain: dict[str, Any]) -> Any:
     found = dict(plain)
-    optional = _NOT_STATED | {attribute.name for attribute in fields(cls) if attribute.default is None}
+    optional = _optional(cls)
     for key, value in plain.items():
         if value is None and key in optional:
             continue

@@ -143,7 +143,14 @@ class UserStreamRole:
         except TimeoutError:
             pass  # the answer without frames
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
-        frames = [{**frame, "decoded": [to_plain(report) for report in frame["decoded"]]} for frame in frames]
+        frames = [
+            {
+                **frame,
+                "raw": masked(frame["raw"]) if isinstance(frame["raw"], bytes) else frame["raw"],
+                "decoded": [to_plain(report) for report in frame["decoded"]],
+            }
+            for frame in frames
+        ]
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
 
     def status(self) -> dict[str, Any]:
@@ -167,10 +174,11 @@ class UserStreamRole:
     def _deliver(self, reports: list[Report], raw: bytes, recv_ns: int) -> None:
         for report in reports:
             self._outbox.add(report)
-        self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": masked(raw), "decoded": reports})
-        self._raw_next += 1
         if reports:
             self._waiting.set()
+        kept = raw if len(raw) <= RAW_BYTES else masked(raw)  # a small frame is masked when somebody reads it
+        self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": kept, "decoded": reports})
+        self._raw_next += 1
         self._wake()
 
     def _wake(self) -> None:

@@ -6,6 +6,7 @@ every manager of the account, one after the other.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from decimal import Decimal, InvalidOperation
@@ -120,26 +121,39 @@ def order_state(plain: Any) -> Order:
     return Order(**_values(Order, plain, "an order"))
 
 
-def _values(cls: type[Any], plain: Any, what: str) -> dict[str, Any]:
+@functools.cache
+def _known(cls: Any) -> Mapping[str, tuple[Reader, bool, bool]]:
+    """Return, for each field of a class, its reader, whether it has a default, and whether it may be None."""
+    return {
+        one.name: (
+            _READ.get(one.name, _text(NAME_MAX)),
+            one.default is not MISSING or one.default_factory is not MISSING,
+            one.name in _MAY_BE_NONE,
+        )
+        for one in fields(cls)
+    }
+
+
+def _values(cls: Any, plain: Any, what: str) -> dict[str, Any]:
     if not isinstance(plain, dict):
         raise Rejected("bad_request", f"not {what}: no table")
-    known = {one.name: one for one in fields(cls)}
+    known = _known(cls)
     if unknown := [name for name in plain if name not in known]:
         raise Rejected("bad_request", f"not {what}: there is no {str(unknown[0])[:NAME_MAX]}")
     values: dict[str, Any] = {}
-    for name, one in known.items():
+    for name, (read, has_default, may_be_none) in known.items():
         if name not in plain:
-            if one.default is MISSING and one.default_factory is MISSING and name not in _MAY_BE_NONE:
+            if not has_default and not may_be_none:
                 raise Rejected("bad_request", f"not {what}: {name} is missing")
-            if one.default is MISSING and one.default_factory is MISSING:
+            if not has_default:
                 values[name] = None
             continue
         value = plain[name]
-        if value is None and name in _MAY_BE_NONE:
+        if value is None and may_be_none:
             values[name] = None
             continue
         try:
-            values[name] = _READ.get(name, _text(NAME_MAX))(value)
+            values[name] = read(value)
         except ValueError as error:
             raise Rejected("bad_request", f"not {what}: {name} {error}"[:300]) from None
     return values

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from ...journal.writes import CloseRequest, PutRequest, Write
 from ...model.errors import InboxFull, JournalUnavailable, MeshError
-from ...model.failpoint import reach
+from ...model.failpoint import is_armed, reach
 from .machine.effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
 
 
@@ -95,7 +95,8 @@ class Performer:
                     self._do(effect)
 
     def _commit(self, effect: Commit) -> None:
-        reach(f"commit.{_names(effect)}")
+        if is_armed():
+            reach(f"commit.{_names(effect)}")
         failed = any(step.done is None or (step.done.done() and step.done.exception()) for step in self._steps)
         done = None if failed else asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id))
         self._steps.append(_Step(effect, done))
@@ -114,7 +115,8 @@ class Performer:
                 if error is None:
                     self.commits += 1
                     self._steps.popleft()
-                    reach(f"committed.{_names(step.commit)}")
+                    if is_armed():
+                        reach(f"committed.{_names(step.commit)}")
                     self._role.committed(step.commit.batch.writes, step.done.result())
                     for effect in step.behind:
                         self._do(effect)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -64,6 +65,7 @@ LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
 BOOT_WAIT_S = 30.0  # longest wait of a command for the load; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
 WAKE_S = 60.0  # longest time between two looks at the machine's clock
+SWITCH_S = 0.0005  # longest wait of the journal's thread for the interpreter lock, which it takes ten times a commit
 TICK_S = 0.001  # shortest time between two ticks
 
 
@@ -112,6 +114,7 @@ class ManagerShell:
 
     async def start(self) -> None:
         (rest, codec, auth), settings = self._parts, self.settings
+        sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
         self.gateway = gateway = await open_gateway(
             settings.gateway,
             self.context,
@@ -299,11 +302,9 @@ class ManagerShell:
         received_ns = self.timings.reports_received()
         now = self.now()
         reports, last = self.stream.take(body, now.mono_ns)
+        perform, machine = self._performer.perform, self.machine
         for report in reports:
-            if isinstance(report, Marker):
-                self._do(self.machine.stream(report.what, now))
-            else:
-                self._do(self.machine.report(report, now))
+            perform(machine.stream(report.what, now) if isinstance(report, Marker) else machine.report(report, now))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._journal_down:
             raise JournalUnavailable(RETRY_S, "the journal cannot be written")

@@ -142,15 +142,19 @@ class Calls:
             raise ValueError(f"a call with the id {request_id} is outstanding")
         if before_write is not None:
             frame = before_write() or frame
-        answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[HttpResponse] = loop.create_future()
         self._outstanding[request_id] = answer
         self._sent_ns[request_id] = self._clock.time_ns()
         self._counts["sent"] += 1
         try:
             link.send(frame)
-            await asyncio.wait({answer}, timeout=timeout_s)
-            if answer.done():
-                return answer.result()
+            alarm = loop.call_later(timeout_s, _expire, answer)
+            try:
+                return await answer
+            finally:
+                alarm.cancel()
+        except TimeoutError:
             reason = f"no answer within {timeout_s:g} s"
         except (OSError, RuntimeError) as error:  # an error of the write: some bytes may have left
             reason = f"{type(error).__name__}: {error}"
@@ -262,3 +266,8 @@ class Calls:
         self._stopped = True
         self._cut(f"{type(failure).__name__}: {failure}")
         self._on_failure(failure)
+
+
+def _expire(answer: asyncio.Future[HttpResponse]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())

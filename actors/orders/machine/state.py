@@ -151,6 +151,8 @@ class AccountState:
     def joined(self, part: Part, drafts: Sequence[Draft]) -> list[Draft]:
         """Join requests of one kind into as few requests as the exchange takes."""
         codec = self.codec
+        if len(drafts) < 2:
+            return list(drafts)
         most = codec.offer.batch_place if part is Part.PLACE else codec.offer.batch_cancel
         if most < 2 or not isinstance(codec, Batches):
             return list(drafts)
