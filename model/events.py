@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from .candle import Candle
 
-Levels = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Levels = npt.NDArray[np.int64]
+else:
+    Levels = Any  # numpy is imported by what makes arrays: commands need none
 
 
 class Side(Enum):

@@ -1,7 +1,5 @@
 """The shared part of byte scanners. frame.pxd has the C declarations, frame.h reads numbers, strings, level lists."""
 
-import numpy as np
-
 from ..model.errors import BookError
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -10,7 +8,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from .l2 cimport ASKS, BIDS, OrderBook
+from .l2 cimport ASKS, BIDS, OrderBook, new_rows
 
 
 cdef enum:
@@ -101,7 +99,7 @@ cdef object rows(Column* column, int64_t sign):
     cdef Py_buffer view
     cdef int64_t* row
     cdef Py_ssize_t i
-    array = np.empty((column.n, 2), np.int64)
+    array = new_rows(column.n)
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE)
     row = <int64_t*>view.buf
     for i in range(column.n):

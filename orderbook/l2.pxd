@@ -21,6 +21,7 @@ cdef enum:
     ASKS = 1
 
 
+cdef object new_rows(Py_ssize_t count)
 cdef int wide  # whether books and scanners run AVX2 code: see use_wide
 
 

@@ -2,8 +2,6 @@
 
 import os
 
-import numpy as np
-
 from ..model.errors import BeyondDepth, BookError
 from ..model.events import Side
 
@@ -42,6 +40,10 @@ cdef extern from "levels.h":
     int cpu_is_wide() nogil
 
 
+# Of numpy, which is imported with the first array
+cdef object INT64 = None
+cdef object empty = None
+
 cdef Scratch scratch[2]  # one for each side, shared by all books of the process: used only while the GIL is held
 memset(scratch, 0, sizeof(scratch))
 wide = 0
@@ -69,8 +71,21 @@ cdef int side_index(object side) except -1:
     raise TypeError(f"side must be Side.BUY or Side.SELL, not {side!r}")
 
 
+cdef object new_rows(Py_ssize_t count):
+    """Return an int64 array of shape (count, 2), not filled."""
+    global empty, INT64
+    if empty is None:
+        import numpy as np
+
+        INT64 = np.dtype(np.int64)
+        empty = np.empty
+    return empty((count, 2), INT64)
+
+
 cdef object level_array(object levels, str name):
     """Return `levels` as a C-contiguous int64 array of shape (n, 2), or raise BookError."""
+    import numpy as np
+
     array = np.asarray(levels)
     if array.size == 0:
         return np.empty((0, 2), np.int64)
@@ -134,7 +149,7 @@ cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
     cdef Py_ssize_t i, last = half.n - 1
     cdef Py_buffer view
     cdef int64_t* row
-    array = np.empty((count, 2), np.int64)
+    array = new_rows(count)
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE)
     row = <int64_t*>view.buf
     for i in range(count):

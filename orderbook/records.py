@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import index
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..model.events import Side
 from ..model.fixed import to_decimal
 
-_INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+FLOAT64 = "float64"  # the default type of depths, by name: numpy is imported with the first array
+_KNOWN: dict[Any, bool] = {FLOAT64: True, "int64": False}  # type, and other names of it -> it is float64
 
 
 def count_of(n: int) -> int:
@@ -31,12 +32,16 @@ def count_of(n: int) -> int:
 
 def wants_float(dtype: npt.DTypeLike) -> bool:
     """Return True for float64 values, False for int64 raw. Raises TypeError for any other type."""
-    if dtype is np.float64 or dtype is np.int64:
-        return dtype is np.float64
+    known = _KNOWN.get(dtype)
+    if known is not None:
+        return known
+    import numpy as np
+
     kind = np.dtype(dtype)
-    if kind not in (_INT64, _FLOAT64):
+    if kind not in (np.dtype(np.int64), np.dtype(np.float64)):
         raise TypeError(f"depth is available as float64 or int64, not {kind}")
-    return kind == _FLOAT64
+    is_float = _KNOWN[dtype] = kind == np.dtype(np.float64)
+    return is_float
 
 
 class Level(NamedTuple):

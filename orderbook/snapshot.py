@@ -13,15 +13,13 @@ from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from ..model.errors import BeyondDepth
 from ..model.events import BookState, Levels, Side
 from ..model.fixed import to_decimal
-from .records import Depth, Level, count_of, wants_float
+from .records import FLOAT64, Depth, Level, count_of, wants_float
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 Number = Decimal | int | str
@@ -76,7 +74,7 @@ class BookSnapshot:
         rows, _, _ = self._walk(side)
         return [Level(to_decimal(p, self.price_scale), to_decimal(s, self.size_scale)) for p, s in rows]
 
-    def depth(self, n: int | None = None, dtype: npt.DTypeLike = np.float64) -> Depth:
+    def depth(self, n: int | None = None, dtype: npt.DTypeLike = FLOAT64) -> Depth:
         """Return the best `n` levels (None: all stored) as float64 values or int64 raw.
 
         Raises:
@@ -92,6 +90,8 @@ class BookSnapshot:
         bids, asks = self.bids[:n], self.asks[:n]
         if not as_float:
             return Depth(bids, asks)
+        import numpy as np
+
         unit = np.array([10.0**self.price_scale, 10.0**self.size_scale])
         return Depth(bids / unit, asks / unit)
 
@@ -156,7 +156,7 @@ class BookSnapshot:
         """Return (bid size - ask size) / (bid size + ask size) over the best `levels` of each side: -1 to 1.
 
         0 when both are empty. Raises BeyondDepth, and ValueError for less than one level."""
-        bids, asks = self.depth(count_of(levels), np.int64)
+        bids, asks = self.depth(count_of(levels), "int64")
         bid, ask = sum(bids[:, 1].tolist()), sum(asks[:, 1].tolist())
         return (bid - ask) / (bid + ask) if bid + ask else 0.0
 
@@ -172,6 +172,8 @@ class BookSnapshot:
         if exact:
             rows = self.levels(Side.SELL) + self.levels(Side.BUY)
             return pd.DataFrame({"side": names, "price": [r.price for r in rows], "size": [r.size for r in rows]})
+        import numpy as np
+
         both = np.concatenate(self.depth())
         return pd.DataFrame({"side": names, "price": both[:, 0], "size": both[:, 1]})
 

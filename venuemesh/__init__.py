@@ -9,7 +9,6 @@ only a part (the local exchange, a codec) does not import Ray.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -102,11 +101,6 @@ _HOME = {
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
-try:
-    __version__ = version("venuemesh")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+unknown"
-
 __all__ = [
     "AccountEvent",
     "ActiveMarket",
@@ -161,8 +155,20 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
+    if name == "__version__":
+        found = _version()
+    elif name in _MODULE:
+        found = getattr(import_module(f".{_MODULE[name]}", __name__), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f".{_MODULE[name]}", __name__), name)
     globals()[name] = found
     return found
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("venuemesh")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "0+unknown"

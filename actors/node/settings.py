@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ..cell.pulse import HEARTBEAT_LIMIT_S
 
+MIRROR_LEASE_S = 15.0  # length of the lease of a process that reads a book of another node
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:

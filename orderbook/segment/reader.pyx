@@ -2,8 +2,6 @@
 
 import os
 
-import numpy as np
-
 from ...model.errors import BeyondDepth, NotSynced
 from ...model.events import BookState, Side
 from ..records import Depth, Statistics, Trade, count_of
@@ -21,10 +19,22 @@ cdef int LIVE = int(BookState.LIVE)
 cdef int RETIRED = int(BookState.RETIRED)
 cdef int DEAD = int(BookState.DEAD)
 cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
-cdef object INT64 = np.dtype(np.int64)
-cdef object FLOAT64 = np.dtype(np.float64)
-cdef object empty = np.empty
+# Of numpy, which is imported with the first array
+cdef object INT64 = None
+cdef object FLOAT64 = None
+cdef object empty = None
 cdef object MOST = 2**62  # means all levels: more than any side has
+
+
+cdef object new_rows(int64_t rows, bint as_float):
+    """Return an array of shape (2, rows, 2), not filled."""
+    global INT64, FLOAT64, empty
+    if empty is None:
+        import numpy as np
+
+        INT64, FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
+        empty = np.empty
+    return empty((2, rows, 2), FLOAT64 if as_float else INT64)
 
 
 cdef class SegmentReader:
@@ -192,7 +202,7 @@ cdef class SegmentReader:
         cdef double* real
         cdef int state, side
         rows = self.levels if n is None else min(wanted, <int64_t>self.levels)
-        both = empty((2, rows, 2), FLOAT64 if as_float else INT64)
+        both = new_rows(rows, as_float)
         PyObject_GetBuffer(both, &view, PyBUF_WRITABLE)
         try:
             raw = <int64_t*>view.buf
@@ -225,7 +235,7 @@ cdef class SegmentReader:
         cdef uint64_t version = vm_version(segment)
         cdef Py_buffer view
         cdef int state
-        both = empty((2, self.levels, 2), INT64)
+        both = new_rows(self.levels, False)
         PyObject_GetBuffer(both, &view, PyBUF_WRITABLE)
         try:
             self._read(self.levels, hot, VM_HOT_WORDS, <int64_t*>view.buf)

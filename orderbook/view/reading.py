@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from ...model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ...model.events import BookState, Side
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ..records import Depth, Level, Statistics, Trade, wants_float
+from ..records import FLOAT64, Depth, Level, Statistics, Trade, wants_float
 from ..segment import SegmentReader, Top, empty_top, monotonic_ns
 from ..segment.directory import SegmentIndex
 from ..segment.names import Incarnation
 from ..snapshot import BookSnapshot, Number
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 LOOK_NS = 10_000_000  # least time between two searches for a successor's segment
 ASK_NS = 1_000_000_000  # least time between two requests for a missing segment
@@ -169,7 +169,7 @@ class BookReading:
 
     # ---- depth
 
-    def depth(self, n: int | None = None, dtype: npt.DTypeLike = np.float64, stale_ok: bool = False) -> Depth:
+    def depth(self, n: int | None = None, dtype: npt.DTypeLike = FLOAT64, stale_ok: bool = False) -> Depth:
         """Return `Depth(bids, asks)`: arrays of shape (n, 2), price and size, best first.
 
         `dtype` is float64 for values or int64 for raw fixed-point. `n` None means all stored levels; a complete side

@@ -9,13 +9,11 @@ from ...actors.account.settings import StreamSettings
 from ...actors.book.settings import BookSettings
 from ...actors.catalog.settings import CatalogSettings
 from ...actors.limits.settings import LimitsSettings
-from ...actors.node.settings import AgentSettings, MirrorSettings
+from ...actors.node.settings import MIRROR_LEASE_S, AgentSettings, MirrorSettings
 from ...actors.orders.settings import OrderManagerSettings
 from ...connectors.settings import ConnectorSettings
 from .child import ChildSpec
 from .policy import Policy
-
-MIRROR_LEASE_S = 15.0  # length of the lease of a process that reads a book of another node
 
 
 @dataclass(frozen=True, slots=True)

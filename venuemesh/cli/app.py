@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .. import __version__, defaults
+from .. import defaults
 from ..model.errors import MeshError, Misconfigured
 from . import connectors, keys, orders
 from .arguments import Address, AsJson, Exchange, MeshName, Patterns
@@ -29,7 +29,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; the entry point of the `venuemesh` script."""
     try:
-        code = app(standalone_mode=False)  # returns the exit status of a command that raised Exit
+        code = chosen(sys.argv[1:])(standalone_mode=False)  # returns the exit status of a command that raised Exit
         sys.exit(code if isinstance(code, int) else 0)
     except MeshError as error:
         print(f"venuemesh: {error}", file=sys.stderr)
@@ -46,12 +46,32 @@ def main() -> None:
         sys.exit(2)
 
 
+def chosen(arguments: Sequence[str]) -> typer.Typer:
+    """Return the app with only the command that the arguments name, as typer reads the options of all others, too.
+
+    Without such a command (help, completion, a typing error) return the whole app.
+    """
+    name = arguments[0] if arguments else ""
+    for group in (app, orders.app, connectors.app):
+        for command in group.registered_commands:
+            if name in (command.name, getattr(command.callback, "__name__", "")):
+                alone = typer.Typer(
+                    name="venuemesh", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+                )
+                alone.registered_callback = app.registered_callback
+                alone.registered_commands = [command]
+                return alone
+    return app
+
+
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
+        from .. import __version__
+
         print(f"venuemesh {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
@@ -145,7 +165,7 @@ def watch(
 
     market = attach(mesh, address=address).market(exchange)
     views = {pair: market.order_book(pair) for pair in pairs}
-    watch_books(out, views, seconds)
+    watch_books(out.console, views, seconds)
 
 
 @app.command()
@@ -206,7 +226,9 @@ def demo(
     """Run a local exchange, a mesh and two strategies here; kill a book and the order manager and show the recovery."""
     from .demo.demo import DemoOptions, run_demo
 
-    raise typer.Exit(run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out))
+    raise typer.Exit(
+        run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out.console)
+    )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
@@ -275,6 +297,8 @@ def record(
     option: Options = None,
 ) -> None:
     """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
+    import asyncio
+
     from ..actors.recording.record import record as record_frames
     from .tables import record_lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Annotated
@@ -121,6 +120,8 @@ def connect(
     field_file: account_keys.FieldFiles = None,
 ) -> None:
     """Test an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, also its account."""
+    import asyncio
+
     from .connect import Probe
     from .tables import balances_table, checked_table
 
@@ -175,6 +176,8 @@ def api(
 
     The request is sent outside any mesh: it is not journaled, and no rate budget counts it. Exit status 2 if it fails.
     """
+    import asyncio
+
     from ..connectors.registry import connector
     from .connect import ask, pretty
 

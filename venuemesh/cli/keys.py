@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ..keystore.settings import KeySettings
 from ..model.errors import Misconfigured, UnknownExchange
@@ -189,6 +188,8 @@ def list_keys(
     if not entries:
         print(f"the keystore {store.path} has no entries")
         return
+    from rich.table import Table
+
     table = Table("name", "exchange", "kind", "key", "added", title=str(store.path), title_justify="left")
     for entry in entries:
         table.add_row(entry.name, entry.exchange, entry.kind, entry.hint, entry.added)

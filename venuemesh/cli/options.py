@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..connectors import registry
-from ..connectors.settings import OptionValue
 from ..model.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from ..connectors.settings import OptionValue
 
 Options = Annotated[
     list[str] | None,
@@ -37,6 +38,8 @@ def read_options(exchange: str, given: Sequence[str] | None) -> dict[str, Option
         UnknownExchange: there is no such connector.
         Misconfigured: an option is not NAME=VALUE, is given twice, or the connector does not take it.
     """
+    from ..connectors import registry
+
     spec = registry.connector(exchange).spec
     found: dict[str, OptionValue] = {}
     for option_text in given or ():

@@ -13,13 +13,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..actors.cell.pulse import process_start
-from ..config.mesh import MeshConfig
 from ..mesh.run_file import RunFile, make_run_directory, read_run_file
 from ..model.address import Address
 from ..model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
+
+if TYPE_CHECKING:
+    from ..config.mesh import MeshConfig
 
 STOP_LIMIT_S = 30.0
 
@@ -183,6 +185,8 @@ def _answer(line: Mapping[str, Any]) -> None:
 
 
 def _main() -> None:
+    from ..config.mesh import MeshConfig
+
     config = MeshConfig.model_validate_json(sys.stdin.buffer.read())
     try:
         _host(config, float(sys.argv[1]))

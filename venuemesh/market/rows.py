@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..model.candle import Candle
 from ..model.events import BookState
 from ..model.plain import from_plain
@@ -112,6 +110,8 @@ def read_decimal(text: str | None) -> Decimal | None:
 
 
 def read_snapshot(plain: Mapping[str, Any]) -> BookSnapshot:
+    import numpy as np
+
     sides: dict[str, Any] = {}
     for side in ("bids", "asks"):
         levels = np.frombuffer(plain[side], "<i8").reshape(-1, 2)

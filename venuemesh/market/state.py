@@ -8,8 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from loguru import logger
-
 from ..model.address import orders_address
 from ..model.errors import Misconfigured, UnknownExchange
 from ..model.ids import OrderIds
@@ -117,4 +115,6 @@ def _log_failure(what: str, client_order_id: str, answer: Future[Any]) -> None:
     """Log the refusal or unknown outcome of a command that no caller awaits."""
     error = None if answer.cancelled() else answer.exception()
     if error is not None:
+        from loguru import logger
+
         logger.warning("{} {}: {}", what, client_order_id, error)

@@ -9,9 +9,9 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..actors.node.settings import MIRROR_LEASE_S
 from ..model.errors import MeshError, MeshNotRunning, RetryLater
 from ..orderbook.view import BookReading
-from ..supervisor.tree.settings import MIRROR_LEASE_S
 
 OWNER_LEASE_S = 5.0  # how long an owner counts as alive after its process's last renewal
 

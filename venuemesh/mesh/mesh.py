@@ -9,6 +9,7 @@ The first use of a mesh in a process waits for the mesh's route table: milliseco
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..actors.cell.pulse import SUPERVISOR
@@ -20,6 +21,9 @@ from .sync import Commands
 
 if TYPE_CHECKING:
     from ..config.mesh import MeshConfig
+
+
+NOT_KNOWN = "no mesh of that name is known on this machine; `venuemesh up` starts one"
 
 
 class AsyncMesh(AsyncCommands):
@@ -44,17 +48,19 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
     """
+    mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
+    known = read_run_file(mesh)
+    where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
+    if where is None and "ray" not in sys.modules:
+        raise MeshNotRunning(mesh, NOT_KNOWN)
     import ray
 
     from ..actors.cell.ray_calls import namespace
     from .cluster import join_ray
 
-    mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
     if not ray.is_initialized():
-        known = read_run_file(mesh)
-        where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
         if where is None:
-            raise MeshNotRunning(mesh, "no mesh of that name is known on this machine; `venuemesh up` starts one")
+            raise MeshNotRunning(mesh, NOT_KNOWN)
         if address is None and known is not None and known.host_pid is not None and not known.host_is_alive():
             raise MeshNotRunning(mesh, f"its host process at {known.address} has ended")
         join_ray(where, mesh=mesh)
