@@ -46,6 +46,7 @@ JOIN_S = 2.0
 NEAR_S = 5.0  # how long `join_near` waits for the supervisor
 _sessions: dict[tuple[int, str, str], Session] = {}
 _near: dict[str, Place] = {}  # the meshes that this process uses without Ray
+_last: dict[str, tuple[int, Any, Session]] = {}  # by mesh: process, connection to Ray, the session last used there
 _lock = threading.Lock()
 
 
@@ -184,23 +185,29 @@ def session(mesh: str) -> Session:
     Raises:
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
-    place = _place(mesh)
-    if place is None:
+    process, client = os.getpid(), _ray_client()
+    last = _last.get(mesh)
+    if last is not None and last[0] == process and last[1] is client:
+        return last[2]
+    cluster = _cluster(mesh)
+    if cluster is None:
         raise MeshNotRunning(mesh, "this process is not connected to a Ray cluster; call venuemesh.connect()")
-    key = (os.getpid(), mesh, place.cluster)
+    key = (process, mesh, cluster)
     with _lock:
         found = _sessions.get(key)
         if found is None:
-            found = _sessions[key] = Session(mesh, place)
+            found = _sessions[key] = Session(mesh, _near[mesh] if client is None else _place(mesh))
+        _last[mesh] = (process, client, found)
         return found
 
 
 def leave(mesh: str) -> None:
     """End this process's session of a mesh, if it has one. The mesh itself keeps running."""
-    place = _place(mesh)
+    cluster = _cluster(mesh)
     with _lock:
         _near.pop(mesh, None)
-        found = None if place is None else _sessions.pop((os.getpid(), mesh, place.cluster), None)
+        _last.pop(mesh, None)
+        found = None if cluster is None else _sessions.pop((os.getpid(), mesh, cluster), None)
     if found is not None:
         found.close()
 
@@ -216,14 +223,29 @@ def forget(mesh: str) -> None:
     leave(mesh)
 
 
-def _place(mesh: str) -> Place | None:
+def _ray_client() -> Any:
+    """Return the object that stands for this process's connection to a Ray cluster; None if it is not connected."""
     ray = sys.modules.get("ray")  # a process that never imported Ray is not connected
-    if ray is None or not ray.is_initialized():
-        return _near.get(mesh)
+    return ray.get_runtime_context().worker.gcs_client if ray is not None and ray.is_initialized() else None
+
+
+def _cluster(mesh: str) -> str | None:
+    """Return the address of the Ray cluster where this process uses the mesh; None if it is not connected."""
+    client = _ray_client()
+    if client is not None:
+        return str(client.address)
+    place = _near.get(mesh)
+    return None if place is None else place.cluster
+
+
+def _place(mesh: str) -> Place:
+    """Return the place of this process, which is connected to a Ray cluster."""
+    import ray
+
     from ..actors.cell.ray_routes import RayRoutes
 
     context = ray.get_runtime_context()
-    node: str = context.get_node_id()
+    node = context.get_node_id()
     directory = segment_directory(mesh, node)
     return Place(context.gcs_address, node, directory, partial(RayRoutes, mesh, node, directory))
 
@@ -283,3 +305,4 @@ def _close_sessions() -> None:
         for found in _sessions.values():
             found.close()
         _sessions.clear()
+        _last.clear()
