@@ -1,9 +1,9 @@
 """The server of near calls: the socket on which a cell or the supervisor answers the processes of its node.
 
 A peer can cost the others nothing. Bytes that are not a frame end the connection, and so does a peer that stops reading
-its answers; unfinished frames have a common bound, and so have the connections, in all and of one process. A connection
-with too many unanswered commands is not read on until some are answered. Long polls are counted apart, so waiting polls
-never delay a command.
+its answers. Unfinished frames and unread answers have common bounds, and so have connections, in all and of one
+process. A connection with too many unanswered commands is not read on until some are answered. Long polls are counted
+apart, so waiting polls never delay a command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ POLLS_MAX = 4096  # waiting long polls of a connection
 CONNECTIONS_MAX = 1024  # and a quarter of the files that the process may open
 CONNECTIONS_OF_PROCESS = 16
 UNFINISHED_MAX = 2 * CONTENT_MAX  # bytes of unfinished frames, all connections together
-UNSENT_MAX = 2 * CONTENT_MAX  # bytes of answers that one peer has not read
+UNSENT_MAX = 4 * CONTENT_MAX  # bytes of answers that were not read, all connections together
 UNREAD_S = 30.0  # how long a peer may leave its answers unread
 
 Answer = Callable[[Method, bytes], Awaitable[bytes]]
@@ -102,11 +102,17 @@ class NearServer:
             if not self._of_process[pid]:
                 del self._of_process[pid]
 
-    def bound(self) -> None:
+    def bound_unfinished(self) -> None:
         """End the connection with the longest unfinished frame when all together hold too many bytes."""
-        if sum(len(one.frames) for one in self._connections) > UNFINISHED_MAX:
-            longest = max(self._connections, key=lambda one: len(one.frames))
-            longest.abort("too many bytes of unfinished frames")
+        self._bound(lambda connection: len(connection.frames), UNFINISHED_MAX, "unfinished frames")
+
+    def bound_unsent(self) -> None:
+        """End the connection with the most unread answers when all together hold too many bytes."""
+        self._bound(lambda connection: connection.unsent, UNSENT_MAX, "unread answers")
+
+    def _bound(self, size: Callable[[_Connection], int], most: int, what: str) -> None:
+        if sum(map(size, self._connections)) > most:
+            max(self._connections, key=size).abort(f"too many bytes of {what}")
 
     async def answer(self, method: int, content: bytes) -> bytes | None:
         """Return the packed reply to one call; None after an unexpected error, which is logged. Raises BadMessage."""
@@ -167,7 +173,7 @@ class _Connection(asyncio.Protocol):
             self.abort(f"not a frame: {error}")
             return
         if len(self.frames):
-            self._server.bound()
+            self._server.bound_unfinished()
         self._read_on()
 
     def _take(self, number: int, method: int, content: bytes) -> None:
@@ -208,8 +214,13 @@ class _Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self.transport.write(frame(number, method, packed))
-        if self.transport.get_write_buffer_size() > UNSENT_MAX:
-            self.abort("too many unread answers")
+        if self.unsent:
+            self._server.bound_unsent()
+
+    @property
+    def unsent(self) -> int:
+        """The number of bytes of answers that the peer has not read."""
+        return self.transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
         self._is_unread = True
