@@ -43,7 +43,7 @@ T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
 POLL_S = 10.0
 JOIN_S = 2.0
-NEAR_S = 5.0  # how long `join_near` waits for the supervisor
+NEAR_S = 15.0  # how long `join_near` waits for the supervisor: until one that hangs is replaced
 _sessions: dict[tuple[int, str, str], Session] = {}
 _near: dict[str, Place] = {}  # the meshes that this process uses without Ray
 _last: dict[str, tuple[int, Any, Session]] = {}  # by mesh: process, connection to Ray, the session last used there
@@ -287,9 +287,17 @@ def _listens(directory: Path, names: list[str]) -> bool:
 async def _look(directory: Path) -> Place | None:
     """Ask the supervisor, over the sockets of a node, which cluster this is; None if it does not answer."""
     routes = PassedRoutes(directory.name, directory)
+    found = None
     try:
-        found = await routes.supervisor("cluster", timeout_s=NEAR_S)
-    except (Gone, Unreachable, TimeoutError, MeshError):
+        async with asyncio.timeout(NEAR_S):
+            while found is None:
+                try:
+                    found = await routes.supervisor("cluster", timeout_s=NEAR_S)
+                except (Gone, Unreachable, RetryLater) as error:
+                    if isinstance(error, Gone) and not error.sent:  # no cell of this node answers
+                        return None
+                    await asyncio.sleep(SUPERVISOR_AWAY_S)  # it ended during the call; Ray restarts it
+    except (TimeoutError, MeshError):
         return None
     finally:
         routes.close()
