@@ -4,7 +4,8 @@ Ours is a strategy actor that iterates `async for top in book.changes()`. The ba
 long-polls the same book role in a plain Ray actor, in the same run and fed by a second server of the same kind.
 On one node both are compared with the bare wake, also in the same run: another actor receives the same frames, does
 nothing with them but write its receive time to a FIFO, and the strategy's event loop watches that FIFO. Nothing that
-crosses from one process to the loop of another can be much faster.
+crosses from one process to the loop of another can be much faster. There the iteration is measured a second time with
+the way to wait that systems without io_uring have: a thread that sleeps for the loop and wakes it.
 Measured on one node, and over two raylets (each with its own segment directory), where ours goes through the mirror.
 Both ends read the same machine's clock: `ts_recv_ns` is the time at which the book's process gets the frame.
 
@@ -27,6 +28,7 @@ import picows
 import ray
 
 from venuemesh.market.market import AsyncMarket
+from venuemesh.orderbook.segment.waiter import Waiter
 
 from .harness import (
     EXCHANGE,
@@ -55,8 +57,12 @@ Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and the number of frames in 
 class _Strategy:
     """A strategy that records the time at which it wakes."""
 
-    async def follow(self, market: AsyncMarket, seconds: float) -> np.ndarray[Any, Any]:
-        """Iterate over changes of the book; return the age of each top on arrival, in ns."""
+    async def follow(self, market: AsyncMarket, seconds: float, way: str | None = None) -> np.ndarray[Any, Any]:
+        """Iterate over changes of the book; return the age of each top on arrival, in ns.
+
+        `way` is how the loop waits; None is the product's own choice.
+        """
+        Waiter._shared = Waiter(way)
         ages = []
         deadline = time.monotonic() + seconds
         async for top in market.order_book(PAIR).changes():
@@ -147,14 +153,19 @@ class _Place:
         return self._measure(self.theirs, rate, self.strategy.call, self.book, seconds)
 
     def add_bare(self, server: Server, fifo: str) -> None:
-        """Measure the bare wake too: of the frames of `server`, whose receive times come by `fifo`."""
+        """Measure the bare wake too: of the frames of `server`, whose receive times come by `fifo`; and the thread."""
+        self.ways["thread"] = lambda rate, seconds: self._measure(
+            self.ours, rate, self.strategy.follow, self.market, seconds, "thread"
+        )
         self.ways["bare"] = lambda rate, seconds: self._measure(server, rate, self.strategy.bare, fifo, seconds)
 
-    def _measure(self, server: Server, rate: float, method: Any, source: Any, seconds: float) -> Latencies:
+    def _measure(
+        self, server: Server, rate: float, method: Any, source: Any, seconds: float, *options: str
+    ) -> Latencies:
         server.set_rate(rate)
         time.sleep(SETTLE_S)
         before = server.sent()
-        ages = ray.get(method.remote(source, seconds))
+        ages = ray.get(method.remote(source, seconds, *options))
         frames = server.sent() - before
         server.set_rate(0)
         return ages, frames
@@ -219,6 +230,9 @@ def _row(where: str, rate: int, found: dict[str, list[Json]]) -> Json:
         "bare_wake_p50_us": bare,
         "bare_wake_p99_us": middle("bare", "p99_us"),
         "p50_times_bare": ratio(bare, ours, 2),
+        "thread_p50_us": middle("thread", "p50_us"),
+        "thread_p99_us": middle("thread", "p99_us"),
+        "thread_p50_times_bare": ratio(bare, middle("thread", "p50_us"), 2),
         "ray_long_poll_p50_us": call,
         "ray_long_poll_p99_us": middle("call", "p99_us"),
         "ray_woken_per_frame": middle("call", "seen"),

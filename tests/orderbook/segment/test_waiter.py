@@ -1,4 +1,4 @@
-"""Waiting for segments: wakes, timeouts, deaths, many segments, several loops, forks; with futexes and by polling."""
+"""Waiting for segments: wakes, timeouts, deaths, many segments, several loops, forks; in every way there is."""
 
 import asyncio
 import multiprocessing
@@ -11,12 +11,13 @@ import time
 
 import pytest
 
+from tests.fakes.waiting import skip_unless_possible
 from tests.fakes.writing import WritingProcess, book_of, trade_of
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.events import BookState
-from venuemesh.orderbook.segment import SegmentReader, SegmentWriter, WaitSet
+from venuemesh.orderbook.segment import SegmentReader, SegmentWriter
 from venuemesh.orderbook.segment.directory import mark_retired
-from venuemesh.orderbook.segment.waiter import Waiter
+from venuemesh.orderbook.segment.waiter import WAYS, Waiter
 
 ADDRESS = "book/binance/BTC-USDT"
 LONG_NS = 60_000_000_000
@@ -43,12 +44,11 @@ def write(directory):
         writer.close()
 
 
-@pytest.fixture(params=[False, True], ids=["futex", "poll"])
+@pytest.fixture(params=WAYS)
 def waiter(request):
-    if not request.param and WaitSet().polling:
-        pytest.skip("this kernel has no futex_waitv")
+    skip_unless_possible(request.param)
     Waiter.shared().close()  # what the tests of other modules left asleep is not this waiter's
-    waiter = Waiter(poll=request.param)
+    waiter = Waiter(request.param)
     yield waiter
     waiter.close()
     assert waiter.threads == 0
@@ -117,11 +117,15 @@ async def test_nothing_is_slept_through(write, waiter):
 
 
 async def test_one_at_a_time_across_processes(directory, waiter):
+    """Each publish comes a little later in the wait: before its first look, while it is armed, when it sleeps."""
     with WritingProcess(directory, ADDRESS, heartbeat_limit_ns=LONG_NS) as process:
         reader = SegmentReader(process.path)
         for sequence in range(200):
             version = reader.version
             process.tell("publish", sequence, answer=False)
+            busy_until = time.perf_counter_ns() + sequence * 1_000
+            while time.perf_counter_ns() < busy_until:
+                pass
             assert await asyncio.wait_for(waiter.wait(reader, version), 10.0) == version + 1
             process.read_answer()
 
@@ -156,7 +160,7 @@ async def test_more_segments_than_one_thread_can_take(write, waiter):
     readers = [SegmentReader(writer.path) for writer in writers]
     tasks = [asyncio.create_task(waiter.wait(reader, 0)) for reader in readers]
     await until(lambda: waiter.segments == 300)
-    assert waiter.threads == 3
+    assert waiter.threads == (0 if waiter.uses_rings else 3)
     for writer in writers[::2]:
         publish(writer)
     await until(lambda: sum(task.done() for task in tasks) >= 150)
@@ -308,8 +312,11 @@ def test_a_process_that_ends_while_it_waits_ends(write):
         "    await asyncio.sleep(0.05)\n"
         "asyncio.run(main())\n"
     )
-    for environment in ({}, {"VENUEMESH_WAIT": "poll"}):
+    for way in ("", "thread", "poll"):
         done = subprocess.run(
-            [sys.executable, "-c", script, str(writer.path)], env=os.environ | environment, timeout=60, check=False
+            [sys.executable, "-c", script, str(writer.path)],
+            env=os.environ | {"VENUEMESH_WAIT": way},
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0

@@ -1,22 +1,22 @@
-"""A waiter's thread that drops idle slots must not drop a slot whose change it has just found."""
+"""A waiter that drops idle slots must not drop a slot whose change it has just found."""
 
 import asyncio
 
 import pytest
 
+from tests.fakes.waiting import skip_unless_possible
 from venuemesh.model.events import BookState
-from venuemesh.orderbook.segment import SegmentReader, SegmentWriter, WaitSet
-from venuemesh.orderbook.segment import waiter as module
-from venuemesh.orderbook.segment.waiter import Waiter
+from venuemesh.orderbook.segment import SegmentReader, SegmentWriter, loop, thread
+from venuemesh.orderbook.segment.waiter import WAYS, Waiter
 
 
-@pytest.fixture(params=[False, True], ids=["futex", "poll"])
+@pytest.fixture(params=WAYS)
 def waiter(request, monkeypatch):
     """A waiter that drops idle slots at nearly every wake; with a slow feed the real one does so once a second."""
-    if not request.param and WaitSet().polling:
-        pytest.skip("this kernel has no futex_waitv")
-    monkeypatch.setattr(module, "IDLE_NS", 1_000_000)
-    waiter = Waiter(poll=request.param)
+    skip_unless_possible(request.param)
+    for module in (loop, thread):
+        monkeypatch.setattr(module, "IDLE_NS", 1_000_000)
+    waiter = Waiter(request.param)
     yield waiter
     waiter.close()
 
