@@ -15,6 +15,7 @@ from decimal import Context, Decimal
 from .errors import FixedPointError
 
 INT64_MAX = 2**63 - 1
+MOST_DIGITS = 40
 _EXACT = Context(prec=200)  # not the caller's context, which may round
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 
@@ -65,6 +66,26 @@ def to_text(raw: int, scale: int) -> str:
     sign, digits = ("-", str(-raw)) if raw < 0 else ("", str(raw))
     digits = digits.rjust(scale + 1, "0")
     return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
+
+
+def read_exact(value: Decimal | int | str) -> Decimal:
+    """Return a number that a person or a program gave, exactly.
+
+    Text is a number by the grammar above: "1_0", "１０", " 1" and "+1" are none.
+
+    Raises:
+        ValueError: not such a number, not finite, or over 40 digits before or after the point. The text says which.
+    """
+    if isinstance(value, str) and _NUMBER.fullmatch(value) is None:
+        raise ValueError("is not a number: write plain digits, such as 1250 or 0.001")
+    number = value if isinstance(value, Decimal) else Decimal(value)
+    if not number.is_finite():
+        raise ValueError("is not finite")
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number.adjusted() >= MOST_DIGITS or -exponent > MOST_DIGITS:
+        raise ValueError(f"has more than {MOST_DIGITS} digits before or after the point")
+    return number
 
 
 def decimals(value: Decimal | str) -> int:

@@ -176,7 +176,7 @@ class UserStreamRole:
             self._outbox.add(report)
         if reports:
             self._waiting.set()
-        kept = raw if len(raw) <= RAW_BYTES else masked(raw)  # a small frame is masked when somebody reads it
+        kept = raw if len(raw) <= RAW_BYTES else masked(raw)  # a small frame is masked when it is read
         self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": kept, "decoded": reports})
         self._raw_next += 1
         self._wake()

@@ -155,6 +155,11 @@ def test_what_is_refused_is_one_line_and_status_2(run, arguments, answer):
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
+        (
+            ("buy", "binance", "BTC-USDT", "1"),
+            "--price: a LIMIT order needs one; write --type market to buy at any price",
+        ),
+        (("sell", "binance", "BTC-USDT", "1", "-t", "limit"), "--price: a LIMIT order needs one"),
         (("buy", "binance", "BTC-USDT", "1", "--wait", "never"), "--wait: 'never' is neither 'open' nor 'done'"),
         (("buy", "binance"), "Missing argument 'pair'"),
         (("orders", "binance", "--all", "--limit", "0"), "--limit"),

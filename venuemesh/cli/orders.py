@@ -252,7 +252,7 @@ def _placing(side: str) -> Callable[..., None]:
         amount: Annotated[str | None, typer.Argument(help="Amount in the base asset.")] = None,
         price: Annotated[str | None, typer.Option("--price", "-p", help="Limit price.")] = None,
         kind: Annotated[
-            str | None, typer.Option("--type", "-t", help="Order type: LIMIT, MARKET, LIMIT_MAKER, ...")
+            str | None, typer.Option("--type", "-t", help="Order type: LIMIT (the default), MARKET, LIMIT_MAKER, ...")
         ] = None,
         time_in_force: Annotated[str | None, typer.Option("--tif", help="Time in force: GTC, IOC or FOK.")] = None,
         quote_amount: Annotated[
@@ -271,8 +271,10 @@ def _placing(side: str) -> Callable[..., None]:
 
         if until not in ("open", "done"):
             raise Misconfigured("--wait", f"{until!r} is neither 'open' nor 'done'")
+        order_type = kind.upper() if kind else "LIMIT"
+        if order_type == "LIMIT" and price is None:
+            raise Misconfigured("--price", f"a LIMIT order needs one; write --type market to {side} at any price")
         market = _market(mesh, address, exchange, account, owner)
-        order_type = kind.upper() if kind else ("MARKET" if price is None else "LIMIT")
         force = time_in_force.upper() if time_in_force else None
         order = market.place(
             side,

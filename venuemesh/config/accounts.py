@@ -6,7 +6,7 @@ Relative paths start at the configuration file's folder. `~` is expanded on each
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from ..connectors.settings import ConnectorSettings
 from ..connectors.spec import Limit
 from ..journal.settings import JournalSettings
 from ..keystore.settings import KeySettings
+from ..model.fixed import read_exact
 from ..supervisor.tree.settings import AccountSettings
 from .defaults import setting
 
@@ -38,12 +39,9 @@ def _exact(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError('must be exact: write it as text, "0.001"')
     try:
-        read = Decimal(value)
-    except InvalidOperation:
-        read = Decimal("NaN")
-    if not read.is_finite():
-        raise ValueError(f"{value!r} is not a number")
-    return Decimal(f"{read:f}")
+        return Decimal(f"{read_exact(value):f}")
+    except ValueError as error:
+        raise ValueError(f"{str(value)[:80]!r} {error}") from None
 
 
 def _placed(path: str, info: ValidationInfo) -> str:

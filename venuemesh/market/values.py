@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeVar
 
 from ..model.errors import Rejected
 from ..model.events import Side
+from ..model.fixed import read_exact
 from ..model.order import ZERO, Balance, NewOrder, OrderType
 from ..model.time import in_ns
 
@@ -51,7 +52,7 @@ def read_number(name: str, value: Number | None) -> Decimal | None:
 
     Raises:
         TypeError: a float, which is not exact, or another type that is not a number.
-        Rejected: text that is not a finite number.
+        Rejected: text that is not a number in plain digits, or a number that is not finite or absurdly long.
     """
     return None if value is None else needed_number(name, value)
 
@@ -61,12 +62,9 @@ def needed_number(name: str, value: Number) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
         raise TypeError(f"{name} is {value!r}; it must be a Decimal, an int or text, as floats are not exact")
     try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise Rejected("bad_number", f"{name} is {value!r}, which is not a number") from None
-    if not number.is_finite():
-        raise Rejected("bad_number", f"{name} is {value!r}, which is not finite")
-    return number
+        return read_exact(value)
+    except ValueError as error:
+        raise Rejected("bad_number", f"{name}: {str(value)[:80]!r} {error}") from None
 
 
 def read_enum(kind: type[E], name: str, value: E | str) -> E:
