@@ -137,11 +137,10 @@ def whole_window(now_ns: int, validity_ms: int, longest_ms: int) -> tuple[int, i
 
 def encoded(params: Iterable[tuple[str, str]], safe: str = "") -> str:
     """Return parameters as a query, percent-encoded (RFC 3986, UTF-8) except for `safe`; a space is %20."""
-    return "&".join([f"{_quoted(name, '')}={_quoted(value, safe)}" for name, value in params])
-
-
-def _quoted(text: str, safe: str) -> str:
-    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=safe)
+    pairs = list(params)
+    if _UNRESERVED.fullmatch("".join([f"{name}{value}" for name, value in pairs])):  # nothing to encode, as mostly
+        return "&".join([f"{name}={value}" for name, value in pairs])
+    return "&".join([f"{quote(name, safe='')}={quote(value, safe=safe)}" for name, value in pairs])
 
 
 def rfc3339_text(ns: int) -> str:

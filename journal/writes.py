@@ -18,6 +18,7 @@ ACCEPTED, REJECTED, NOT_SENT, UNKNOWN = "accepted", "rejected", "not_sent", "unk
 _SECRET = re.compile(
     r"(?:signature|api[-_]?key|secret)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9%+/_-]{16}|PRIVATE KEY", re.IGNORECASE
 )
+_SECRET_WORDS = ("signature", "key", "secret")  # one of them is in every match: the search takes longer than the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class PutRequest:
     created_ns: int
 
     def __post_init__(self) -> None:
-        if _SECRET.search(self.text):
+        lowered = self.text.lower()
+        if any(word in lowered for word in _SECRET_WORDS) and _SECRET.search(self.text):
             raise Misconfigured(f"request {self.request_id} ({self.kind})", "its text for the journal is not redacted")
 
 
