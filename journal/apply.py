@@ -28,7 +28,7 @@ from sqlalchemy.sql import ColumnElement, Executable
 
 from ..model.errors import Misconfigured
 from ..model.failpoint import reach
-from ..model.order import Order
+from ..model.order import Fill, Order
 from . import queries, schema
 from .prepared import Row, Transaction
 from .writes import (
@@ -176,6 +176,7 @@ class Changes:
         self._account = account
         self._id = account_id
         self._epoch = epoch
+        self._plain: dict[int, dict[str, Any]] = {}  # orders and fills as plain values: an event often repeats one
         self._puts: list[PutOrder] = []
         self._fills: list[Row] = []
         self._requests: list[Row] = []
@@ -231,7 +232,7 @@ class Changes:
         self._puts.append(write)
 
     def _put_fill(self, write: PutFill) -> None:
-        row = self._row(write.fill.to_dict())
+        row = self._row(write.fill)
         row["more_fees"] = text(row["more_fees"]) if row["more_fees"] else None
         self._fills.append(row)
 
@@ -278,7 +279,13 @@ class Changes:
                 "pair": pair,
                 "client_order_id": event.client_order_id or (event.fill and event.fill.client_order_id) or None,
                 "owner": event.owner,
-                "body": text(replace(event, number=self.next_event).to_dict()),
+                "body": text(
+                    {
+                        **replace(event, number=self.next_event, order=None, fill=None).to_dict(),
+                        "order": None if event.order is None else self._values(event.order),
+                        "fill": None if event.fill is None else self._values(event.fill),
+                    }
+                ),
             }
         )
         self.next_event += 1
@@ -328,12 +335,18 @@ class Changes:
                 f"journal of {self._exchange}/{self._account}", f"a record belongs to {exchange}/{account}"
             )
 
-    def _row(self, plain: dict[str, Any]) -> dict[str, Any]:
-        plain["account_id"] = self._id
-        return plain
+    def _values(self, record: Order | Fill) -> dict[str, Any]:
+        """Return `record.to_dict()`, made once; the writes keep the record until the transaction ends."""
+        found = self._plain.get(id(record))
+        if found is None:
+            found = self._plain[id(record)] = record.to_dict()
+        return found
+
+    def _row(self, record: Order | Fill) -> dict[str, Any]:
+        return {**self._values(record), "account_id": self._id}
 
     def _order_row(self, order: Order) -> Row:
-        row = self._row(order.to_dict())
+        row = self._row(order)
         del row["exchange"], row["account"]
         row["fees"] = text(row["fees"])
         row["open"] = not order.is_done
