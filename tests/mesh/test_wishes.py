@@ -16,7 +16,7 @@ from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.mesh import mesh as client
 from venuemesh.mesh.cluster import descendants
 from venuemesh.mesh.session import leave
-from venuemesh.model.errors import NotSynced, UnknownExchange
+from venuemesh.model.errors import Misconfigured, NotSynced, UnknownExchange
 
 pytestmark = pytest.mark.ray
 
@@ -63,6 +63,9 @@ def test_a_network_is_stopped_durably_and_started_again(
 ) -> None:
     tree = start("BTC-USDT", "ETH-USDT")
     market = joined(tree).market("binance")
+    with pytest.raises(Misconfigured, match="connected to"):
+        client.connect(tree.mesh, address="127.0.0.1:1")
+    assert client.connect(tree.mesh, address=ray.get_runtime_context().gcs_address).name == tree.mesh
     with pytest.raises(UnknownExchange):
         ray.get(tree.supervisor.network.remote("nowhere", False))
     until("both are tracked", lambda: len(market.trading_pairs) == 2)

@@ -31,6 +31,7 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # with Ray's default of 15, books yield to every other process of the machine
 }
 CONNECT_S = 5.0
+LOOPBACK = "127.0.0.1"
 LINGER_S = 1.0  # time for the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object store: books are in segments
 
@@ -132,6 +133,18 @@ def join_ray(address: str, *, mesh: str = "") -> None:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
+
+
+def is_same_cluster(address: str, connected: str) -> bool:
+    """Return whether two addresses, host:port or "auto", may be of one cluster; a host may have a name and a number."""
+    if address in ("auto", connected):
+        return True
+    (host, _, port), (other, _, other_port) = address.rpartition(":"), connected.rpartition(":")
+    try:
+        hosts = {socket.gethostbyname(host), socket.gethostbyname(other)}
+        return port == other_port and (len(hosts) == 1 or LOOPBACK in hosts)
+    except OSError:
+        return False
 
 
 def spawn_actor(cls: type, *arguments: Any) -> Any:

@@ -47,6 +47,7 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
 
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
+        Misconfigured: the process is connected to another cluster than the one at `address`.
     """
     mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
     known = read_run_file(mesh)
@@ -56,7 +57,7 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     import ray
 
     from ..actors.cell.ray_calls import namespace
-    from .cluster import join_ray
+    from .cluster import is_same_cluster, join_ray
 
     if not ray.is_initialized():
         if where is None:
@@ -64,6 +65,11 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
         if address is None and known is not None and known.host_pid is not None and not known.host_is_alive():
             raise MeshNotRunning(mesh, f"its host process at {known.address} has ended")
         join_ray(where, mesh=mesh)
+    elif address is not None and not is_same_cluster(address, current := ray.get_runtime_context().gcs_address):
+        raise Misconfigured(
+            f"address {address}",
+            f"this process is connected to {current}; call ray.shutdown() first, or give no address",
+        )
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(mesh))
     except ValueError as error:
