@@ -76,22 +76,54 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
         try:  # around the start, too: after an interrupt during the start, processes would stay for half a minute
-            ray.init(
-                address="local",
-                num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-                _temp_dir=folder,
-            )
+            with _without_helpers():
+                ray.init(
+                    address="local",
+                    num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                    _temp_dir=folder,
+                )
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             with uninterrupted():
                 started = descendants(os.getpid())
                 ray.shutdown()
                 _end(started)
+
+
+@contextlib.contextmanager
+def _without_helpers() -> Iterator[None]:
+    """Let Ray start no helper in the block that a mesh on one node does not use. Each takes a second of a core.
+
+    These are the autoscaler (nothing to scale), the log monitor (it prints the workers' output, which goes to files),
+    the dashboard's server (without a dashboard it only counts usage), and the parts of the node's agent that serve the
+    dashboard. `ray.init` has no options for them. A Ray without these functions starts what it starts.
+    """
+    node, utils = ray._private.node.Node, ray._private.utils
+    found = [(node, name, _start_nothing) for name in ("start_monitor", "start_log_monitor", "start_api_server")]
+    found.append((utils, "get_dashboard_dependency_error", _no_dashboard))
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in found if hasattr(owner, name)]
+    try:
+        for owner, name, replacement in found:
+            if hasattr(owner, name):
+                setattr(owner, name, replacement)
+        yield
+    finally:
+        for owner, name, original in before:
+            setattr(owner, name, original)
+
+
+def _start_nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+def _no_dashboard() -> ImportError:
+    """Say that the dashboard's requirements are missing; the node's agent leaves out what serves the dashboard."""
+    return ImportError("this cluster has no dashboard")
 
 
 @contextlib.contextmanager
