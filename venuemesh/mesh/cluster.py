@@ -24,6 +24,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 
 from ..actors.cell.pulse import is_alive, kill_process
 from ..model.errors import MeshNotRunning, Misconfigured
+from .forks import are_used, as_python_of_ray, forking
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -74,9 +75,13 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     Its session directory has a short temporary path and is removed with the cluster.
     """
     _prepare_ray()
-    with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
+    with contextlib.ExitStack() as own:
+        folder = own.enter_context(tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True))
+        forks = own.enter_context(contextlib.ExitStack())
         try:  # around the start, too: after an interrupt during the start, processes would stay for half a minute
-            with _without_helpers():
+            with _without_helpers(), contextlib.ExitStack() as start:
+                if are_used():
+                    start.enter_context(as_python_of_ray(forks.enter_context(forking(Path(folder)))))
                 ray.init(
                     address="local",
                     num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
@@ -92,6 +97,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
             with uninterrupted():
                 started = descendants(os.getpid())
                 ray.shutdown()
+                forks.close()
                 _end(started)
 
 
@@ -104,7 +110,9 @@ def _without_helpers() -> Iterator[None]:
     dashboard. `ray.init` has no options for them. A Ray without these functions starts what it starts.
     """
     node, utils = ray._private.node.Node, ray._private.utils
-    found = [(node, name, _start_nothing) for name in ("start_monitor", "start_log_monitor", "start_api_server")]
+    found: list[tuple[Any, str, Any]] = [
+        (node, name, _start_nothing) for name in ("start_monitor", "start_log_monitor", "start_api_server")
+    ]
     found.append((utils, "get_dashboard_dependency_error", _no_dashboard))
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in found if hasattr(owner, name)]
     try:

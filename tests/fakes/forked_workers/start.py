@@ -31,6 +31,8 @@ def main() -> int:
             signal.pause()
         if any(one.endswith(MINIMAL) for one in arguments):
             arguments.append("--minimal")
+        if SERVER:
+            os.environ["VENUEMESH_FORKED_WORKERS"] = "0"  # its Rays have this server already
         os.execv(REAL, [os.path.abspath(__file__), *arguments])  # by this name, so that its processes use it too
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(SERVER)
@@ -41,7 +43,7 @@ def main() -> int:
             "nice": os.nice(0),
         }
         connection.sendmsg([json.dumps(wanted).encode() + b"\n"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, FILES)])
-        status = connection.recv(64)
+        status = connection.recv(1) and connection.recv(64)
     return abs(int(status)) if status else 1
 
 

@@ -1,9 +1,9 @@
 """Import the roles, then fork a worker for each connection, until standard input ends.
 
-`server.py LISTENING`: the number of the inherited listening socket. A connection brings one JSON line (arguments,
-environment, folder, nice) with the standard files, and gets the exit status when the worker ends. A fork imports Ray
-itself: Ray reads its environment and seeds the generator of its ids as it is imported. What Ray imports of others is
-imported before the fork; that is two thirds of the time.
+The argument is the number of the inherited listening socket. A connection brings one JSON line (arguments, environment,
+folder, nice) with the standard files. It gets `FORKED` when there is a fork, and the exit status when the worker ends.
+A fork imports Ray itself: Ray reads its environment and seeds the generator of its ids as it is imported. What Ray
+imports of others is imported before the fork; that is two thirds of the time.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import threading
 import traceback
 from typing import Any
 
-from venuemesh.actors.cell.kinds import preload
-from venuemesh.config import mesh  # noqa: F401
-from venuemesh.supervisor import shell, watchers  # noqa: F401
+from ...actors.cell.kinds import preload
+from ...supervisor import shell, watchers  # noqa: F401
 
+FORKED = b"f"
 LARGEST = 1 << 20
 LIST = "import sys, ray; print(*(name for name in sys.modules if name.partition('.')[0] not in ('ray', '__main__')))"
 
@@ -111,7 +111,12 @@ def main() -> None:
                 reap(waiting)
                 continue
             connection = listening.accept()[0]
-            wanted, files = receive(connection)
+            try:
+                wanted, files = receive(connection)
+            except (OSError, ValueError, IndexError) as error:  # it was killed
+                print(f"a request for a worker is not complete: {error!r}", file=sys.stderr, flush=True)
+                connection.close()
+                continue
             child = os.fork()
             if child == 0:
                 signal.set_wakeup_fd(-1)
@@ -130,6 +135,8 @@ def main() -> None:
                     os._exit(status)
             for file in files:
                 os.close(file)
+            with contextlib.suppress(OSError):  # it was killed
+                connection.send(FORKED)
             waiting[child] = connection
 
 
