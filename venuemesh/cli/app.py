@@ -15,7 +15,7 @@ from ..model.errors import MeshError, Misconfigured
 from . import connectors, keys, orders
 from .arguments import Address, AsJson, Exchange, MeshName, Patterns
 from .options import Options, read_options
-from .output import out
+from .output import out, steps
 
 app = typer.Typer(
     name="venuemesh",
@@ -90,10 +90,12 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start a mesh from its configuration file, on a new Ray cluster or on the one at --address, and return."""
+    say = steps(not as_json)
+    say("reading the configuration")
     from ..config.mesh import load_config
     from .service import start
 
-    started = start(load_config(config), address=address, wait_s=wait)
+    started = start(load_config(config), address=address, wait_s=wait, say=say)
     if as_json:
         print(json.dumps(started))
         return
@@ -224,11 +226,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run a local exchange, a mesh and two strategies here; kill a book and the order manager and show the recovery."""
+    say = steps(not as_json)
+    say("importing Ray and the mesh")
     from .demo.demo import DemoOptions, run_demo
 
-    raise typer.Exit(
-        run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out.console)
-    )
+    options = DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json)
+    raise typer.Exit(run_demo(options, out.console, say))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

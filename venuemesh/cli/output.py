@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,25 @@ class Output:
 
         return Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # do not wrap in pipes and files
 
+    def plain(self, text: str) -> None:
+        """Print a line at once, without markup."""
+        print(text, flush=True)
+
     def print(self, *texts: Any) -> None:
         self.console.print(*texts)
+
+
+Say = Callable[[str], None]
+
+
+def ignore(text: str) -> None:
+    """Print nothing."""
+
+
+def steps(are_shown: bool) -> Say:
+    """Return a function that prints the steps of a start, each with the seconds since this call."""
+    began_s = time.monotonic()
+    return (lambda text: out.plain(f"[{time.monotonic() - began_s:5.1f} s] {text}")) if are_shown else ignore
 
 
 out = Output()

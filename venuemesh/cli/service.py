@@ -19,6 +19,7 @@ from ..actors.cell.pulse import process_start
 from ..mesh.run_file import RunFile, make_run_directory, read_run_file
 from ..model.address import Address
 from ..model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
+from .output import Say, ignore
 
 if TYPE_CHECKING:
     from ..config.mesh import MeshConfig
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 STOP_LIMIT_S = 30.0
 
 
-def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str, Any]:
+def start(config: MeshConfig, *, address: str | None, wait_s: float, say: Say = ignore) -> dict[str, Any]:
     """Start the mesh; return its name and address, and how many books there are and are LIVE.
+
+    `say` gets a line for each step of the start.
 
     Raises:
         Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`).
@@ -43,11 +46,12 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
     if address is not None:
         from ..mesh.cluster import join_ray
 
+        say(f"joining the Ray cluster at {address}")
         join_ray(address, mesh=name)
-        started = _launch_checked(config, wait_s)
+        started = _launch_checked(config, wait_s, say)
         RunFile(name, address).write()
         return {**started, "address": address}
-    return _spawn_host(config, wait_s)
+    return _spawn_host(config, wait_s, say)
 
 
 def stop(name: str, *, address: str | None) -> None:
@@ -74,12 +78,13 @@ def stop(name: str, *, address: str | None) -> None:
         known.remove()
 
 
-def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
+def _launch_checked(config: MeshConfig, wait_s: float, say: Say) -> dict[str, Any]:
     from ..mesh.mesh import launch
 
+    say("starting the supervisor")
     mesh = launch(config)
     try:
-        refused = mesh.wait_started(wait_s)
+        refused = mesh.wait_started(wait_s, say)
         for address, reason in refused.items():
             book = Address.parse(address)
             raise UnknownInstrument(book.exchange, book.name, reason)
@@ -92,7 +97,8 @@ def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
 # ---------------------------------------------------------------------- the host process
 
 
-def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
+def _spawn_host(config: MeshConfig, wait_s: float, say: Say) -> dict[str, Any]:
+    say("starting the host process")
     log = make_run_directory() / f"{config.mesh.name}.log"
     try:
         errors = log.open("wb")
@@ -111,15 +117,19 @@ def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
     assert host.stdout is not None
     host.stdin.write(config.model_dump_json().encode())
     host.stdin.close()
+    answer: dict[str, Any] = {"step": ""}
     try:
-        line = host.stdout.readline()
+        while "step" in answer:
+            line = host.stdout.readline()
+            if not line:
+                host.wait()
+                raise Misconfigured(f"mesh {config.mesh.name!r}", f"its host process ended while it started; see {log}")
+            answer = json.loads(line)
+            if "step" in answer:
+                say(answer["step"])
     except KeyboardInterrupt:
         _end_host(host.pid)
         raise
-    if not line:
-        host.wait()
-        raise Misconfigured(f"mesh {config.mesh.name!r}", f"its host process ended while it started; see {log}")
-    answer: dict[str, Any] = json.loads(line)
     if "error" in answer:
         host.wait()
         raise Misconfigured(f"mesh {config.mesh.name!r}", answer["error"])
@@ -148,6 +158,7 @@ def _ended(handle: int, timeout_s: float) -> bool:
 
 def _host(config: MeshConfig, wait_s: float) -> None:
     """Own a Ray cluster and the mesh in it until SIGTERM or Ctrl-C. Runs in a separate process."""
+    _step("starting Ray")
     from ..mesh.cluster import local_ray
     from ..mesh.mesh import connect
 
@@ -158,7 +169,7 @@ def _host(config: MeshConfig, wait_s: float) -> None:
             signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler ends this process at once
             run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
             run.write()
-            started = _launch_checked(config, wait_s)
+            started = _launch_checked(config, wait_s, _step)
             try:
                 _answer({**started, "address": address})
                 while True:
@@ -174,6 +185,12 @@ def _host(config: MeshConfig, wait_s: float) -> None:
 
 def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _step(text: str) -> None:
+    """Write a line of progress to the starting process."""
+    sys.stdout.write(json.dumps({"step": text}) + "\n")
+    sys.stdout.flush()
 
 
 def _answer(line: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..model.address import catalog_address, orders_address
 from ..model.errors import MeshError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
-from .progress import missing_parts, refused_pairs
+from .progress import missing_parts, progress_text, refused_pairs
 from .session import Session, session
 
 P = ParamSpec("P")
@@ -113,12 +113,19 @@ async def ask_accounts(
 
 
 @command
-async def started(own_session: Session, timeout_s: float) -> dict[str, str]:
+async def started(
+    own_session: Session, timeout_s: float, progress: Callable[[str], None] | None = None
+) -> dict[str, str]:
     """See `Mesh.wait_started`."""
+    before = ""
     deadline = time.monotonic() + timeout_s
     while True:
         tree = await own_session.supervisor("status", timeout_s=timeout_s)
         missing = missing_parts(tree)
+        text = progress_text(tree)
+        if progress is not None and text != before:
+            progress(text)
+            before = text
         if not missing:
             return refused_pairs(tree)
         if time.monotonic() > deadline:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ..model.address import BOOK, ORDERS, Address, has_kind
 
+NAMED = 3  # missing parts that a line of progress names
+
 
 def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
     """Return why configured pairs are not tracked: address to reason."""
@@ -31,6 +33,18 @@ def account_states(tree: dict[str, Any]) -> dict[str, str]:
         if has_kind(child["address"], ORDERS) and not status.get("ready"):
             found[child["address"]] = status.get("error") or status.get("state") or child["state"]
     return found
+
+
+def progress_text(tree: dict[str, Any]) -> str:
+    """Describe in one line how far a starting mesh is, and what it waits for."""
+    rows = [row for row in tree["children"] if row["state"] != "REFUSED"]
+    serving = sum(row["state"] == "SERVING" for row in rows)
+    states = book_states(tree)
+    live = sum(state == "LIVE" for state in states.values())
+    text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
+    missing = missing_parts(tree)
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return f"{text}; waiting: {', '.join(missing[:NAMED])}{more}" if missing else text
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from ..market.market import Market
@@ -119,13 +120,15 @@ class Commands:
         """Return the supervisor's tree: nodes, spares, and a row per child."""
         return Waits.answer(commands.status, self.name)
 
-    def wait_started(self, timeout_s: float) -> dict[str, str]:
+    def wait_started(self, timeout_s: float, progress: Callable[[str], None] | None = None) -> dict[str, str]:
         """Wait until every configured book is LIVE on its node; return the refused pairs with the reasons.
+
+        `progress` is called with a line for each step of the start, on another thread.
 
         Raises:
             RetryLater: not within the timeout; the reason names the missing parts.
         """
-        return Waits.answer(commands.started, self.name, timeout_s)
+        return Waits.answer(commands.started, self.name, timeout_s, progress)
 
     def count_books(self) -> dict[str, int]:
         """Return how many books are tracked, and how many of them are LIVE at their writers."""

@@ -34,6 +34,7 @@ from ...model.address import book_address
 from ...model.errors import MeshError, Misconfigured, NotSynced
 from ...model.events import BookState
 from ...orderbook.view import AsyncBookView
+from ..output import Say
 from ..tables import Rates, incarnation_text, mebibytes, styled, watch_cells
 from .strategies import (
     ACCOUNT,
@@ -156,18 +157,22 @@ class Strategy:
         }
 
 
-def run_demo(options: DemoOptions, console: Console) -> int:
-    """Run the demonstration; return the exit status: 0 when all books and the account equal the exchange's."""
+def run_demo(options: DemoOptions, console: Console, say: Say) -> int:
+    """Run the demonstration; return the exit status: 0 when all books and the account equal the exchange's.
+
+    `say` gets a line for each step of the start.
+    """
     with contextlib.ExitStack() as running:
-        if not options.as_json:
-            console.print("starting the local exchange, Ray and the mesh ...")
+        say("starting the local exchange")
         folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="venuemesh-demo-")))
         account = write_secrets(folder)
         _, urls = running.enter_context(_local_exchange(options, folder))
+        say("starting Ray")
         running.enter_context(local_ray())
+        say("starting the supervisor")
         mesh = launch(_config(options, urls[EXCHANGE], folder, account))
         running.callback(mesh.shutdown)
-        refused = mesh.wait_started(START_LIMIT_S)
+        refused = mesh.wait_started(START_LIMIT_S, say)
         if refused:
             raise Misconfigured("demo", f"pairs refused: {refused}")
         summary = asyncio.run(_Demo(options, console, mesh, AdminClient(urls["admin"])).run())

@@ -1,0 +1,37 @@
+"""What a starting mesh says of itself."""
+
+from venuemesh.mesh.progress import missing_parts, progress_text
+
+
+def book(name, child_state, book_state=None):
+    address = f"book/binance/{name}"
+    status = None if book_state is None else {"pairs": {name: {"state": book_state}}}
+    return {"address": address, "state": child_state, "serves": [address], "status": status, "last_error": None}
+
+
+def role(address, state, status=None):
+    return {"address": address, "state": state, "serves": [], "status": status, "last_error": None}
+
+
+def test_progress_counts_and_names_what_is_missing():
+    children = [role("limits/binance/default", "SERVING"), role("catalog/binance", "STARTING")]
+    tree = {"children": children, "unread": ["binance"]}
+    assert progress_text(tree) == (
+        "1 of 2 actors serve, 0 of 0 books LIVE; waiting: catalog/binance is STARTING, "
+        "the instruments of binance are not known"
+    )
+
+
+def test_progress_names_the_first_parts_only():
+    children = [book(f"A{n}-B", "WAITING") for n in range(4)]
+    tree = {"children": [*children, book("X-B", "REFUSED")], "unread": []}
+    assert len(missing_parts(tree)) == 8
+    assert progress_text(tree).startswith(
+        "0 of 4 actors serve, 0 of 4 books LIVE; waiting: book/binance/A0-B is WAITING"
+    )
+    assert progress_text(tree).endswith(" and 5 more")
+
+
+def test_progress_at_the_end_names_nothing():
+    children = [book("A-B", "SERVING", "LIVE"), role("orders/binance/main", "SERVING", {"ready": True})]
+    assert progress_text({"children": children, "unread": []}) == "2 of 2 actors serve, 1 of 1 books LIVE"
