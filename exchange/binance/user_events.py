@@ -14,6 +14,7 @@ from ..engine.accounts import Account, OrderList
 from ..engine.market import ExecutionReport, Market
 from ..engine.rules import ONE, SCALE
 from ..wire.numbers import text
+from .order_bodies import shown_time_in_force
 
 ZERO = "0.00000000"
 OPEN = ("NEW", "PARTIALLY_FILLED")
@@ -45,7 +46,7 @@ def execution(report: ExecutionReport, now_ns: int) -> dict[str, Any]:
         "c": report.client_id or order.client_id,
         "S": order.side.name,
         "o": order.kind,
-        "f": order.time_in_force,
+        "f": shown_time_in_force(order),
         "q": text(order.size),
         "p": text(order.price or 0),
         "P": text(order.stop_price or 0),

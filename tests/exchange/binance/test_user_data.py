@@ -100,6 +100,10 @@ async def test_a_subscription_by_signature_gets_all_reports_of_an_order(exchange
         while (ended := (await ws.event("executionReport"))["event"])["X"] == "NEW":
             pass
         assert (ended["x"], ended["X"], ended["i"]) == ("CANCELED", "CANCELED", second["order_id"])
+        # A market order: the manual's reports show GTC, as its REST answers do.
+        await exchange.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001", account="main")
+        market = (await ws.event("executionReport"))["event"]
+        assert (market["o"], market["f"]) == ("MARKET", "GTC")
 
 
 async def test_deposits_withdrawals_and_locks_from_outside(exchange: Any) -> None:
