@@ -33,6 +33,7 @@ NAMES = (
     "feed_to_strategy",
     "recovery",
     "density",
+    "start",
     "cold_start",
     "four_exchanges",
     "slow_reader",

@@ -23,7 +23,7 @@ from tests.fakes.forked_workers import forking_python
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
 LOCAL = ("wire_to_book", "segment_reads", "websocket_clients")
-ON_RAY = ("feed_to_strategy", "recovery", "density", "cold_start", "four_exchanges", "slow_reader")
+ON_RAY = ("feed_to_strategy", "recovery", "density", "start", "cold_start", "four_exchanges", "slow_reader")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,14 @@ def test_four_exchanges_are_followed_together_with_ccxt(tmp_path: Path) -> None:
         assert row["lag_samples"] > 0
         assert row["cpu_percent"] > 0
     assert strategy["books"] == ccxt["books"] == 16
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_start_compares_with_the_import_of_ray(tmp_path: Path) -> None:
+    bare, *commands, forked, plain = quick("start", tmp_path)["rows"]
+    assert [row["what"].split()[-1] for row in commands] == ["--help", "status", "orders", "buy"]
+    assert all(row["p50_s"] > 0 for row in (bare, *commands, forked, plain))
 
 
 @pytest.mark.ray
