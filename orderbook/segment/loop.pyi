@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable
 
 from .reader import SegmentReader
 
@@ -30,8 +31,8 @@ class LoopWaiter:
 
     def wait(
         self, reader: SegmentReader, after_version: int, timeout_s: float | None = None, alive: bool = True
-    ) -> asyncio.Future[None]:
-        """Return a future that is done when a wait as `Waiter.wait` describes it is over."""
+    ) -> Awaitable[None]:
+        """Return an awaitable, for one task, that is done when a wait as `Waiter.wait` describes it is over."""
 
     def end(self, failed: bool = False) -> None:
         """Close the ring and wake every waiting task. Idempotent."""

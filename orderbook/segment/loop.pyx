@@ -17,6 +17,7 @@ timer ends waits whose time is over, and drops what no task has waited for in a 
 import errno
 import os
 import threading
+from asyncio import CancelledError, InvalidStateError
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
@@ -79,13 +80,83 @@ cdef int check(int error) except -1:
     return 0
 
 
-cdef class _Request:
-    """One task's wait. It is over when its future is done, also by cancellation."""
+cdef class Wait:
+    """One task's wait: a future for the task alone, which steps the task without another pass of the loop.
 
+    It offers what a task uses of an awaited future. The loop's callback that finds the change resumes the task itself,
+    in the task's context, as the loop would do in its next pass.
+    """
+
+    cdef public bint _asyncio_future_blocking
     cdef uint64_t after
-    cdef bint alive
+    cdef bint alive, _done, _cancelled
     cdef int64_t until_ns
-    cdef object future
+    cdef object _loop, _callback, _context
+
+    def __await__(self):
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        return self.result()
+
+    def get_loop(self):
+        return self._loop
+
+    def done(self):
+        return self._done
+
+    def cancelled(self):
+        return self._cancelled
+
+    def result(self):
+        if self._cancelled:
+            raise CancelledError
+        if not self._done:
+            raise InvalidStateError("the wait is not over")
+
+    def exception(self):
+        self.result()
+
+    def add_done_callback(self, callback, *, context=None):
+        self._callback, self._context = callback, context
+        if self._done:
+            self._schedule()
+
+    def remove_done_callback(self, callback):
+        if self._callback != callback:
+            return 0
+        self._callback = None
+        return 1
+
+    def cancel(self, msg=None):
+        if self._done:
+            return False
+        self._done = self._cancelled = True
+        self._schedule()
+        return True
+
+    cdef int finish(self) except -1:
+        """End the wait; the task runs in the loop's next pass."""
+        if not self._done:
+            self._done = True
+            self._schedule()
+        return 0
+
+    cdef int resume(self) except -1:
+        """End the wait and run the task now. Only for callbacks of the loop: no other task may be running."""
+        if self._done:
+            return 0
+        self._done = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            self._context.run(callback, self)
+        return 0
+
+    cdef int _schedule(self) except -1:
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            self._loop.call_soon(callback, self, context=self._context)
+        return 0
 
 
 cdef class _Slot:
@@ -112,7 +183,7 @@ cdef class LoopWaiter:
 
     cdef readonly bint failed  # whether the system refused a call on the ring
     cdef FutexRing _ring
-    cdef object _loop, _thread, _timer, _make_future
+    cdef object _loop, _thread, _timer
     cdef dict _slots, _by_token
     cdef uint64_t _tokens
     cdef int64_t _due_ns
@@ -120,7 +191,6 @@ cdef class LoopWaiter:
     def __init__(self, loop):
         self._ring = FutexRing()
         self._loop = loop
-        self._make_future = loop.create_future
         self._thread = thread_id()
         self._slots = {}
         self._by_token = {}
@@ -140,11 +210,14 @@ cdef class LoopWaiter:
         return len(self._slots)
 
     def wait(self, SegmentReader reader not None, uint64_t after_version, timeout_s=None, bint alive=True):
-        """Return a future that is done when a wait as `Waiter.wait` describes it is over."""
+        """Return an awaitable, for one task, that is done when a wait as `Waiter.wait` describes it is over."""
         cdef int64_t now = vm_now(), look_ns, idle_ns = IDLE_NS
         cdef const vm_segment* segment = reader._open()
         cdef _Slot slot = self._slots.get(reader.mapping.identity)
-        cdef _Request request = _Request.__new__(_Request)
+        cdef Wait request = Wait.__new__(Wait)
+        if vm_version(segment) > after_version or vm_lives(segment, segment.head.heartbeat_limit_ns) != alive:
+            request._done = True
+            return request
         if slot is None:
             slot = self._add(reader.mapping, segment)
         request.after = after_version
@@ -152,27 +225,31 @@ cdef class LoopWaiter:
         request.until_ns = NEVER_NS
         if timeout_s is not None and timeout_s < 1e9:
             request.until_ns = now + <int64_t>(max(timeout_s, 0.0) * 1e9)
-        request.future = self._make_future()
+        request._loop = self._loop
         slot.requests.append(request)
         slot.idle_since_ns = 0
         if slot.token == 0:
+            found = []
             try:
                 self._arm(slot)
-                self._reap()
+                self._reap(found)
             except OSError:
                 self.end(True)
-                return request.future
+            for other in found:
+                (<Wait>other).finish()  # not now: a task is running
+            if self._ring is None:
+                return request
         look_ns = min(
             request.until_ns, now + idle_ns, vm_look_again(segment, now, segment.head.heartbeat_limit_ns)
         )
         if self._timer is None or look_ns < self._due_ns:
             self._look_at(look_ns, now)
-        return request.future
+        return request
 
     def end(self, bint failed=False):
         """Close the ring and wake every waiting task. Idempotent."""
         cdef _Slot slot
-        cdef _Request request
+        cdef Wait request
         if self._ring is None:
             return
         ring, self._ring = self._ring, None
@@ -188,7 +265,7 @@ cdef class LoopWaiter:
         self._loop.remove_reader((<FutexRing>ring).ring.event)
         for slot in slots:
             for request in slot.requests:
-                resolve(request.future)
+                request.finish()
 
     cdef _Slot _add(self, Mapping mapping, const vm_segment* segment):
         cdef _Slot slot = _Slot.__new__(_Slot)
@@ -208,7 +285,7 @@ cdef class LoopWaiter:
 
     cdef int _arm(self, _Slot slot) except -1:
         """Queue a wait for the segment's next version, and wake the requests that the present version fulfils."""
-        cdef _Request request
+        cdef Wait request
         slot.armed = vm_version(slot.segment)
         self._tokens += 1
         slot.token = self._tokens
@@ -216,28 +293,30 @@ cdef class LoopWaiter:
         self._ring.arm(slot.token, slot.segment, slot.armed)
         for request in slot.requests:
             if slot.armed > request.after:
-                resolve(request.future)
+                request.finish()
         return 0
 
     def _ready(self):
-        """Wake the tasks whose segments have changed."""
+        """Run the tasks whose segments have changed."""
         cdef _Slot slot
         cdef int changed = 0
         if not self._is_here():
             return
+        found = []
         try:
             if len(self._slots) <= FEW:
                 for slot in list(self._slots.values()):
                     if slot.token and vm_version(slot.segment) != slot.armed:
                         changed += 1
-                        self._spent(slot)
+                        self._spent(slot, found)
             if changed == 0:
-                self._reap()
+                self._reap(found)
         except OSError:
             self.end(True)
+        run(found)
 
-    cdef int _reap(self) except -1:
-        """Hand the queued waits to the kernel, and wake the tasks of those that have completed."""
+    cdef int _reap(self, list found) except -1:
+        """Hand the queued waits to the kernel; append the requests that others fulfil to `found`."""
         cdef vm_ring* ring = &self._ring.ring
         cdef uint64_t token
         cdef int32_t result
@@ -252,14 +331,15 @@ cdef class LoopWaiter:
                     check(-result)
                 slot = self._by_token.get(token)
                 if slot is not None:
-                    self._spent(slot)
+                    self._spent(slot, found)
             again = vm_ring_hush(ring)
         return 0
 
-    cdef int _spent(self, _Slot slot) except -1:
-        """Wake the requests of a slot whose wait has completed or is about to; wait again for the others."""
+    cdef int _spent(self, _Slot slot, list found) except -1:
+        """Move the fulfilled requests of a slot, whose wait has completed or is about to, to `found`; wait again for the
+        others."""
         cdef uint64_t version = vm_version(slot.segment)
-        cdef _Request request
+        cdef Wait request
         del self._by_token[slot.token]
         slot.token = 0
         if not slot.requests:
@@ -267,8 +347,8 @@ cdef class LoopWaiter:
         waiting = []
         for request in slot.requests:
             if version > request.after or slot.alive() != request.alive:
-                resolve(request.future)
-            elif not request.future.done():
+                found.append(request)
+            elif not request._done:
                 waiting.append(request)
         slot.requests = waiting
         if waiting:
@@ -290,35 +370,36 @@ cdef class LoopWaiter:
         return 0
 
     def _look(self):
-        """Wake the tasks whose time is over or whose writer died or revived; drop idle slots, and the ring with the
-        last of them."""
+        """Run the tasks whose time is over or whose writer died or revived; drop idle slots, and the ring with the last
+        of them."""
         cdef int64_t now = vm_now(), next_ns = now + <int64_t>IDLE_NS
         self._timer = None
         if not self._is_here():
             return
+        found = []
         try:
             for slot in list(self._slots.values()):
-                next_ns = min(next_ns, self._look_at_slot(slot, now))
-            self._reap()
+                next_ns = min(next_ns, self._look_at_slot(slot, now, found))
+            self._reap(found)
         except OSError:
             self.end(True)
-            return
-        if self._slots and self._timer is None:
+        if self._slots:
             self._look_at(next_ns, now)
-        elif not self._slots:
+        else:
             self.end()
+        run(found)
 
-    cdef int64_t _look_at_slot(self, _Slot slot, int64_t now) except -1:
-        """Return when to look again."""
+    cdef int64_t _look_at_slot(self, _Slot slot, int64_t now, list found) except -1:
+        """Move the requests that are over to `found`; return when to look again."""
         cdef int64_t idle_ns = IDLE_NS, look_ns
         cdef bint alive = slot.alive()
-        cdef _Request request
+        cdef Wait request
         waiting = []
         look_ns = vm_look_again(slot.segment, now, slot.segment.head.heartbeat_limit_ns)
         for request in slot.requests:
             if alive != request.alive or request.until_ns <= now:
-                resolve(request.future)
-            elif not request.future.done():
+                found.append(request)
+            elif not request._done:
                 waiting.append(request)
                 look_ns = min(look_ns, request.until_ns)
         slot.requests = waiting
@@ -332,7 +413,15 @@ cdef class LoopWaiter:
         return slot.idle_since_ns + idle_ns
 
 
-cdef int resolve(future) except -1:
-    if not future.done():
-        future.set_result(None)
+cdef int run(list found) except -1:
+    """Run the tasks of these requests, in a callback of their loop."""
+    cdef Wait request
+    cdef int begun = 0
+    try:
+        for request in found:
+            begun += 1
+            request.resume()
+    finally:
+        for request in found[begun:]:  # a task ended with KeyboardInterrupt or SystemExit, which ends the loop
+            request.finish()
     return 0

@@ -79,6 +79,8 @@ class ThreadWaiter:
         self, reader: SegmentReader, after_version: int, timeout_s: float | None = None, alive: bool = True
     ) -> None:
         """Sleep as `Waiter.wait` does."""
+        if reader.version > after_version or reader.alive is not alive:
+            return
         loop = asyncio.get_running_loop()
         request = _Request(after_version, alive, loop, loop.create_future())
         with self._lock:

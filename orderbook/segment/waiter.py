@@ -18,7 +18,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ...model.errors import Misconfigured
 from . import SegmentReader
@@ -93,18 +93,18 @@ class Waiter:
             NotSynced: the reader is closed.
             Misconfigured: the way is "ring", and this system has no io_uring with futexes.
         """
-        version = reader.version
-        if version > after_version or reader.alive is not alive:
-            return version
+        await self.change(reader, after_version, timeout_s, alive)
+        return reader.version
+
+    def change(
+        self, reader: SegmentReader, after_version: int, timeout_s: float | None = None, alive: bool = True
+    ) -> Awaitable[None]:
+        """Return what the running task must await to sleep as in `wait`; with no coroutine between, it wakes sooner."""
         loop = asyncio.get_running_loop()
         waiter = self._loops.get(loop)
         if waiter is None or not waiter.serves:
             waiter = self._begin(loop)
-        if waiter is None:
-            await self._thread.wait(reader, after_version, timeout_s, alive)
-        else:
-            await waiter.wait(reader, after_version, timeout_s, alive)
-        return reader.version
+        return (waiter or self._thread).wait(reader, after_version, timeout_s, alive)
 
     def close(self) -> None:
         """End the threads and rings, and wake every waiting task. The waiter may be used again afterwards."""

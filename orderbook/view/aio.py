@@ -41,7 +41,10 @@ class AsyncBookView(BookReading):
                 if top.live or states:
                     yield top
                     continue
-            await self._sleep(reader, top)
+            if reader is not None and top.live:  # the quickest way to wake: no coroutine between
+                await AsyncWaits.change(reader, top.version, LONGEST_S)
+            else:
+                await self._sleep(reader, top)
 
     async def wait_live(self, timeout_s: float | None = None) -> Top:
         """Return the top as soon as the book is LIVE. `timeout_s` None or infinite means no limit.

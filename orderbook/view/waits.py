@@ -36,9 +36,9 @@ class AsyncWaits:
         await asyncio.sleep(seconds)
 
     @staticmethod
-    async def change(reader: SegmentReader, after_version: int, at_most_s: float) -> None:
+    def change(reader: SegmentReader, after_version: int, at_most_s: float) -> Awaitable[None]:
         """Wait until the segment's version passes `after_version`, its writer is dead, or the time is over."""
-        await Waiter.shared().wait(reader, after_version, at_most_s)
+        return Waiter.shared().change(reader, after_version, at_most_s)
 
     @staticmethod
     async def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:

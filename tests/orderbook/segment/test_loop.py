@@ -1,6 +1,7 @@
 """The wait of an event loop by io_uring: what a system refuses, loops that end or move, and what stays behind."""
 
 import asyncio
+import contextvars
 import errno
 import os
 import threading
@@ -43,6 +44,61 @@ async def changed(waiter, writer):
     await asyncio.sleep(0)
     publish(writer)
     return await asyncio.wait_for(task, 10.0)
+
+
+async def test_a_task_resumes_as_itself_in_its_own_context(writer, ring):
+    """The callback that finds the change runs the task itself, without another pass of the loop."""
+    name = contextvars.ContextVar("name", default="nobody's")
+    reader = SegmentReader(writer.path)
+
+    async def wait(own):
+        name.set(own)
+        await ring.wait(reader, 0)
+        return name.get(), asyncio.current_task().get_name()
+
+    tasks = [asyncio.create_task(wait(own), name=own) for own in ("one", "two")]
+    await asyncio.sleep(0)
+    publish(writer)
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 10.0) == [("one", "one"), ("two", "two")]
+    assert name.get() == "nobody's"
+
+
+async def test_a_woken_task_may_close_the_waiter_and_the_others_wake(writer, ring):
+    reader = SegmentReader(writer.path)
+
+    async def leave():
+        await ring.wait(reader, 0)
+        ring.close()
+
+    tasks = [asyncio.create_task(work) for work in (leave(), ring.wait(reader, 0), ring.wait(reader, 100))]
+    await asyncio.sleep(0)
+    publish(writer)
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 10.0) == [None, 1, 1]
+
+
+def test_an_interrupt_in_a_woken_task_ends_the_loop_and_not_the_other_tasks(writer, ring):
+    reader = SegmentReader(writer.path)
+    loop = asyncio.new_event_loop()
+
+    async def interrupt():
+        await ring.wait(reader, 0)
+        raise KeyboardInterrupt
+
+    first, second = loop.create_task(interrupt()), loop.create_task(ring.wait(reader, 0))
+    loop.call_soon(publish, writer)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(first)
+    assert loop.run_until_complete(asyncio.wait_for(second, 10.0)) == 1
+    ring.close()
+    loop.close()
+
+
+async def test_a_cancelled_task_ends_by_cancellation(writer, ring):
+    reader = SegmentReader(writer.path)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.005):
+            await ring.wait(reader, 0)
+    assert await changed(ring, writer) == 1
 
 
 def refuse(_loop):
