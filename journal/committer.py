@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..model.errors import Fenced, InboxFull, JournalUnavailable
+from ..model.errors import Fenced, InboxFull, JournalUnavailable, MeshError
 from .journal import Journal
 from .writes import Batch, Write
 
@@ -212,5 +212,5 @@ class _Writer:
 
 
 def _checkpoint(journal: Journal) -> None:
-    with contextlib.suppress(JournalUnavailable):  # the next one is soon, and commits report what is wrong
+    with contextlib.suppress(MeshError):  # the next one is soon, and commits report what is wrong
         journal.checkpoint()
