@@ -54,4 +54,4 @@ def missing_parts(tree: dict[str, Any]) -> list[str]:
     missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]
     missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
     missing += [f"{address} is {doing}" for address, doing in account_states(tree).items()]
-    return missing
+    return list(dict.fromkeys(missing))  # an actor that does not serve and its book say the same
