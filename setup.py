@@ -25,13 +25,17 @@ ORDERBOOK = PACKAGE / "orderbook"
 
 
 def sources(suffix: str) -> list[Path]:
-    """Files below the package, links followed (its folders are links)."""
-    return sorted(
+    """Files below the package, the largest first; links are followed (its folders are links).
+
+    Modules are compiled side by side in this order, and a large one at the end would be compiled alone.
+    """
+    found = [
         Path(folder, name)
         for folder, _, names in os.walk(PACKAGE, followlinks=True)
         for name in names
         if name.endswith(suffix)
-    )
+    ]
+    return sorted(found, key=lambda path: (-path.stat().st_size, path))
 
 
 class BuildCore(build_ext):
