@@ -6,6 +6,8 @@ On one node both are compared with the bare wake, also in the same run: another 
 nothing with them but write its receive time to a FIFO, and the strategy's event loop watches that FIFO. Nothing that
 crosses from one process to the loop of another can be much faster. There the iteration is measured a second time with
 the way to wait that systems without io_uring have: a thread that sleeps for the loop and wakes it.
+The time from the publish to the strategy awake is the wake alone; before it the book's process reads the frame into the
+book and copies the book into the segment.
 Measured on one node, and over two raylets (each with its own segment directory), where ours goes through the mirror.
 Both ends read the same machine's clock: `ts_recv_ns` is the time at which the book's process gets the frame.
 
@@ -28,6 +30,7 @@ import picows
 import ray
 
 from venuemesh.market.market import AsyncMarket
+from venuemesh.orderbook.segment import monotonic_ns
 from venuemesh.orderbook.segment.waiter import Waiter
 
 from .harness import (
@@ -58,15 +61,16 @@ class _Strategy:
     """A strategy that records the time at which it wakes."""
 
     async def follow(self, market: AsyncMarket, seconds: float, way: str | None = None) -> np.ndarray[Any, Any]:
-        """Iterate over changes of the book; return the age of each top on arrival, in ns.
+        """Iterate over changes of the book; return the age of each top on arrival, and since its publish, in ns.
 
         `way` is how the loop waits; None is the product's own choice.
         """
         Waiter._shared = Waiter(way)
-        ages = []
+        ages: list[tuple[int, int]] = []
         deadline = time.monotonic() + seconds
         async for top in market.order_book(PAIR).changes():
-            ages.append(time.time_ns() - top.ts_recv_ns)
+            since_publish_ns = monotonic_ns() - (top.publish_ns or 0)
+            ages.append((time.time_ns() - (top.ts_recv_ns or 0), since_publish_ns))
             if time.monotonic() >= deadline:
                 break
         return np.array(ages[1:])  # the first top is older than the iteration
@@ -212,8 +216,15 @@ def _rows(where: str, place: _Place, rates: tuple[int, ...], rounds: int, second
         for rate in rates:
             for name, measure in place.ways.items():
                 ages, frames = measure(rate, seconds)
-                figures[rate][name].append(percentiles(ages) | {"seen": len(ages) / frames if frames else None})
+                figures[rate][name].append(_figures(ages) | {"seen": len(ages) / frames if frames else None})
     return [_row(where, rate, found) for rate, found in figures.items()]
+
+
+def _figures(ages: np.ndarray[Any, Any]) -> Json:
+    if ages.ndim == 1:
+        return percentiles(ages)
+    since_publish = percentiles(ages[:, 1])
+    return percentiles(ages[:, 0]) | {"wake_us": since_publish["p50_us"], "wake_p99_us": since_publish["p99_us"]}
 
 
 def _row(where: str, rate: int, found: dict[str, list[Json]]) -> Json:
@@ -230,6 +241,9 @@ def _row(where: str, rate: int, found: dict[str, list[Json]]) -> Json:
         "bare_wake_p50_us": bare,
         "bare_wake_p99_us": middle("bare", "p99_us"),
         "p50_times_bare": ratio(bare, ours, 2),
+        "publish_to_awake_p50_us": middle("ours", "wake_us"),
+        "publish_to_awake_p99_us": middle("ours", "wake_p99_us"),
+        "publish_to_awake_times_bare": ratio(bare, middle("ours", "wake_us"), 2),
         "thread_p50_us": middle("thread", "p50_us"),
         "thread_p99_us": middle("thread", "p99_us"),
         "thread_p50_times_bare": ratio(bare, middle("thread", "p50_us"), 2),

@@ -79,6 +79,7 @@ def test_feed_to_strategy_compares_with_ray_calls_on_one_node_and_two(tmp_path: 
     for row in result["rows"][:2]:
         assert 0 < row["bare_wake_p50_us"] <= row["bare_wake_p99_us"]
         assert 0 < row["thread_p50_us"] <= row["thread_p99_us"]
+        assert 0 < row["publish_to_awake_p50_us"] < row["p50_us"]
         assert row["p50_times_bare"] > 0
     assert result["ray_call_round_trip"]["samples"] > 0
 
