@@ -209,7 +209,7 @@ static inline int vm_ring_take(vm_ring *r, uint64_t *token, int32_t *result) {
     return 1;
 }
 
-/* Reset the eventfd. Return whether there is more to take or to hand over: nothing would signal it any more. */
+/* Reset the eventfd. Return whether there is more to take or to hand over, which nothing would signal now. */
 static inline int vm_ring_hush(vm_ring *r) {
     uint64_t count;
     while (read(r->event, &count, 8) < 0 && errno == EINTR) {}

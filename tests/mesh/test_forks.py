@@ -15,12 +15,12 @@ from venuemesh.mesh import forks
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 WORKER = """
 import json, os, random, sys
-said = {
+found = {
     "arguments": sys.argv[1:], "folder": os.getcwd(), "variable": os.environ.get("ONLY_HERE"),
     "parent": os.getppid(), "group": os.getpgid(0) == os.getpid(), "random": random.random(),
     "imported": [name for name in ("venuemesh.actors.orders.role", "sqlalchemy", "ray") if name in sys.modules],
 }
-print(json.dumps(said), flush=True)
+print(json.dumps(found), flush=True)
 sys.exit(7)
 """
 
