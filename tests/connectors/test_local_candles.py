@@ -142,9 +142,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def candle_of(made: list[dict[str, Any]], open_ns: int) -> tuple[Decimal, ...]:
-    """Open, high, low, close and volume of the trades of a minute."""
+    """Open, high, low, close and volume of the trades of a minute; without trades, the price before it.
+
+    The wall clock may pass a minute between two settings of the exchange's clock, so a minute may have no trade.
+    """
     inside = [trade for trade in made if open_ns <= trade["time_ns"] < open_ns + MINUTE_NS]
     prices = [Decimal(trade["price"]) for trade in inside]
+    if not inside:
+        prices = [Decimal([trade for trade in made if trade["time_ns"] < open_ns][-1]["price"])]
     return prices[0], max(prices), min(prices), prices[-1], sum(Decimal(trade["size"]) for trade in inside)  # type: ignore[return-value]
 
 
