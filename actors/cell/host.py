@@ -24,7 +24,8 @@ from typing import Any
 
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ...model.time import in_ns
-from .messages import POLL, Asker, Dedup, Envelope, Routes, Send, pack_error, pack_reply
+from .messages import POLL, Asker, BadMessage, Dedup, Envelope, Routes, Send, pack_error, pack_reply
+from .near import Method
 from .role import Context, Incarnation, Role
 
 ANY: Incarnation = (0, 0)  # in an envelope: any incarnation that serves the address
@@ -213,6 +214,17 @@ class Host:
         """Answer one long poll."""
         envelope = Envelope.unpack(packed)
         return self._refusal(envelope) or await self._answer(envelope, True)
+
+    async def answer_call(self, method: Method, content: bytes) -> bytes:
+        """Answer a near call to this role. Raises BadMessage: it is no such call."""
+        match method:
+            case Method.ASK:
+                return await self.ask(content)
+            case Method.POLL:
+                return await self.poll(content)
+            case Method.STATUS:
+                return pack_reply(self.status())
+        raise BadMessage(f"{method.name} is no call to a role")
 
     def _refusal(self, envelope: Envelope) -> bytes | None:
         if envelope.address in self._serves and envelope.incarnation in (self.incarnation, ANY):

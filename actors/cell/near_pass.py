@@ -17,7 +17,7 @@ import msgpack
 
 from ...model.address import AGENT, Route
 from .messages import ASK_METHOD, POLL_METHOD, BadMessage, Gone, Unreachable, pack_reply, unpack_reply
-from .near import Method, near_directory
+from .near import Method
 from .near_client import Lost, NotSent
 from .near_routes import NearRoutes
 from .pulse import SUPERVISOR
@@ -37,10 +37,6 @@ class _Outcome(enum.IntEnum):
 class PassedRoutes(NearRoutes):
     """The routes of a process on a node of the mesh that is not connected to the Ray cluster."""
 
-    def __init__(self, node: str, segments: Path) -> None:
-        super().__init__(node, segments)
-        self._sockets = near_directory(segments)
-
     async def _supervisor_elsewhere(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
         return await self._pass((None, method, arguments, timeout_s), timeout_s)
 
@@ -56,7 +52,7 @@ class PassedRoutes(NearRoutes):
             Unreachable, TimeoutError, and the errors of the called supervisor or cell.
         """
         content = msgpack.packb(call)
-        for name in cell_sockets(self._sockets):
+        for name in cell_sockets(self._directory):
             try:
                 outcome, value = unpack_reply(await self._near.call(name, Method.PASS, content, timeout_s))
             except NotSent:

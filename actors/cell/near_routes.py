@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SUPERVISOR_POLLS = frozenset({"routes", "watch"})  # methods that wait for a cha
 SUPERVISOR_AWAY_S = 0.1  # pause before the next search for an unreachable supervisor
 
 
-class NearRoutes:
+class NearRoutes(ABC):
     """This process's copy of the routes it uses, kept current by one long poll to the supervisor; sends to cells.
 
     While the supervisor is away, the known routes stay in use.
@@ -137,10 +138,10 @@ class NearRoutes:
 
     # ------------------------------------------------------------------ the other way
 
+    @abstractmethod
     async def _supervisor_elsewhere(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
         """Call a supervisor that has no socket on this node. Raises as `supervisor`."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _send_elsewhere(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
         """Send to a cell of another node, or one whose socket is gone. Raises as `messages.Send`."""
-        raise NotImplementedError

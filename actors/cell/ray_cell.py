@@ -22,7 +22,7 @@ from ...orderbook.segment.directory import segment_directory
 from . import logs
 from .host import Assignment, Hooks, Host, Surroundings
 from .kinds import build, preload, read_config
-from .messages import BadMessage, Envelope, pack_reply
+from .messages import Envelope
 from .near import Method, near_directory, socket_name
 from .near_pass import pass_on
 from .near_server import NearServer
@@ -141,16 +141,9 @@ class Cell:
 
     async def _answer_near(self, method: Method, content: bytes) -> bytes:
         """Answer a call over the socket; see `near.Method`."""
-        match method:
-            case Method.ASK:
-                return await self._host.ask(content)
-            case Method.POLL:
-                return await self._host.poll(content)
-            case Method.STATUS:
-                return pack_reply(self._host.status())
-            case Method.PASS:
-                return await pass_on(self._routes, content)
-        raise BadMessage(f"{method.name} is for the supervisor")
+        if method is Method.PASS:
+            return await pass_on(self._routes, content)
+        return await self._host.answer_call(method, content)
 
     async def _stop(self, epoch: int, timeout_s: float) -> None:
         self._host.fence(epoch)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.actors.cell.toy import Toy
+from tests.actors.cell.toy import Nobody, Toy, nowhere
 from venuemesh.actors.cell.host import Assignment, Hooks, Host, Surroundings
-from venuemesh.actors.cell.messages import BadMessage, Gone, pack_reply
-from venuemesh.actors.cell.near import Method, near_directory, socket_name
+from venuemesh.actors.cell.messages import Gone
+from venuemesh.actors.cell.near import near_directory, socket_name
 from venuemesh.actors.cell.near_routes import NearRoutes
 from venuemesh.actors.cell.near_server import NearServer
 from venuemesh.actors.cell.role import Incarnation
@@ -27,25 +27,16 @@ def route_of(incarnation: Incarnation = (1, 1), address: str = ADDRESS, node: st
     return Route(address, address, f"cell-{incarnation[1]}", node, incarnation)
 
 
-class NoRoutes:
-    async def find(self, address: str, newer_than: Any, timeout_s: float) -> None:
-        return None
-
-
-async def nowhere(*_: Any) -> bytes:
-    raise AssertionError("nothing is sent")
-
-
 class NearCell:
     """A toy role behind a socket, on the loop of the caller."""
 
     def __init__(self, segments: Path, incarnation: Incarnation = (1, 1), user: int | None = None) -> None:
         self.toy: Toy
-        around = Surroundings("m", NODE, segments, NoRoutes(), nowhere)
+        around = Surroundings("m", NODE, segments, Nobody(), nowhere)
         self.host = Host("cell", around, Hooks(lambda _: None, lambda _: None, lambda *_: None), self._make)
         self._assignment = Assignment(incarnation[0], incarnation, {"address": ADDRESS, "kind": "toy", "config": {}})
         name = socket_name(ADDRESS, incarnation)
-        self.server = NearServer(near_directory(segments), name, self._answer, user)
+        self.server = NearServer(near_directory(segments), name, self.host.answer_call, user)
 
     def _make(self, assignment: Assignment, context: Any) -> Toy:
         self.toy = Toy(context)
@@ -55,16 +46,6 @@ class NearCell:
         await self.server.open()
         assert await self.host.adopt(self._assignment) == {"ok": True}
         return self
-
-    async def _answer(self, method: Method, content: bytes) -> bytes:
-        match method:
-            case Method.ASK:
-                return await self.host.ask(content)
-            case Method.POLL:
-                return await self.host.poll(content)
-            case Method.STATUS:
-                return pack_reply(self.host.status())
-        raise BadMessage(method.name)
 
 
 class Process:
@@ -107,11 +88,16 @@ class Routes(NearRoutes):
         self.routes: dict[str, Route] = {}
         self.changed = asyncio.Event()
         self.elsewhere: list[tuple[Route, str]] = []
+        self.sought: list[str] = []  # calls to a supervisor without a socket
         self.other_way: Callable[[Route, str, bytes], Any] | None = None
 
     def set(self, route: Route) -> None:
         self.routes[route.address] = route
         self.changed.set()
+
+    async def _supervisor_elsewhere(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
+        self.sought.append(method)
+        raise Gone(sent=False)
 
     async def find(self, address: str, newer_than: Incarnation | None, timeout_s: float) -> Route | None:
         deadline = time.monotonic() + timeout_s

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.actors.cell.toy import Toy
+from tests.actors.cell.toy import Nobody, Toy, nowhere
 from venuemesh.actors.cell.host import Assignment, Hooks, Host, Surroundings
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
 from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected
@@ -17,15 +17,6 @@ from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected
 ADDRESS, OTHER = "book/acme/group-1", "book/acme/BTC-USDT"
 SPEC = {"address": ADDRESS, "kind": "toy", "config": {}, "serves": [[OTHER, None]]}
 ASSIGNMENT = Assignment(epoch=5, incarnation=(5, 3), spec=SPEC, restarts=2)
-
-
-class Nobody:
-    async def find(self, address: str, newer_than: Any, timeout_s: float) -> None:
-        return None
-
-
-async def nowhere(*_: Any) -> bytes:
-    raise AssertionError("nothing is sent")
 
 
 class Scene:

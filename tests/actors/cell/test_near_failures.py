@@ -14,9 +14,8 @@ import pytest
 
 from tests.actors.cell.near_cells import ADDRESS, NearCell, Process, Routes, route_of
 from tests.fakes.clock import until
-from venuemesh.actors.cell.messages import ASK_METHOD, Asker, Unreachable
+from venuemesh.actors.cell.messages import ASK_METHOD, Asker, Gone, Unreachable
 from venuemesh.actors.cell.near import near_directory
-from venuemesh.actors.cell.near_routes import NearRoutes
 from venuemesh.actors.cell.sweep import leave, sweep
 from venuemesh.model.errors import OutcomeUnknown, RetryLater
 from venuemesh.orderbook.segment.names import private_directory
@@ -48,17 +47,18 @@ def asker(routes: Routes) -> Asker:
     return Asker("me", routes, routes.send, time.monotonic)
 
 
-async def until_handled(ask: Asker) -> None:
-    """Return when a message that was sent before has arrived: messages of a connection arrive in their order."""
-    await ask(ADDRESS, "who", None, 10.0)
+async def hang(ask: Asker, timeout_s: float) -> asyncio.Task[Any]:
+    """Send a message that is never answered; return when it has arrived."""
+    hanging = asyncio.ensure_future(ask(ADDRESS, "hang", None, timeout_s))
+    await ask(ADDRESS, "who", None, 10.0)  # messages of a connection arrive in their order
+    return hanging
 
 
 async def test_a_message_of_a_killed_cell_is_repeated_to_its_successor(start: Start, tmp_path: Path) -> None:
     first, routes = start((1, 1)), Routes(tmp_path)
     routes.set(route_of((1, 1)))
     ask = asker(routes)
-    hanging = asyncio.ensure_future(ask(ADDRESS, "hang", None, 10.0))
-    await until_handled(ask)
+    hanging = await hang(ask, 10.0)
     first.kill()
     asked = asyncio.ensure_future(ask(ADDRESS, "who", None, 10.0))
     await until(lambda: len(routes.elsewhere) == 2)  # both met the end
@@ -76,8 +76,7 @@ async def test_the_outcome_is_unknown_when_the_cell_dies_after_the_message_was_s
     process, routes = start((1, 1)), Routes(tmp_path)
     routes.set(route_of((1, 1)))
     ask = asker(routes)
-    hanging = asyncio.ensure_future(ask(ADDRESS, "hang", None, 0.5))
-    await until_handled(ask)
+    hanging = await hang(ask, 0.5)
     process.kill()
     with pytest.raises(OutcomeUnknown):
         await hanging
@@ -91,7 +90,7 @@ async def test_a_stopped_cell_gives_no_answer_in_time_and_answers_once_when_it_r
     process, routes = start((1, 1)), Routes(tmp_path)
     routes.set(route_of((1, 1)))
     ask = asker(routes)
-    await until_handled(ask)
+    assert (await ask(ADDRESS, "who", "first", 10.0))["body"] == "first"
     process.signal(signal.SIGSTOP)
     with pytest.raises(OutcomeUnknown):
         await ask(ADDRESS, "who", None, 0.2)
@@ -154,8 +153,9 @@ async def test_a_supervisor_that_ends_before_it_answers_is_unreachable_and_one_w
     tmp_path: Path,
 ) -> None:
     routes = Routes(tmp_path)
-    with pytest.raises(NotImplementedError):  # the other way
-        await NearRoutes("node", tmp_path).supervisor("status", timeout_s=1.0)
+    with pytest.raises(Gone):
+        await routes.supervisor("status", timeout_s=1.0)
+    assert routes.sought == ["status"]
     private_directory(near_directory(tmp_path))
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -166,3 +166,4 @@ async def test_a_supervisor_that_ends_before_it_answers_is_unreachable_and_one_w
     with pytest.raises(Unreachable):
         await routes.supervisor("status", timeout_s=5.0)
     server.close()
+    assert routes.sought == ["status"]

@@ -9,6 +9,17 @@ from venuemesh.actors.cell.role import Context
 from venuemesh.model.errors import Rejected
 
 
+class Nobody:
+    """Routes without an address."""
+
+    async def find(self, address: str, newer_than: Any, timeout_s: float) -> None:
+        return None
+
+
+async def nowhere(*_: Any) -> bytes:
+    raise AssertionError("nothing is sent")
+
+
 class Toy:
     reads: ClassVar[frozenset[str]] = frozenset({"who", "broken_read"})
 
