@@ -28,6 +28,7 @@ from ...model.errors import Misconfigured
 from .clock import Clock
 from .link import NO_STATUS, PROTOCOL_ERROR, TOO_BIG, DialFailed, FrameHandler, LinkState
 from .proxy import proxy_for
+from .tunnel import NETWORK_ERRORS, open_tunnel
 
 TEXT, BINARY, CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 PING, CLOSE = WSMsgType.PING, WSMsgType.CLOSE
@@ -123,13 +124,17 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
 
     Raises:
         DialFailed: no connection now.
-        Misconfigured: the URL is not valid.
+        Misconfigured: the URL, or the proxy that the environment sets, is not valid.
     """
+    proxy = proxy_for(url)
     link = PicowsLink(handler, clock, max_message)
     loop = asyncio.get_running_loop()
     sockets: list[socket.socket] = []
 
     async def connect(target: WSParsedURL) -> socket.socket:
+        if proxy is not None and proxy.is_socks:
+            sockets.append(await open_tunnel(proxy, target.host, target.port))
+            return sockets[-1]
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
         sockets.append(await start_connection(found, happy_eyeballs_delay=HAPPY_EYEBALLS_S, interleave=1, loop=loop))
         return sockets[-1]
@@ -142,16 +147,16 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
             max_frame_size=max_message,
             websocket_handshake_timeout=timeout_s,
             max_redirects=0,
-            proxy=proxy_for(url),
+            proxy=None if proxy is None or proxy.is_socks else proxy.url,
             socket_factory=connect,
         )
-    except WSInvalidURL as error:
+    except (WSInvalidURL, UnicodeError) as error:  # UnicodeError: a name that cannot be looked up
         raise Misconfigured("websocket url", str(error)) from error
     except WSHandshakeError as error:
         answer = error.response
         headers = {name.lower(): value for name, value in answer.headers.items()} if answer else {}
         raise DialFailed(str(error), int(answer.status) if answer else None, headers) from error
-    except (OSError, TimeoutError, WSError, RuntimeError) as error:
+    except (*NETWORK_ERRORS, WSError) as error:
         raise DialFailed(f"{type(error).__name__}: {error}") from error
     except asyncio.CancelledError:
         if link.opened_ns:

@@ -21,8 +21,10 @@ from yarl import URL
 from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
 from ...model.http import HttpRequest, HttpResponse
 from .clock import SYSTEM_CLOCK, Clock
-from .proxy import proxy_for
+from .proxy import Proxy, proxy_for
+from .tunnel import connector_through, is_network_error
 
+KEEPALIVE_S = 30.0
 RETRY_S = 1.0  # the delay of RetryLater when no connection could be opened
 CHUNK = 64 * 1024
 QUERY = re.compile(r"\?[^\s'\")]*")
@@ -35,6 +37,7 @@ class _Attempt:
     what: str
     connected: bool = False
     before_write: Callable[[], None] | None = None
+    refusal: Exception | None = None  # what `before_write` raised
 
 
 async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
@@ -47,7 +50,11 @@ async def _on_connection(session: aiohttp.ClientSession, context: object, params
         if isinstance(params, aiohttp.TraceConnectionCreateStartParams):
             return
         if attempt.before_write is not None:
-            attempt.before_write()
+            try:
+                attempt.before_write()
+            except Exception as refusal:
+                attempt.refusal = refusal
+                raise
         attempt.connected = True
 
 
@@ -72,27 +79,34 @@ class Rest:
         self._max_body = max_body
         self._connections = connections
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}  # one for each SOCKS proxy, one for the rest
         self._closed = False
-        self._proxies: dict[str, str | None] = {}  # by origin, of which there are few
+        self._proxies: dict[str, Proxy | None] = {}  # by origin, of which there are few
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, proxy: Proxy | None) -> aiohttp.ClientSession:
+        """Return the session whose connections go through a SOCKS proxy; any other proxy is given with each request."""
         if self._closed:
             raise RuntimeError("this Rest is closed")
-        if self._session is None:
+        through = proxy if proxy is not None and proxy.is_socks else None
+        if through not in self._sessions:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_start.append(_on_connection)
             trace.on_connection_create_end.append(_on_connection)
             trace.on_connection_reuseconn.append(_on_connection)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30.0),
+            self._sessions[through] = aiohttp.ClientSession(
+                connector=self._connector(through),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 headers={"User-Agent": "venuemesh"},
                 skip_auto_headers=("Content-Type",),
                 trace_configs=[trace],
             )
-        return self._session
+        return self._sessions[through]
+
+    def _connector(self, through: Proxy | None) -> aiohttp.BaseConnector:
+        if through is not None:
+            return connector_through(through, self._connections, KEEPALIVE_S)
+        return aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S)
 
     async def send(
         self, request: HttpRequest, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
@@ -106,9 +120,10 @@ class Rest:
             RetryLater: no connection could be opened; nothing was sent.
             OutcomeUnknown: bytes may have been sent, and no complete answer came in time.
             DecodeError: the answer's body is larger than `max_body`.
-            Misconfigured: the URL or the server's certificate is not valid.
+            Misconfigured: the URL, the proxy that the environment sets, or the server's certificate is not valid.
         """
-        session = self._open()
+        proxy = self._proxy(request.url)
+        session = self._open(proxy)
         path = urlsplit(request.url).path
         attempt = _Attempt(f"{request.method} {path}", before_write=before_write)
         limit_s = self._timeout_s if timeout_s is None else timeout_s
@@ -122,7 +137,7 @@ class Rest:
                     headers=list(request.headers),
                     data=request.body or None,
                     allow_redirects=False,
-                    proxy=self._proxy(request.url),
+                    proxy=None if proxy is None or proxy.is_socks else proxy.url,
                     trace_request_ctx=attempt,
                 ) as answer,
             ):
@@ -134,16 +149,20 @@ class Rest:
             aiohttp.NonHttpUrlClientError,
             ValueError,
         ) as error:
+            if error is attempt.refusal:
+                raise
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, _reason(error)) from error
             raise Misconfigured(f"{request.method} {_origin(request.url)}", _reason(error)) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except Exception as error:
+            if error is attempt.refusal or not is_network_error(error):
+                raise
             reason = f"no complete answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _reason(error)
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
 
-    def _proxy(self, url: str) -> str | None:
+    def _proxy(self, url: str) -> Proxy | None:
         """Read the environment once per origin, because reading takes most of a millisecond."""
         origin = _origin(url)
         if origin not in self._proxies:
@@ -165,8 +184,8 @@ class Rest:
     async def close(self) -> None:
         """Close all connections. Requests under way end with OutcomeUnknown."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

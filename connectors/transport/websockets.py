@@ -12,6 +12,8 @@ from websockets.protocol import State
 from ...model.errors import Misconfigured
 from .clock import Clock
 from .link import DialFailed, FrameHandler, LinkState
+from .proxy import proxy_for
+from .tunnel import NETWORK_ERRORS
 
 
 class WebsocketsLink(LinkState):
@@ -76,6 +78,7 @@ class WebsocketsLink(LinkState):
 
 async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: float, max_message: int) -> WebsocketsLink:
     """Open a connection; `on_open` has been called when this returns. Raises as `picows.dial` does."""
+    proxy = proxy_for(url)
     link = WebsocketsLink(handler, clock)
 
     class Connection(ClientConnection):
@@ -91,13 +94,14 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
             ping_interval=None,
             max_size=max_message,
             open_timeout=timeout_s,
+            proxy=None if proxy is None else proxy.url,
         )
-    except InvalidURI as error:
+    except (InvalidURI, UnicodeError) as error:
         raise Misconfigured("websocket url", str(error)) from error
     except InvalidStatus as error:
         headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
         raise DialFailed(str(error), error.response.status_code, headers) from error
-    except (OSError, TimeoutError, WebSocketException) as error:
+    except (*NETWORK_ERRORS, WebSocketException) as error:
         raise DialFailed(f"{type(error).__name__}: {error}") from error
     link.run(connection)
     return link

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from venuemesh.connectors.transport.proxy import proxy_for
+from venuemesh.model.errors import Misconfigured
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other platforms have their own settings")
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUEST_METHOD")
@@ -39,7 +40,35 @@ def _no_proxy(monkeypatch):
 def test_the_environment_names_the_proxy(monkeypatch, variables, url, proxy):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(url) == proxy
+    found = proxy_for(url)
+    assert (None if found is None else found.url) == proxy
+
+
+@pytest.mark.parametrize(
+    ("value", "url", "resolves"),
+    [
+        ("p.example:3128", "http://p.example:3128", False),
+        (" HTTP://p.example ", "http://p.example:80", False),
+        ("socks5h://p.example", "socks5h://p.example:1080", True),
+        ("socks5://me:a%40b@p.example:9", "socks5://me:a%40b@p.example:9", False),
+        ("socks4a://me@[::1]:9", "socks4a://me:@[::1]:9", True),
+    ],
+)
+def test_a_value_is_read_as_other_programs_read_it(monkeypatch, value, url, resolves):
+    monkeypatch.setenv("ALL_PROXY", value)
+    found = proxy_for("wss://a.example")
+    assert found is not None
+    assert (found.url, found.resolves) == (url, resolves)
+
+
+@pytest.mark.parametrize(
+    "value", ["ftp://me:hush@p:1", "http://me:hush@:1", "socks5h://me:hush@p:port", "http://[me:hush"]
+)
+def test_a_value_that_is_no_proxy_names_its_variable_and_no_secret(monkeypatch, value):
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(Misconfigured, match="the variable HTTPS_PROXY") as caught:
+        proxy_for("https://a.example")
+    assert "hush" not in f"{caught.value} {caught.value!r} {caught.value.__cause__}"
 
 
 def test_no_walk_through_the_environment(monkeypatch):
@@ -60,4 +89,5 @@ def test_no_walk_through_the_environment(monkeypatch):
     with monkeypatch.context() as during:
         during.setattr(os, "environ", Changing())
         found = proxy_for("https://a.example")
-    assert found == "http://p:1"
+    assert found is not None
+    assert found.url == "http://p:1"
