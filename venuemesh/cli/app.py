@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .. import defaults
-from ..model.errors import MeshError, Misconfigured
+from ..model.errors import MeshError, Misconfigured, RetryLater
 from . import connectors, keys, orders
 from .arguments import Address, AsJson, Exchange, MeshName, Patterns
+from .local_venues import PAIRS, LocalVenues
 from .options import Options, read_options
-from .output import out, steps
+from .output import Say, out, steps
+
+if TYPE_CHECKING:
+    from ..config.mesh import MeshConfig
 
 app = typer.Typer(
     name="venuemesh",
@@ -84,23 +89,85 @@ def _root(
 
 @app.command()
 def up(
-    config: Annotated[Path, typer.Argument(help="The mesh's configuration, a TOML file.", metavar="MESH.TOML")],
+    config: Annotated[
+        Path | None, typer.Argument(help="The mesh's configuration, a TOML file.", metavar="[MESH.TOML]")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Instead of a configuration: trade on a new local exchange, with funds.")
+    ] = False,
+    venues: Annotated[
+        str | None,
+        typer.Option(
+            help=f"With --local: protocols to trade on, each on a separate exchange (default: {defaults.EXCHANGE}).",
+            metavar="A,B",
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help=f"With --local: the trading pairs (default: {PAIRS}).", metavar="A-B,C-D")
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay until SIGTERM or Ctrl-C; then stop the mesh in an orderly way.")
+    ] = False,
+    mesh: Annotated[
+        str | None, typer.Option("--mesh", "-m", help="With --local: name of the mesh (default: mesh).")
+    ] = None,
     address: Address = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait until every book is LIVE.")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Start a mesh from its configuration file, on a new Ray cluster or on the one at --address, and return."""
+    """Start a mesh from its configuration file, on a new Ray cluster or on the one at --address, and return.
+
+    Exit status with --foreground: 0 after an orderly stop, 1 when another start may help, 2 when it will not.
+    """
     say = steps(not as_json)
+    from .service import run, start
+
+    plan = _plan(config, local, mesh, venues, pairs, say)
+
+    def answer(started: Mapping[str, Any]) -> None:
+        if as_json:
+            out.plain(json.dumps(started))
+            return
+        books = f"{started['live']} of {started['books']} books LIVE"
+        out.plain(f"mesh {started['mesh']} runs at {started['address']}: {books}")
+        if isinstance(plan, LocalVenues):
+            named = "" if plan.mesh == "mesh" else f" --mesh {plan.mesh}"
+            shown = f"{plan.venues[0]} {' '.join(plan.pairs)}"
+            out.plain("In Python:\n")
+            out.plain("\n".join(f"    {line}" for line in plan.use()))
+            out.plain(f"\nStop it with: venuemesh down{named}; see its books with: venuemesh watch{named} {shown}")
+
+    if not foreground:
+        answer(start(plan, address=address, wait_s=wait, say=say))
+        return
+    try:
+        run(plan, address=address, wait_s=wait, say=say, answer=answer)
+    except RetryLater as error:
+        print(f"venuemesh: {error.reason}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _plan(
+    config: Path | None, local: bool, mesh: str | None, venues: str | None, pairs: str | None, say: Say
+) -> MeshConfig | LocalVenues:
+    """Return what `up` shall run. Raises Misconfigured: neither or both of a configuration and --local."""
+    if local and config is not None:
+        raise Misconfigured("--local", f"starts without a configuration; leave {config} out")
+    if local:
+        name = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
+        return LocalVenues.read(name, venues or defaults.EXCHANGE, pairs or PAIRS)
+    for option, value in (("--venues", venues), ("--pairs", pairs)):
+        if value is not None:
+            raise Misconfigured(option, "is for --local; a configuration file names its exchanges and pairs")
+    if config is None:
+        raise Misconfigured("venuemesh up", "needs a configuration file, or --local for a local exchange")
     say("reading the configuration")
     from ..config.mesh import load_config
-    from .service import start
 
-    started = start(load_config(config), address=address, wait_s=wait, say=say)
-    if as_json:
-        print(json.dumps(started))
-        return
-    books = f"{started['live']} of {started['books']} books LIVE"
-    out.print(f"mesh {started['mesh']} runs at {started['address']}: {books}")
+    read = load_config(config)
+    if mesh not in (None, read.mesh.name):
+        raise Misconfigured(f"--mesh {mesh}", f"{config} names the mesh {read.mesh.name!r}; change it there")
+    return read
 
 
 @app.command()

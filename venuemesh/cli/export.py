@@ -10,12 +10,12 @@ from ..config.mesh import load_config
 from ..journal.export import export
 from ..journal.records import Filter
 from ..keystore.secrets import journal_url
-from ..mesh.run_file import run_directory
+from ..mesh.run_file import read_run_file, run_directory
 from ..model.errors import Misconfigured
 
 
 def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
-    """Return the URL of a journal: the given one, the configuration's, or the default of a mesh of that name.
+    """Return the URL of a journal: the given one, the configuration's, or that of the mesh of that name.
 
     Raises:
         Misconfigured: a URL and a configuration are given, or the configuration has no accounts.
@@ -32,6 +32,8 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
         mesh = read.mesh.name
         if read.journal.url is not None or read.journal.url_file is not None:
             return journal_url(read.journal.url, read.journal.url_file)
+    elif (running := read_run_file(mesh)) is not None and running.journal is not None:
+        return running.journal
     return f"{SQLITE}{run_directory().absolute()}/{mesh}.journal.sqlite3"
 
 

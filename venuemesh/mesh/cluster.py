@@ -79,7 +79,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
         folder = own.enter_context(tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True))
         forks = own.enter_context(contextlib.ExitStack())
         try:  # around the start, too: after an interrupt during the start, processes would stay for half a minute
-            with _without_helpers(), contextlib.ExitStack() as start:
+            with _without_helpers(), own_signals(), contextlib.ExitStack() as start:
                 if are_used():
                     start.enter_context(as_python_of_ray(forks.enter_context(forking(Path(folder)))))
                 ray.init(
@@ -99,6 +99,31 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
                 ray.shutdown()
                 forks.close()
                 _end(started)
+
+
+def local_processes() -> dict[str, int]:
+    """Return the processes without which the cluster of `local_ray` cannot work, name to pid."""
+    node = ray._private.worker._global_node
+    found: dict[str, Any] = {} if node is None else node.all_processes
+    return {name: found[name][0].process.pid for name in ("gcs_server", "raylet") if found.get(name)}
+
+
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM while the block starts Ray, whose two handlers end a process at once."""
+    utils, handler = ray._private.utils, signal.getsignal(signal.SIGTERM)
+    before = getattr(utils, "set_sigterm_handler", None)
+    if handler in (signal.SIG_DFL, None) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if before is not None:
+        utils.set_sigterm_handler = _start_nothing
+    try:
+        yield
+    finally:
+        if before is not None:
+            utils.set_sigterm_handler = before
+        signal.signal(signal.SIGTERM, handler)  # the other one is the C core's, which Python does not know
 
 
 @contextlib.contextmanager
@@ -168,7 +193,8 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     _reach(address, mesh)
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does this for "auto", not for an address
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        with own_signals():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__

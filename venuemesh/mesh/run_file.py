@@ -20,6 +20,7 @@ class RunFile:
     address: str  # address of the Ray cluster, host:port
     host_pid: int | None = None  # the process that owns the cluster, when `up` started one
     host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
+    journal: str | None = None  # URL of its journal, if the configuration names one
 
     @property
     def path(self) -> Path:
