@@ -118,7 +118,7 @@ class Commands:
                 strict=True,
             )
         )
-        return describe(machine, usage, statuses, self._shell.desired.refused) | {
+        return describe(machine, usage, statuses, self._shell.desired.refused, time.monotonic_ns()) | {
             "mesh": self._shell.settings.mesh,
             "pid": os.getpid(),
             "exchanges": self._shell.desired.exchanges,

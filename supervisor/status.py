@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..model.address import Address
+from ..model.time import SECOND_NS
 from .tree.machine import Machine
+from .tree.placement import NodeView, fits
 from .tree.records import CellState, Child, ChildState
 
 
@@ -15,6 +17,7 @@ def describe(
     usage: Mapping[str, Mapping[str, Any]],
     statuses: Mapping[str, Mapping[str, Any] | None],
     refused: Mapping[str, str],
+    now_ns: int,
 ) -> dict[str, Any]:
     """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
     `refused` are configured books that cannot run: they get rows in the state REFUSED.
@@ -26,7 +29,7 @@ def describe(
     return {
         "epoch": machine.routes.epoch,
         "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
-        "children": [_row(machine, children[a], usage, statuses.get(a)) for a in sorted(children)]
+        "children": [_row(machine, children[a], usage, statuses.get(a), now_ns) for a in sorted(children)]
         + [_refused_row(address, why) for address, why in sorted(refused.items())],
         "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
         "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
@@ -49,7 +52,11 @@ def describe(
 
 
 def _row(
-    machine: Machine, child: Child, usage: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any] | None
+    machine: Machine,
+    child: Child,
+    usage: Mapping[str, Mapping[str, Any]],
+    status: Mapping[str, Any] | None,
+    now_ns: int,
 ) -> dict[str, Any]:
     cell = machine.cells.get(child.cell) if child.cell else None
     used = usage.get(child.cell or "", {})
@@ -63,12 +70,36 @@ def _row(
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
         "last_error": _stranded(machine, child) or child.last_error,
+        "why": _why(machine, child, status, now_ns),
         "rss": used.get("rss"),
         "pss": used.get("pss"),
         "cpu": used.get("cpu_s"),
         "serves": [address for address, _ in child.spec.serves],
         "status": dict(status) if status is not None else None,
     }
+
+
+def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_ns: int) -> str | None:
+    """Return why a child is not as it should be, in words; None: there is nothing to explain."""
+    state, before = child.state, f"; it ended before: {child.last_error}" if child.last_error else ""
+    if state is ChildState.SERVING:
+        return "it did not answer within half a second" if status is None else status.get("error")
+    if (stranded := _stranded(machine, child)) is not None:
+        return stranded
+    if state is ChildState.WAITING:
+        others = (machine.children.get(address) for address in child.spec.after)
+        first = [other.spec.address for other in others if other is not None and not other.served_once]
+        if first and not child.served_once:
+            return f"starts after {', '.join(first)}{before}"
+        if machine.nodes and not any(
+            fits(child.spec, NodeView(node, labels, 0, 0)) for node, labels in machine.nodes.items()
+        ):
+            return f"no node of the cluster has the labels {dict(child.spec.labels)}{before}"
+        return f"waits for a process{before}"
+    if state in (ChildState.BACKOFF, ChildState.DEGRADED):
+        again_s = max(0.0, (child.retry_ns - now_ns) / SECOND_NS)
+        return f"{child.last_error or 'it ended too often'}; next start in {again_s:.1f} s"
+    return child.last_error
 
 
 def _stranded(machine: Machine, child: Child) -> str | None:
@@ -81,5 +112,6 @@ def _stranded(machine: Machine, child: Child) -> str | None:
 def _refused_row(address: str, why: str) -> dict[str, Any]:
     empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
     group = Address.parse(address).exchange
-    row = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
+    row = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "serves": []}
+    row |= {"last_error": why, "why": why}
     return row | dict.fromkeys(empty)

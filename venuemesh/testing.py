@@ -316,7 +316,7 @@ class LocalMesh:
 
     async def _status(self) -> dict[str, Any]:
         refused: list[dict[str, Any]] = [
-            {"address": address, "state": "REFUSED", "serves": [], "status": None, "last_error": reason}
+            {"address": address, "state": "REFUSED", "serves": [], "status": None, "last_error": reason, "why": reason}
             for address, reason in self._desired.refused.items()
         ]
         rows = [self._row(spec) for _, spec in sorted(self._specs.items())]
@@ -335,6 +335,7 @@ class LocalMesh:
             "node": NODE,
             "serves": [address for address, _ in spec.serves],
             "last_error": errors[-1] if errors else None,
+            "why": (errors[-1] if errors else None) if status is None else status.get("error"),
             "status": status,
         }
 

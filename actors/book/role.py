@@ -317,11 +317,14 @@ class BookRole:
             f"{h.pair.instrument.name}: {h.pair.machine.error}" for h in self._hosted.values() if h.pair.machine.error
         ]
         same = len(set(states)) == 1
+        socket = self._session.status()
+        if not errors and not socket["connected"]:
+            errors = [socket["last_error"] or socket["last_close"] or ""]
         return {
             "state": states[0].name if same else f"{live} of {len(states)} LIVE" if states else "EMPTY",
             "error": "; ".join(errors[:3]) or None,
             "pairs": {name: self._pair_status(hosted) for name, hosted in self._hosted.items()},
-            "socket": self._session.status(),
+            "socket": socket,
         }
 
     def _pair_status(self, hosted: Hosted) -> dict[str, Any]:

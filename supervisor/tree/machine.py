@@ -172,7 +172,9 @@ class Machine:
             return
         self._forget(cell)
         self._effects.append(Sweep(cell.node))
-        self._child_ended(cell, Exit.DIED, event.error, now_ns)
+        was_killed = cell.state is CellState.KILLING  # the reason of the kill is known already
+        error = None if was_killed else event.error or f"its process {cell.pid} was killed from outside or crashed"
+        self._child_ended(cell, Exit.DIED, error, now_ns)
 
     def _hung(self, event: Hung, now_ns: int) -> None:
         cell = self.cells.get(event.cell)

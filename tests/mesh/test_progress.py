@@ -6,11 +6,18 @@ from venuemesh.mesh.progress import missing_parts, progress_text
 def book(name, child_state, book_state=None):
     address = f"book/binance/{name}"
     status = None if book_state is None else {"pairs": {name: {"state": book_state}}}
-    return {"address": address, "state": child_state, "serves": [address], "status": status, "last_error": None}
+    return {
+        "address": address,
+        "state": child_state,
+        "serves": [address],
+        "status": status,
+        "last_error": None,
+        "why": None,
+    }
 
 
 def role(address, state, status=None):
-    return {"address": address, "state": state, "serves": [], "status": status, "last_error": None}
+    return {"address": address, "state": state, "serves": [], "status": status, "last_error": None, "why": None}
 
 
 def test_progress_counts_and_names_what_is_missing():
@@ -35,3 +42,18 @@ def test_progress_names_the_first_parts_only():
 def test_progress_at_the_end_names_nothing():
     children = [book("A-B", "SERVING", "LIVE"), role("orders/binance/main", "SERVING", {"ready": True})]
     assert progress_text({"children": children, "unread": []}) == "2 of 2 actors serve, 1 of 1 books LIVE"
+
+
+def test_a_missing_part_has_its_cause():
+    lost = book("A-B", "SERVING", "CONNECTING")
+    lost["status"]["pairs"]["A-B"]["error"] = "the connection was lost: 1006"
+    dead = role("book/binance/C-B", "WAITING") | {"serves": ["book/binance/C-B"]}
+    dead |= {"last_error": "its process 7 was killed from outside or crashed", "why": "waits for a process; ..."}
+    silent = role("catalog/binance", "SERVING") | {"why": "the list could not be refreshed: no route to host"}
+    account = role("orders/binance/main", "SERVING", {"ready": False, "state": "RECONCILING"}) | {"why": "-2015"}
+    assert missing_parts({"children": [lost, dead, silent, account], "unread": ["binance"]}) == [
+        "book/binance/C-B is WAITING (its process 7 was killed from outside or crashed)",
+        "the instruments of binance are not known (the list could not be refreshed: no route to host)",
+        "book/binance/A-B is CONNECTING (the connection was lost: 1006)",
+        "orders/binance/main is RECONCILING (-2015)",
+    ]

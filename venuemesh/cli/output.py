@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+PIPE_WIDTH = 4096  # a line in a pipe or a file has no end at which a table must stop
+
+
 class Output:
     """Standard output. The console of rich is made when something is printed, because its import takes time."""
 
@@ -19,7 +22,7 @@ class Output:
     def console(self) -> Console:
         from rich.console import Console
 
-        return Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # do not wrap in pipes and files
+        return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
     def plain(self, text: str) -> None:
         """Print a line at once, without markup."""

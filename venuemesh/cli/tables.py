@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..market.sync.ticks import every
-from ..model.events import BookState
 from ..model.fixed import decimals, to_text
 from ..model.instrument import Instrument
 from ..model.order import Balance, Fill, Order
 from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
 from ..orderbook.view import BookReading
+from .grid import Cell, Column, Grid
 
 if TYPE_CHECKING:
     from .connect import Checked
@@ -30,6 +30,10 @@ STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNEC
 
 def styled(state: str) -> str:
     return f"[{STATE_STYLE.get(state, 'red')}]{state}[/]"
+
+
+def state_text(state: str) -> Text:
+    return Text(state, STATE_STYLE.get(state, "red"))
 
 
 def mebibytes(size: int | None) -> str:
@@ -45,38 +49,48 @@ def price_text(price: Decimal, instrument: Instrument) -> str:
     return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
 
 
-def status_table(tree: Mapping[str, Any]) -> Table:
+def status_table(tree: Mapping[str, Any]) -> Grid:
     """Return the supervisor's tree as a table, a row per actor."""
     title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
     if tree["stopped"]:
         title += f"; feeds stopped: {', '.join(tree['stopped'])}"
-    table = Table(title=title, title_justify="left")
-    for column in ("address", "state", "status", "node", "pid", "incarnation", "restarts", "memory", "last error"):
-        table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
+    columns = (
+        Column("address"),
+        Column("state"),
+        Column("restarts", right=True, rank=1),
+        Column("pid", right=True, rank=2),
+        Column("memory", right=True, rank=3),
+        Column("node", rank=4),
+        Column("incarnation", rank=5),
+        Column("pairs", rank=6, folds=True),
+        Column("why", folds=True),
+    )
+    grid = Grid(columns, title=title)
     for child in tree["children"]:
-        table.add_row(
+        grid.add(
             child["address"],
-            styled(child["state"]),
-            role_status(child),
-            (child["node"] or "")[:8],
-            str(child["pid"] or ""),
-            incarnation_text(child["incarnation"]),
+            role_state(child),
             str(child["restarts"]),
+            str(child["pid"] or ""),
             mebibytes(child.get("rss")),
-            (child.get("last_error") or "")[:80],
+            (child["node"] or "")[:8],
+            incarnation_text(child["incarnation"]),
+            role_pairs(child),
+            child["why"] or (f"restarted: {child['last_error']}" if child["last_error"] else ""),
         )
-    return table
+    return grid
 
 
-def role_status(child: Mapping[str, Any]) -> str:
-    """Describe a role's status: its state, and the pairs of a group of books."""
-    status = child.get("status") or {}
-    state = status.get("state", "")
-    text = styled(state) if state in BookState.__members__ else state
-    pairs = sorted(status.get("pairs", ()))
-    if len(pairs) <= 1:
-        return text
-    return f"{text}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"
+def role_state(child: Mapping[str, Any]) -> Text:
+    """Return the state of an actor: its role's, if the actor serves."""
+    role = (child.get("status") or {}).get("state")
+    return state_text(role if role and child["state"] == "SERVING" else child["state"])
+
+
+def role_pairs(child: Mapping[str, Any]) -> str:
+    """Return the pairs of a group of books; empty for a single book and for other actors."""
+    pairs = sorted((child.get("status") or {}).get("pairs", ()))
+    return ", ".join(pairs) if len(pairs) > 1 else ""
 
 
 def record_lines(recorded: Mapping[str, Any]) -> list[str]:
@@ -149,32 +163,22 @@ def book_json(view: BookReading, snapshot: BookSnapshot, depth: int) -> dict[str
     }
 
 
-def replay_table(result: Mapping[str, Any]) -> Table:
+def replay_table(result: Mapping[str, Any]) -> Grid:
     """Return the final books of a replay, a row per instrument."""
-    table = Table(title="replay", title_justify="left")
-    for column in (
-        "instrument",
-        "applied",
-        "dropped",
-        "gaps",
-        "last id",
-        "bids",
-        "asks",
-        "best bid",
-        "best ask",
-        "trades",
-    ):
-        table.add_column(column, justify="left" if column == "instrument" else "right")
+    ranks = {"dropped": 3, "last id": 2, "bids": 4, "asks": 4}
+    names = ("applied", "dropped", "gaps", "last id", "bids", "asks", "best bid", "best ask", "trades")
+    columns = [Column(name, right=True, rank=ranks.get(name, 0)) for name in names]
+    grid = Grid((Column("instrument"), *columns), title="replay")
     for symbol, row in result.items():
         book = row["book"]
         best = [book[side][0] if book[side] else ["", ""] for side in ("bids", "asks")]
-        table.add_row(
+        grid.add(
             symbol,
             *(str(book[key]) for key in ("applied", "dropped", "gaps", "last_id", "n_bids", "n_asks")),
             *(price or "none" for price, _ in best),
             str(row["trades"]["count"]),
         )
-    return table
+    return grid
 
 
 class Rates:
@@ -193,23 +197,32 @@ class Rates:
         return self._rate.get(name, 0.0)
 
 
-def watch_table(views: Mapping[str, BookReading], rates: Rates, now_ns: int) -> Table:
-    table = Table()
-    for column in ("pair", "state", "best bid", "best ask", "spread", "updates/s", "age", "incarnation"):
-        table.add_column(column, justify="left" if column in ("pair", "state") else "right")
+WATCHED = (
+    Column("state"),
+    Column("best bid", right=True),
+    Column("best ask", right=True),
+    Column("spread", right=True, rank=2),
+    Column("updates/s", right=True, rank=3),
+    Column("age", right=True, rank=1),
+    Column("incarnation", right=True, rank=4),
+)  # of `watch_cells`
+
+
+def watch_table(views: Mapping[str, BookReading], rates: Rates, now_ns: int) -> Grid:
+    grid = Grid((Column("pair"), *WATCHED))
     for pair, view in views.items():
-        table.add_row(pair, *watch_cells(view, rates, pair, now_ns))
-    return table
+        grid.add(pair, *watch_cells(view, rates, pair, now_ns))
+    return grid
 
 
-def watch_cells(view: BookReading, rates: Rates, name: str, now_ns: int) -> list[str]:
-    """Return the row of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
+def watch_cells(view: BookReading, rates: Rates, name: str, now_ns: int) -> list[Cell]:
+    """Return the row of one book, as `WATCHED` names its columns."""
     top = view.peek()
     if view.incarnation is None:
-        return [styled(top.state.name), "", "", "", "", "", ""]
+        return [state_text(top.state.name), "", "", "", "", "", ""]
     bid, ask = top.best_bid, top.best_ask
     return [
-        styled(top.state.name),
+        state_text(top.state.name),
         price_text(bid.price, view.instrument) if bid else "none",
         price_text(ask.price, view.instrument) if ask else "none",
         price_text(ask.price - bid.price, view.instrument) if bid and ask else "",
@@ -229,15 +242,12 @@ def watch_books(console: Console, views: Mapping[str, BookReading], seconds: flo
                 return
 
 
-def checked_table(exchange: str, checked: Sequence[Checked]) -> Table:
+def checked_table(exchange: str, checked: Sequence[Checked]) -> Grid:
     """Return the steps of a probe: name, duration, result."""
-    table = Table(title=exchange, title_justify="left")
-    table.add_column("step")
-    table.add_column("ms", justify="right")
-    table.add_column("seen", overflow="fold")
+    grid = Grid((Column("step"), Column("ms", right=True), Column("seen", folds=True)), title=exchange)
     for step in checked:
-        table.add_row(step.what, f"{step.ms:.1f}", escape(step.result))
-    return table
+        grid.add(step.what, f"{step.ms:.1f}", step.result)
+    return grid
 
 
 GOOD, BAD = {"OPEN", "PARTIALLY_FILLED", "FILLED"}, {"REJECTED", "FAILED", "UNKNOWN"}
@@ -256,66 +266,88 @@ def time_text(ns: int) -> str:
     return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-def status_text(status: str) -> str:
-    colour = "green" if status in GOOD else "red" if status in BAD else "yellow"
-    return f"[{colour}]{status}[/]"
+def status_text(status: str) -> Text:
+    return Text(status, "green" if status in GOOD else "red" if status in BAD else "yellow")
 
 
-def orders_table(orders: Iterable[Order]) -> Table:
-    table = Table()
-    right = ("amount", "price", "filled", "average")
-    for name in ("created (UTC)", "id", "owner", "pair", "side", "type", *right, "status", "why"):
-        table.add_column(name, justify="right" if name in right else "left")
+def orders_table(orders: Iterable[Order]) -> Grid:
+    columns = (
+        Column("id"),
+        Column("pair"),
+        Column("side"),
+        Column("amount", right=True),
+        Column("price", right=True),
+        Column("filled", right=True),
+        Column("average", right=True, rank=3),
+        Column("status"),
+        Column("type", rank=1),
+        Column("created (UTC)", rank=2),
+        Column("owner", rank=4),
+        Column("why", folds=True),
+    )
+    grid = Grid(columns)
     for order in orders:
         kind = order.order_type.value + (f" {order.time_in_force.value}" if order.time_in_force else "")
-        amount = plain_number(order.amount) if order.amount is not None else f"{plain_number(order.quote_amount)} quote"
+        in_quote = f"{plain_number(order.quote_amount)} {order.pair.rpartition('-')[2]}"
         average = order.average_price
-        table.add_row(
-            time_text(order.created_ns),
-            order.client_order_id + (" (external)" if order.external else ""),
-            order.owner,
+        grid.add(
+            order.client_order_id,
             order.pair,
             order.side.value,
-            kind,
-            amount,
-            plain_number(order.price),
+            plain_number(order.amount) if order.amount is not None else in_quote,
+            order_price(order),
             plain_number(order.filled),
             "" if average is None else plain_number(average.quantize(Decimal("0.00000001"))),
             status_text(order.status.value),
+            kind,
+            time_text(order.created_ns),
+            "(external)" if order.external else order.owner,
             order.reason or "",
         )
-    return table
+    return grid
 
 
-def fills_table(fills: Iterable[Fill]) -> Table:
-    table = Table()
-    right = ("amount", "price", "fee")
-    for name in ("time (UTC)", "order", "trade", "pair", "side", *right, "liquidity"):
-        table.add_column(name, justify="right" if name in right else "left")
+def order_price(order: Order) -> str:
+    """Return the price of an order in words: its limit and stop price, or that it has none."""
+    price = "market" if order.price is None else plain_number(order.price)
+    return price if order.stop_price is None else f"{price} stop {plain_number(order.stop_price)}"
+
+
+def fills_table(fills: Iterable[Fill]) -> Grid:
+    columns = (
+        Column("order"),
+        Column("pair"),
+        Column("side"),
+        Column("amount", right=True),
+        Column("price", right=True),
+        Column("fee", right=True, rank=1),
+        Column("time (UTC)", rank=2),
+        Column("trade", rank=3),
+        Column("liquidity", rank=4),
+    )
+    grid = Grid(columns)
     for fill in fills:
-        fee = ", ".join(f"{plain_number(amount)} {asset}" for asset, amount in fill.fees)
-        table.add_row(
-            time_text(fill.ts_event_ns),
+        grid.add(
             fill.client_order_id,
-            fill.trade_id,
             fill.pair,
             fill.side.value,
             plain_number(fill.amount),
             plain_number(fill.price),
-            fee,
+            ", ".join(f"{plain_number(amount)} {asset}" for asset, amount in fill.fees),
+            time_text(fill.ts_event_ns),
+            fill.trade_id,
             fill.liquidity,
         )
-    return table
+    return grid
 
 
-def balances_table(balances: Mapping[str, Balance]) -> Table:
-    table = Table()
-    for name in ("asset", "total", "free", "locked", "available"):
-        table.add_column(name, justify="left" if name == "asset" else "right")
+def balances_table(balances: Mapping[str, Balance]) -> Grid:
+    names = ("total", "free", "locked", "available")
+    grid = Grid((Column("asset"), *(Column(name, right=True) for name in names)))
     for asset in sorted(balances):
         held = balances[asset]
-        table.add_row(asset, *(plain_number(number) for number in (held.total, held.free, held.locked, held.available)))
-    return table
+        grid.add(asset, *(plain_number(number) for number in (held.total, held.free, held.locked, held.available)))
+    return grid
 
 
 def order_line(order: Order) -> str:

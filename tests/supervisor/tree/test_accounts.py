@@ -39,7 +39,7 @@ def grown(*nodes: str, journal=SQLITE, **changes: object) -> World:
 
 
 def row(world: World, address: str):
-    return next(r for r in describe(world.machine, {}, {}, {})["children"] if r["address"] == address)
+    return next(r for r in describe(world.machine, {}, {}, {}, world.now_ns)["children"] if r["address"] == address)
 
 
 def test_every_account_is_served_on_the_journal_s_node_and_found_by_its_address():
@@ -145,14 +145,14 @@ def test_with_sqlite_a_lost_node_means_waiting_and_status_states_the_reason():
         assert (shown["state"], shown["node"]) == ("WAITING", "n1")
         assert "its node is lost, and it cannot run on another" in shown["last_error"]
         assert "SQLite" in shown["last_error"]
-    assert describe(world.machine, {}, {}, {})["groups"]["x"] == "DEGRADED"
+    assert describe(world.machine, {}, {}, {}, world.now_ns)["groups"]["x"] == "DEGRADED"
     assert not [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is Tier.ORDERS and e.cell in
                 {name for name, fake in world.cells.items() if fake.node == "n2"}]  # fmt: skip
     world.tell(m.NodeSeen("n1"))
     world.run(10)
     assert world.serving(ORDERS)
     assert row(world, ORDERS)["last_error"] == "its node was lost"
-    assert describe(world.machine, {}, {}, {})["groups"]["x"] == "OK"
+    assert describe(world.machine, {}, {}, {}, world.now_ns)["groups"]["x"] == "OK"
 
 
 def test_a_new_supervisor_that_never_saw_the_node_says_the_same():
@@ -286,3 +286,33 @@ def test_an_account_never_has_two_managers_and_in_the_end_it_has_one(deeds, jour
         world.one_server(address)
         assert row(world, address)["state"] == "SERVING"
     assert trading_spares(world, world.machine.children[ORDERS].node or "") >= 1
+
+
+def test_the_tree_says_why_an_actor_is_not_as_it_should_be():
+    world = grown("n1", spares_per_node=1)
+    silent = row(world, STREAM)
+    assert silent["why"] == "it did not answer within half a second"
+    (told,) = (r for r in describe(world.machine, {}, {STREAM: {"error": "lost: 1006"}}, {}, 0)["children"]
+               if r["address"] == STREAM)  # fmt: skip
+    assert told["why"] == "lost: 1006"
+    world.no_creation = True
+    for address in (STREAM, ORDERS, "book/x/a"):
+        cell = world.serving(address)
+        assert cell is not None
+        pid = world.machine.cells[cell].pid
+        world.kill(cell)
+        world.run(0.02)
+    assert row(world, "book/x/a")["last_error"] == f"its process {pid} was killed from outside or crashed"
+    assert row(world, "book/x/a")["why"].startswith("waits for a process; it ended before: its process")
+
+
+def test_a_waiting_actor_names_what_it_starts_after_and_a_hung_one_keeps_its_cause():
+    world = World(settings=TreeSettings())
+    world.tell(m.RunChildren(specs(SQLITE)))
+    assert row(world, "book/x/a")["why"] == "starts after limits/x/default, catalog/x"
+    world = grown("n1")
+    cell = world.serving("book/x/b")
+    assert cell is not None
+    world.tell(m.Hung(cell))
+    world.run(0.5)
+    assert row(world, "book/x/b")["last_error"] == "its loop did not run; killed"

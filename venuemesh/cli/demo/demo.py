@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from ...config.mesh import check_config
 from ...defaults import EXCHANGE
@@ -34,16 +34,18 @@ from ...model.address import book_address
 from ...model.errors import MeshError, Misconfigured, NotSynced
 from ...model.events import BookState
 from ...orderbook.view import AsyncBookView
+from ..grid import Column, Grid
 from ..output import Say
-from ..tables import Rates, incarnation_text, mebibytes, styled, watch_cells
+from ..tables import WATCHED, Rates, incarnation_text, mebibytes, role_state, state_text, watch_cells
+from .screen import Screen
 from .strategies import (
     ACCOUNT,
     ManagerDeath,
     Trader,
     account_text,
+    events_table,
     fates_text,
     kill_manager,
-    orders_table,
     reconcile,
     settle,
     write_secrets,
@@ -292,37 +294,24 @@ class _Demo:
 
     # -------------------------------------------------------------- live view
 
-    def _screen(self, elapsed_s: float) -> Group:
-        books = Table(title=f"venuemesh demo, {elapsed_s:.0f} of {self.options.seconds:.0f} s", title_justify="left")
-        names = (
-            "book",
-            "state",
-            "best bid",
-            "best ask",
-            "spread",
-            "updates/s",
-            "age",
-            "incarnation",
-            "restarts",
-            "latency p50",
-        )
-        for name in names:
-            books.add_column(name, justify="left" if name in ("book", "state") else "right")
+    def _screen(self, elapsed_s: float) -> Screen:
+        added = (Column("restarts", right=True, rank=5), Column("latency p50", right=True, rank=1))
+        title = f"venuemesh demo, {elapsed_s:.0f} of {self.options.seconds:.0f} s"
+        books = Grid((Column("book"), *WATCHED, *added), title=title)
         children = {row["address"]: row for row in self.tree["children"]}
         now_ns = time.monotonic_ns()
         for pair, view in self.views.items():
             ages = np.concatenate([rows[pair]["age_ns"] for rows in self.seen])
             latency = f"{np.median(ages) / 1e3:.0f} us" if len(ages) else ""
             row = children.get(view.address, {})
-            books.add_row(pair, *watch_cells(view, self.rates, pair, now_ns), str(row.get("restarts", "")), latency)
-        actors = Table()
-        for name in ("actor", "state", "pid", "incarnation", "restarts", "memory"):
-            actors.add_column(name)
+            books.add(pair, *watch_cells(view, self.rates, pair, now_ns), str(row.get("restarts", "")), latency)
+        names = ("pid", "incarnation", "restarts", "memory")
+        actors = Grid((Column("actor"), Column("state"), *(Column(name, right=True) for name in names)))
         for row in self.tree["children"]:
             if row["address"] not in {view.address for view in self.views.values()}:
-                actors.add_row(
+                actors.add(
                     row["address"],
-                    styled(row["state"]),
+                    role_state(row),
                     str(row["pid"] or ""),
                     incarnation_text(row["incarnation"]),
                     str(row["restarts"]),
@@ -333,7 +322,7 @@ class _Demo:
             notes.append(_recovery_text(self.recovery))
         if self.death is not None:
             notes.append(fates_text(self.death))
-        return Group(books, actors, orders_table(STYLES, self.traded), *notes)
+        return Screen(books, actors, [events_table(STYLES, self.traded), *notes])
 
     # -------------------------------------------------------------- result
 
@@ -437,24 +426,23 @@ def _recovery_text(recovery: Recovery) -> str:
 
 
 def _show_summary(console: Console, summary: Summary) -> None:
-    table = Table(title="paused, compared with the exchange's books", title_justify="left")
-    for name in (
-        "pair",
-        "state",
-        "updates",
-        "gaps",
-        "resyncs",
-        "top of the mesh's book",
-        "top at the exchange",
-        "levels",
-        "equal",
-    ):
-        table.add_column(name)
+    columns = (
+        Column("pair"),
+        Column("state", rank=2),
+        Column("updates", right=True, rank=3),
+        Column("gaps", right=True, rank=1),
+        Column("resyncs", right=True, rank=4),
+        Column("best bid / ask here", right=True),
+        Column("at the exchange", right=True),
+        Column("levels", right=True),
+        Column("equal"),
+    )
+    table = Grid(columns, title="paused, compared with the exchange's books")
     for pair, row in summary.pairs.items():
         tops = [f"{row[key]['bid']} / {row[key]['ask']}" for key in ("top_here", "top_at_exchange")]
         counts = [str(row[key]) for key in ("updates", "gaps", "resyncs")]
-        equal = "[green]yes[/]" if row["equal"] else "[red]no[/]"
-        table.add_row(pair, styled(row["state"]), *counts, *tops, str(row["levels_compared"]), equal)
+        equal = Text("yes", "green") if row["equal"] else Text("no", "red")
+        table.add(pair, state_text(row["state"]), *counts, *tops, str(row["levels_compared"]), equal)
     console.print(table)
     latency, recovery = summary.latency_us, summary.recovery_ms
     if latency:

@@ -15,8 +15,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.table import Table
-
 from ...exchange.admin.client import AdminClient
 from ...market.aio.ticks import every
 from ...market.market import AsyncMarket
@@ -25,6 +23,7 @@ from ...mesh.mesh import AsyncMesh
 from ...model.address import orders_address
 from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from ...model.order import AccountEvent
+from ..grid import Column, Grid
 from .audit import compare
 
 ACCOUNT = "main"
@@ -295,14 +294,15 @@ def account_text(trading: dict[str, Any]) -> str:
     )
 
 
-def orders_table(styles: Sequence[str], traded: Sequence[dict[str, Any]]) -> Table:
+def events_table(styles: Sequence[str], traded: Sequence[dict[str, Any]]) -> Grid:
     """Return a table of the strategies' order events by type."""
-    table = Table()
-    shown = ("created", "filled", "completed", "cancelled", "expired", "rejected", "failed", "unknown")
-    for name in ("strategy", *shown, "events", "holes", "refused"):
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+    ranks = {"created": 0, "filled": 0, "completed": 2, "cancelled": 1, "expired": 4, "rejected": 3, "failed": 5}
+    shown = (*ranks, "unknown")
+    columns = [Column(name, right=True, rank=ranks.get(name, 6)) for name in shown]
+    numbers = (Column("events", right=True), Column("holes", right=True), Column("refused", folds=True))
+    grid = Grid((Column("strategy"), *columns, *numbers))
     for style, counted in zip(styles, traded, strict=False):
         counts = [str(counted["events"].get(name, 0)) for name in shown]
         refused = ", ".join(f"{number} {what}" for what, number in counted["refused"].items())
-        table.add_row(style, *counts, str(counted["last"]), str(counted["holes"]), refused)
-    return table
+        grid.add(style, *counts, str(counted["last"]), str(counted["holes"]), refused)
+    return grid
