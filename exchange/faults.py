@@ -25,6 +25,7 @@
 | forget | lookups | finds no order that ended more than `ms` ago |
 | late_fee | fills | for `ms` states no fee of a fill, or zero (`mode` zero); then lists do, and with `again` a report |
 | balance | answers, user events | adds `amount` to the free `asset` shown to `account` (for `for_ms`) |
+| rewrite | answers over HTTP, frames | replaces every match of the regular expression `find` by `replace` |
 | no_ping | connections | sends no pings |
 
 At most one rule applies to a request before its execution, and one after. Frames of user data have the stream `user`;
@@ -34,6 +35,7 @@ only rules that name that stream or an account apply to them, and rules with an 
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -42,7 +44,7 @@ from typing import Any, Protocol
 
 from .wire.frames import payload_of, text_frame
 
-FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence")
+FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence", "rewrite")
 REQUEST_KINDS = ("status", "hang", "slow")
 BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
 AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
@@ -91,6 +93,8 @@ class Fault:
     ids: int = 1
     mode: str = "text"
     again: bool = True  # of late_fee: another report of the fill states the fee
+    find: str = ""  # of rewrite: a regular expression
+    replace: str = ""  # of rewrite; it may name groups of the expression, as in \\1
     id: int = 0
     matched: int = 0
     done: int = 0
@@ -240,6 +244,15 @@ class Faults:
                 wrong[fault.asset] = wrong.get(fault.asset, Decimal(0)) + Decimal(fault.amount)
         return wrong
 
+    def rewritten(
+        self, protocol: str, endpoints: tuple[str, ...], symbol: str | None, account: str | None, body: bytes
+    ) -> bytes:
+        """Return the body of an answer as the first matching rule rewrites it."""
+        fault = None
+        if self.rules:
+            fault = self._pick(("rewrite",), protocol, symbol, endpoints=endpoints, account=account)
+        return body if fault is None else _rewritten(fault, body)
+
     def skip(self, protocol: str, symbol: str) -> int:
         """Return the number of update ids to skip before the next diff of `symbol`."""
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
@@ -272,6 +285,8 @@ class Faults:
             self._pass(receiver, frame)
         elif kind == "corrupt":
             self._pass(receiver, self._spoil(frame, fault.mode))
+        elif kind == "rewrite":
+            self._pass(receiver, text_frame(_rewritten(fault, payload_of(frame))))
         elif kind == "cut":
             receiver.cut()
         elif kind == "silence":
@@ -329,3 +344,7 @@ class Faults:
         if mode == "garbage":
             return text_frame(bytes(self._draw.randrange(0x20, 0x7F) for _ in range(len(payload))))
         return text_frame(payload[:at] + b"#" + payload[at + 1 :])
+
+
+def _rewritten(fault: Fault, body: bytes) -> bytes:
+    return re.sub(fault.find, fault.replace, body.decode()).encode()

@@ -192,6 +192,8 @@ class Admin:
             self.accounts.account(body.account)
         if body.kind == "balance" and (body.account is None or body.asset is None):
             raise Refusal("account" if body.account is None else "asset", "is required for this kind")
+        if (body.kind == "rewrite") != bool(body.find):
+            raise Refusal("find", "is required for the kind rewrite, and for no other kind")
         faces = self.venue.faces.values() if body.protocol is None else [self._face(body.protocol)]
         if body.code is not None and not any(body.code in face.unknown_outcomes for face in faces):
             raise Refusal("code", "no error code for an unknown outcome")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ..engine.keys import PASSPHRASE
 from ..engine.rules import STATUSES
@@ -42,6 +43,17 @@ class FaultBody(Body):
     ids: int = Field(1, ge=1, le=1_000_000)
     mode: Literal[MODES] = "text"  # type: ignore[valid-type]
     again: bool = True
+    find: str = ""
+    replace: str = ""
+
+    @field_validator("find")
+    @classmethod
+    def _is_expression(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
 
 
 class PauseBody(Body):

@@ -44,7 +44,7 @@ class Envelope(OverHttp[Outcome], FrontEnvelope):
         answer: Callable[[], Outcome],
     ) -> None:
         super().__init__(desk, (request.path, f"{request.method} {request.path}"), account, sent)
-        self.channel = HttpChannel(request)
+        self.channel = HttpChannel(request, desk.floor.faults, self)
         self._path = request.path
         self._answer = answer
 

@@ -37,7 +37,7 @@ class HttpEnvelope(OverHttp[Answer], Envelope):
     ) -> None:
         path = request.path
         super().__init__(desk, (path, f"{request.method} {path}"), path, account, sent, answer)
-        self.channel = HttpChannel(request)
+        self.channel = HttpChannel(request, desk.floor.faults, self)
 
     def response(self, answer: Answer) -> web.Response:
         head = {"retCode": answer.code, "retMsg": answer.text, "result": answer.result, "retExtInfo": self.more(answer)}

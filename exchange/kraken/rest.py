@@ -43,7 +43,7 @@ class Envelope(Front):
     ) -> None:
         names = (request.path, f"{request.method} {request.path}")
         super().__init__(desk, names, account, sent.get("pair"), *_places(request.path, sent))
-        self.channel = HttpChannel(request)
+        self.channel = HttpChannel(request, desk.floor.faults, self)
         self._answer = answer
 
     def perform(self) -> list[Reply]:

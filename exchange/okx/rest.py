@@ -32,7 +32,7 @@ class HttpEnvelope(Envelope):
     def __init__(
         self, desk: Desk, request: web.Request, account: Account | None, sent: Any, perform: Callable[[], Any]
     ) -> None:
-        self.channel = HttpChannel(request)
+        self.channel = HttpChannel(request, desk.floor.faults, self)
         names = (request.path, f"{request.method} {request.path}")
         listed = [row for row in (sent if isinstance(sent, list) else [sent]) if isinstance(row, dict)]
         name = request.path.removeprefix(BASE)

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from aiohttp import web
 
+from ..engine.accounts import Account
 from ..faults import Faults
+
+
+class Asked(Protocol):
+    """What fault rules may name of a request."""
+
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def symbol(self) -> str | None: ...
+    @property
+    def account(self) -> Account | None: ...
 
 
 class HttpChannel:
     """The answer to one HTTP request. `response` waits until `send`, `send_half` or `cut` decides it."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, faults: Faults, asked: Asked) -> None:
         self._request = request
+        self._faults, self._asked = faults, asked
         self._response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
 
     async def response(self) -> web.StreamResponse:
@@ -22,6 +38,10 @@ class HttpChannel:
 
     def send(self, response: web.Response) -> None:
         """Send the answer; does nothing if the client has disconnected."""
+        asked, body = self._asked, body_of(response)
+        if response.status == 200 and body:
+            account = None if asked.account is None else asked.account.name
+            response.body = self._faults.rewritten(asked.protocol, asked.names, asked.symbol, account, body)
         if not self._response.done():
             self._response.set_result(response)
 

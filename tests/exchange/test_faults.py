@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from venuemesh.model.errors import Rejected
+
 pytestmark = pytest.mark.timeout(120)
 DEPTH = "/ws/btcusdt@depth@100ms"
 
@@ -190,3 +192,19 @@ async def test_probability_is_seeded(exchange: Any) -> None:
     assert 8 < answers.count(503) < 32
     stats = await exchange.admin.stats()
     assert stats["faults_done"]["status"] == answers.count(503)
+
+
+async def test_rewrite(exchange: Any) -> None:
+    async with exchange.socket("/ws/btcusdt@trade") as ws:
+        await ready(exchange)
+        await exchange.admin.fault(
+            kind="rewrite", stream="btcusdt@trade", count=1, find='"e":"(\\w+)"', replace='"e":"odd \\1"'
+        )
+        await exchange.admin.fault(kind="rewrite", endpoint="/api/v3/time", find="(?s)\\A.+", replace="[]")
+        exchange.advance(2000)
+        assert [(await exchange.next_json(ws))["e"] for _ in range(2)] == ["odd trade", "trade"]
+        assert (await exchange.get("time"))[1] == []
+        assert (await exchange.get("ping"))[1] == {}
+    for wrong in ({"kind": "rewrite"}, {"kind": "drop", "find": "a"}, {"kind": "rewrite", "find": "("}):
+        with pytest.raises(Rejected, match="find"):
+            await exchange.admin.fault(**wrong)
