@@ -211,25 +211,52 @@ def price_text(value: Any) -> str | None:
 
 
 class LeftOut(NamedTuple):
-    """A row that was left out of a list. `name` is its symbol, order or asset, if readable."""
+    """A row that was left out of a list. `name` is its symbol, asset or exchange's order id, if readable.
+
+    `client_id` is the client order id in a row of an order: empty if the order has none, None if it is not readable.
+    """
 
     name: str | None
     reason: str
     is_unreadable: bool = True
+    client_id: str | None = None
 
 
 def each_row(
-    listed: Iterable[Any], read: Callable[[Any], V], name_of: Callable[[Any], Any]
+    listed: Iterable[Any],
+    read: Callable[[Any], V],
+    name_of: Callable[[Any], Any],
+    client_of: Callable[[Any], Any] = lambda row: False,
 ) -> tuple[list[V], tuple[LeftOut, ...]]:
-    """Read the rows of a list one by one: an unreadable row is left out and named, and does not affect other rows."""
+    """Read the rows of a list one by one: an unreadable row is left out and named, and does not affect other rows.
+
+    `client_of` finds the client order id in a row of an order; it returns None where the order has none.
+    """
     found: list[V] = []
     left_out: list[LeftOut] = []
     for row in listed:
         try:
             found.append(read(row))
         except UNREADABLE as error:
-            left_out.append(LeftOut(_name(row, name_of), f"cannot be read: {error!r}"))
+            reason = f"cannot be read: {_why(error)}"
+            left_out.append(LeftOut(_name(row, name_of), reason, client_id=_client_id(row, client_of)))
     return found, tuple(left_out)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, DecodeError):
+        return str(error.reason)
+    if isinstance(error, KeyError):  # a missing field, or a word that is not in a table
+        return f"{error.args[0]!r} is missing or not known"
+    return str(error) if isinstance(error, ValueError) else repr(error)
+
+
+def _client_id(row: Any, client_of: Callable[[Any], Any]) -> str | None:
+    try:
+        found = client_of(row)
+    except UNREADABLE:
+        return None
+    return "" if found is None else found if isinstance(found, str) else None
 
 
 def _name(row: Any, name_of: Callable[[Any], Any]) -> str | None:

@@ -224,23 +224,40 @@ def asked_for(draft: Draft, report: OrderReport) -> Reply:
 
 
 def listed_orders(
-    rows: Iterable[Any], read: Callable[[Any], OrderReport], id_key: str, then: Draft | None = None
+    rows: Iterable[Any],
+    read: Callable[[Any], OrderReport],
+    id_key: str | int,
+    client_of: Callable[[Any], Any],
+    then: Draft | None = None,
 ) -> Reply:
-    """Read a list of orders; an unreadable row is left out, named by the exchange's id under `id_key`."""
-    found, left_out = each_row(rows, read, lambda row: row[id_key])
+    """Read a list of orders; an unreadable row is left out, named by the exchange's id under `id_key`. `client_of`
+    finds the client id in a row."""
+    found, left_out = each_row(rows, read, lambda row: row[id_key], client_of)
     return Reply(orders=tuple(found), left_out=left_out, then=then)
 
 
 def listed_fills(
-    rows: Iterable[Any], read: Callable[[Any], FillReport], id_key: str, then: Draft | None = None
+    rows: Iterable[Any], read: Callable[[Any], FillReport], id_of: Callable[[Any], Any], then: Draft | None = None
 ) -> Reply:
-    """Read a list of fills, oldest first, as `listed_orders`."""
-    found, left_out = each_row(rows, read, lambda row: row[id_key])
+    """Read a list of fills, oldest first; an unreadable row is left out, named by its order's id at the exchange."""
+    found, left_out = each_row(rows, read, id_of)
     return Reply(fills=tuple(found), left_out=left_out, then=then)
 
 
+def each_report(
+    rows: Iterable[Any], read: Callable[[Any], StreamReport], what: str, name_of: Callable[[Any], Any]
+) -> list[StreamReport | Missed]:
+    """Read the rows of a message of the user stream; in place of an unreadable row comes `Missed`, which names it."""
+    found, left_out = each_row(rows, read, name_of)
+    return [*found, *(Missed(f"a row of {what} on {one.name} {one.reason}") for one in left_out)]
+
+
 def held(
-    rows: Iterable[Any], read: Callable[[Any], tuple[str, tuple[Decimal, Decimal]]], key: str, ts_ns: int, whole: bool
+    rows: Iterable[Any],
+    read: Callable[[Any], tuple[str, tuple[Decimal, Decimal]]],
+    key: str | int,
+    ts_ns: int,
+    whole: bool,
 ) -> BalanceReport:
     """Read a list of balances, as (asset, (free, locked)); an unreadable row is left out, and its asset stays
     unchanged.

@@ -75,8 +75,11 @@ class Lookups:
             _fail(queries, error)
         else:
             for one in queries:
-                if not one.answer.done():
-                    one.answer.set_result(reply if len(queries) == 1 else _part(reply, one.draft))
+                part = reply if len(queries) == 1 else _part(reply, one.draft)
+                if part.absent and reply.left_out and len(queries) > 1:  # an unreadable row may be of this order
+                    await self._answer([one])
+                elif not one.answer.done():
+                    one.answer.set_result(part)
 
 
 def _part(reply: Reply, draft: Draft) -> Reply:

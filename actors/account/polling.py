@@ -207,9 +207,11 @@ class Poller:
         instrument = self._instruments.get(before.symbol)
         if instrument is None:
             return Marker("gap", f"an order on {before.symbol}, which the exchange no longer lists, is no longer open")
-        reply = await self._gateway.read(
-            self._gateway.codec.query(before.client_order_id, instrument, before.exchange_order_id)
-        )
+        draft = self._gateway.codec.query(before.client_order_id, instrument, before.exchange_order_id)
+        try:
+            reply = await self._gateway.read(draft)
+        except (Rejected, DataError) as error:
+            return Marker("gap", f"order {before.client_order_id} is no longer open, and its query failed: {error}")
         now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
         if now is None:
             return Marker("gap", f"order {before.client_order_id} is no longer open and the exchange does not find it")

@@ -217,7 +217,7 @@ class CatalogRole:
     async def _refresh(self) -> None:
         try:
             response = await self._send(self._codec.instruments_request(), Priority.BACKGROUND)
-            found = self._codec.instruments(response.body)
+            found = self._codec.instruments(response.body).keeping(self._by_name)
             if not found:
                 raise RetryLater(10.0, f"{self._exchange} lists no instruments")
         except EXPECTED as error:

@@ -116,7 +116,7 @@ class BinanceCodec(MarketData):
             quote=text(listed["quoteAsset"]),
             price_scale=scale_for(self.spec.wire_decimals, price_increment, max_price),
             size_scale=scale_for(self.spec.wire_decimals, size_increment, max_size),
-            status=str(listed["status"]),
+            status=text(listed["status"]),
             price_increment=price_increment,
             size_increment=size_increment,
             min_price=rule("minPrice", "PRICE_FILTER"),
@@ -125,7 +125,7 @@ class BinanceCodec(MarketData):
             max_size=max_size,
             min_notional=rule("minNotional", "NOTIONAL", "MIN_NOTIONAL"),
             max_notional=rule("maxNotional", "NOTIONAL"),
-            order_types=tuple(listed.get("orderTypes", ())),
+            order_types=_words(listed, "orderTypes"),
             market_size_increment=rule("stepSize", "MARKET_LOT_SIZE"),
             market_min_size=rule("minQty", "MARKET_LOT_SIZE"),
             market_max_size=rule("maxQty", "MARKET_LOT_SIZE"),
@@ -133,7 +133,7 @@ class BinanceCodec(MarketData):
             market_max_notional=_on_market(filters, "applyMaxToMarket"),
             max_orders=_count(filters.get("MAX_NUM_ORDERS")),
             percent_price=_percent_price(rule),
-            self_trade_modes=tuple(listed.get("allowedSelfTradePreventionModes", ())),
+            self_trade_modes=_words(listed, "allowedSelfTradePreventionModes"),
             features=tuple(name for name, flags in FEATURES.items() if any(listed.get(flag) is True for flag in flags)),
         )
 
@@ -269,6 +269,10 @@ def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
     kinds = (filters.get(kind, {}) for kind in ("NOTIONAL", "MIN_NOTIONAL"))
     stated = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
     return not stated or any(stated)
+
+
+def _words(listed: dict[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(text(word) for word in rows(listed.get(name, [])))
 
 
 def _count(rule: dict[str, Any] | None) -> int | None:

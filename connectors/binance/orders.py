@@ -63,12 +63,12 @@ class BinanceTrading(Trading):
         self._ws_api = (ws_api if ws_api is not None or rest is not None else spec.ws_api or "") or ""
         self._readers |= dict.fromkeys((Kind.PLACE, Kind.CANCEL, Kind.CANCEL_ALL, Kind.PLACE_LIST), self._changed)
         self._readers |= {
-            Kind.OPEN_ORDERS: lambda draft, read, at_ns: listed_orders(rows(read), reports.order, "orderId"),
-            Kind.ORDERS: lambda draft, read, at_ns: listed_orders(rows(read), reports.order, "orderId"),
+            Kind.OPEN_ORDERS: _listed,
+            Kind.ORDERS: _listed,
             Kind.ORDER: lambda draft, read, at_ns: asked_for(draft, reports.order(read)),
             Kind.AMEND: lambda draft, read, at_ns: _reply(*reports.amended(read)),
             Kind.REPLACE: lambda draft, read, at_ns: _parted(draft, read if "cancelResult" in read else read["data"]),
-            Kind.FILLS: lambda draft, read, at_ns: listed_fills(rows(read), reports.trade, "id"),
+            Kind.FILLS: lambda draft, read, at_ns: _fills(rows(read)),
             Kind.ACCOUNT: lambda draft, read, at_ns: Reply(account=reports.account(read)),
             Kind.FEES: lambda draft, read, at_ns: Reply(fees=reports.fees(draft.pair or "", read)),
             Kind.ORDER_COUNTS: lambda draft, read, at_ns: Reply(counts=self._counts(read)),
@@ -249,6 +249,14 @@ class BinanceTrading(Trading):
         if type(status) is not int or not isinstance(request_id, str):
             return None
         return CallAnswer(request_id, status, orjson.dumps(body), _used(message.get("rateLimits")))
+
+
+def _listed(draft: Draft, read: Any, at_ns: int) -> Reply:
+    return listed_orders(rows(read), reports.order, "orderId", lambda row: row["clientOrderId"])
+
+
+def _fills(listed: list[Any]) -> Reply:
+    return listed_fills(listed, reports.trade, lambda row: row["orderId"])
 
 
 def event(message: dict[str, Any]) -> Sequence[StreamReport]:

@@ -196,8 +196,11 @@ def execution(event: dict[str, Any]) -> OrderReport:
 
 
 def position(event: dict[str, Any]) -> BalanceReport:
-    balances = {text(row["a"]): (decimal(row["f"]), decimal(row["l"])) for row in event["B"]}
-    return BalanceReport(balances, False, milliseconds(event["u"]))
+    return held(rows(event["B"]), _changed_balance, "a", milliseconds(event["u"]), whole=False)
+
+
+def _changed_balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
+    return text(row["a"]), (plain_decimal(row["f"]), plain_decimal(row["l"]))
 
 
 def balance_change(event: dict[str, Any]) -> BalanceChange:

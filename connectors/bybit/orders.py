@@ -221,11 +221,11 @@ class BybitTrading(Trading):
         if then is None and draft.rest[1] == HISTORY:
             kept = [one for one in draft.params if one[0] in ("category", "symbol", "limit")]
             then = redirected(draft, TRADING["realtime"], kept)
-        return listed_orders(rows(result["list"]), reports.order, "orderId", then)
+        return listed_orders(rows(result["list"]), reports.order, "orderId", lambda row: row["orderLinkId"], then)
 
     def _fills(self, draft: Draft, result: Any, now_ns: int) -> Reply:
-        listed = [row for row in rows(result["list"]) if row["execType"] == "Trade"]
-        return listed_fills(reversed(listed), reports.fill, "orderId", _more(draft, result, now_ns))
+        listed = [row for row in reversed(rows(result["list"])) if reports.is_trade(row)]
+        return listed_fills(listed, reports.fill, lambda row: row["orderId"], _more(draft, result, now_ns))
 
     # The user stream
 

@@ -81,6 +81,12 @@ def _id(value: Any) -> str:
     return text(value)
 
 
+def is_trade(row: Any) -> bool:
+    """Return whether a row of executions is a trade; a row without a readable type may be one."""
+    kind = row.get("execType") if isinstance(row, dict) else None
+    return kind == "Trade" or not isinstance(kind, str)
+
+
 def fill(row: dict[str, Any]) -> FillReport:
     """Read one fill. A fee that is paid is positive; a rebate is negative."""
     price, amount = plain_decimal(row["execPrice"]), plain_decimal(row["execQty"])

@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
-from ..reading import each_row, flag, milliseconds, reading, rows, text
+from ..reading import flag, milliseconds, reading, rows, text
 from ..reports import Missed, StreamOpened, StreamReport, StreamSay
+from ..trading import each_report
 from . import reports
 from .spec import CATEGORY
 
@@ -38,15 +39,17 @@ class PrivateReader:
             topic, data = text(message["topic"]), rows(message["data"])
             if topic == "wallet":
                 now_ns = milliseconds(message["creationTime"])
-                return [reports.balances(row, now_ns, whole=False) for row in data if row["accountType"] == "UNIFIED"]
+                ours = [row for row in data if _is(row, "accountType", "UNIFIED")]
+                return each_report(
+                    ours, lambda row: reports.balances(row, now_ns, whole=False), topic, lambda row: None
+                )
             if topic not in TOPICS:
                 return ()
-            ours = [row for row in data if row["category"] == CATEGORY]
-            if topic == "execution":
-                ours = [row for row in ours if row["execType"] == "Trade"]
-            read = reports.order if topic == "order" else reports.execution
-            found, left_out = each_row(ours, read, lambda row: text(row["orderId"]))
-            return [*found, *(Missed(f"a row of {topic} on {one.name} {one.reason}") for one in left_out)]
+            ours = [row for row in data if _is(row, "category", CATEGORY)]
+            if topic == "order":
+                return each_report(ours, reports.order, topic, _order_id)
+            trades = [row for row in ours if reports.is_trade(row)]
+            return each_report(trades, reports.execution, topic, _order_id)
 
     def _answer(self, op: str, message: dict[str, Any]) -> Sequence[StreamOpened | StreamSay]:
         if op in ("ping", "pong"):
@@ -56,3 +59,13 @@ class PrivateReader:
         if op == "auth":
             return (StreamSay(orjson.dumps({"op": "subscribe", "args": self._topics})),)
         return (StreamOpened(self._request_id),) if op == "subscribe" else ()
+
+
+def _is(row: Any, name: str, word: str) -> bool:
+    """Return whether a row has this word under a name; a row without a readable word may have it."""
+    found = row.get(name) if isinstance(row, dict) else None
+    return found == word or not isinstance(found, str)
+
+
+def _order_id(row: Any) -> Any:
+    return row["orderId"]

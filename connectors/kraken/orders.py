@@ -23,10 +23,21 @@ from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import SECOND_NS
 from ..drafts import plain
 from ..order_codec import Aging, Auth, CallAnswer, Draft, Kind, Reply
-from ..reading import integer, rfc3339, rows, text
+from ..reading import integer, left_out_text, rfc3339, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
-from ..trading import TIMED, Params, Trading, accepted, asked_for, changed, paged, redirected
+from ..trading import (
+    TIMED,
+    Params,
+    Trading,
+    accepted,
+    asked_for,
+    changed,
+    listed_fills,
+    listed_orders,
+    paged,
+    redirected,
+)
 from . import reports
 from .auth import KrakenAuth
 from .calls import answer_of
@@ -71,7 +82,7 @@ class KrakenTrading(Trading):
             Kind.BATCH_CANCEL: self._all_cancelled,
             Kind.DEAD_MAN: self._armed,
             Kind.ORDER: self._found,
-            Kind.OPEN_ORDERS: lambda draft, read, sent_ns: Reply(orders=self._orders(read["open"])),
+            Kind.OPEN_ORDERS: lambda draft, read, sent_ns: self._orders(read["open"]),
             Kind.ORDERS: self._history,
             Kind.FILLS: self._fills,
             Kind.ACCOUNT: lambda draft, read, sent_ns: Reply(account=reports.account(read, self._asset, sent_ns)),
@@ -241,16 +252,20 @@ class KrakenTrading(Trading):
         """Read the requested order, under the id in the request."""
         if self.can_join(draft):
             txids = dict(draft.params)["txid"].split(",")
-            found = {one.exchange_order_id: one for one in self._orders(read)}
-            listed = [(name, found[txid]) for name, txid in zip(draft.orders, txids, strict=True) if txid in found]
-            return Reply(orders=tuple(replace(one, client_order_id=name) for name, one in listed), absent=not listed)
+            listed, names = self._orders(read), dict(zip(txids, draft.orders, strict=True))
+            if listed.left_out and len(txids) == 1:
+                raise ValueError(left_out_text(listed.left_out))
+            found = {one.exchange_order_id: one for one in listed.orders}
+            orders = tuple(replace(found[txid], client_order_id=names[txid]) for txid in txids if txid in found)
+            return replace(listed, orders=orders, absent=not orders and not listed.left_out)
         is_open = draft.rest[1] == TRADING["open_orders"].path
-        own = [
-            one for one in self._orders(read["open" if is_open else "closed"]) if one.client_order_id in draft.orders
-        ]
+        listed = self._orders(read["open" if is_open else "closed"])
+        own = [one for one in listed.orders if one.client_order_id in draft.orders]
         if own:
             # `cl_ord_id` is unique only among open orders; our ids are never reused
             return asked_for(draft, own[0])
+        if listed.left_out:
+            raise ValueError(left_out_text(listed.left_out))
         if is_open:
             params = (*draft.params, ("without_count", "true"))
             return Reply(then=redirected(draft, TRADING["closed_orders"], params))
@@ -258,12 +273,10 @@ class KrakenTrading(Trading):
 
     def _history(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if "open" in read:
-            return Reply(orders=self._of_pair(draft, self._orders(read["open"])))
-        found = self._orders(read["closed"])
-        if len(read["closed"]) < PAGE:
-            then = redirected(draft, TRADING["open_orders"], ())
-            return Reply(orders=self._of_pair(draft, found), then=then)
-        return Reply(orders=self._of_pair(draft, found), then=_next_page(draft))
+            return self._of_pair(draft, self._orders(read["open"]))
+        is_last = len(read["closed"]) < PAGE
+        then = redirected(draft, TRADING["open_orders"], ()) if is_last else _next_page(draft)
+        return replace(self._of_pair(draft, self._orders(read["closed"])), then=then)
 
     def _fills(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if draft.rest[1] == TRADING["orders_info"].path:
@@ -271,21 +284,32 @@ class KrakenTrading(Trading):
             _remember(self._opened_ns, text(txid), reports.time_ns(row["opentm"]))
             then = self._draft(Kind.FILLS, "fills", _since(self._opened_ns[txid] - SECOND_NS), (txid,))
             return Reply(then=replace(then, pair=draft.pair))
-        rows = read["trades"]
-        fills = [reports.fill(key, row, self._symbol, self._quote) for key, row in rows.items()]
-        own = [one for one in fills if one.symbol == self._symbol_of(draft)]
+        trades = read["trades"]
+        listed = listed_fills(
+            trades.items(),
+            lambda item: reports.fill(item[0], item[1], self._symbol, self._quote),
+            lambda item: text(item[1]["ordertxid"]),
+        )
+        own = [one for one in listed.fills if one.symbol == self._symbol_of(draft)]
+        odd = listed.left_out
         if draft.orders:
             own = [one for one in own if one.exchange_order_id in draft.orders]
+            odd = tuple(one for one in odd if one.name is None or one.name in draft.orders)
         own.sort(key=lambda one: one.ts_event_ns)
-        return Reply(fills=tuple(own), then=_next_page(draft) if len(rows) >= PAGE else None)
+        return Reply(fills=tuple(own), left_out=odd, then=_next_page(draft) if len(trades) >= PAGE else None)
 
-    def _orders(self, listed: Any) -> tuple[OrderReport, ...]:
-        for txid, row in listed.items():
-            _remember(self._opened_ns, txid, reports.time_ns(row["opentm"]))
-        return tuple(reports.order(txid, row, self._symbol) for txid, row in listed.items())
+    def _orders(self, listed: dict[str, Any]) -> Reply:
+        """Read orders by their ids, one by one."""
 
-    def _of_pair(self, draft: Draft, orders: tuple[OrderReport, ...]) -> tuple[OrderReport, ...]:
-        return tuple(one for one in orders if one.symbol == self._symbol_of(draft))
+        def order(item: tuple[str, Any]) -> OrderReport:
+            _remember(self._opened_ns, item[0], reports.time_ns(item[1]["opentm"]))
+            return reports.order(*item, self._symbol)
+
+        return listed_orders(listed.items(), order, 0, lambda item: reports.client_id(item[1]))
+
+    def _of_pair(self, draft: Draft, listed: Reply) -> Reply:
+        own = tuple(one for one in listed.orders if one.symbol == self._symbol_of(draft))
+        return replace(listed, orders=own)
 
     # Names
 

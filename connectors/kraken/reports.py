@@ -14,7 +14,8 @@ from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
 from ...model.time import SECOND_NS
 from ..reading import decimal, flag, integer, number, plain_decimal, text
-from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
+from ..reports import AccountReport, Fees, FillReport, OrderReport
+from ..trading import held
 from .client_ids import unpacked
 
 STATUS = {
@@ -61,7 +62,7 @@ def order(txid: str, row: dict[str, Any], symbol: Symbol) -> OrderReport:
     if status is OrderStatus.OPEN and filled:
         status = OrderStatus.PARTIALLY_FILLED
     reason = row.get("reason")
-    kind, client_id = text(described["ordertype"]), row.get("cl_ord_id")
+    kind = text(described["ordertype"])
     in_quote, of_type = "viqc" in flags, order_type(kind, "post" in flags)
     stop, price = None, None
     if of_type is not None and of_type.has_stop:
@@ -70,7 +71,7 @@ def order(txid: str, row: dict[str, Any], symbol: Symbol) -> OrderReport:
         price = plain_decimal(described["price" if stop is None else "price2"])
     return OrderReport(
         symbol=symbol(text(described["pair"])),
-        client_order_id="" if client_id is None else unpacked(text(client_id)),
+        client_order_id=client_id(row) or "",
         exchange_order_id=text(txid),
         status=status,
         ts_event_ns=time_ns(row["closetm"] if "closetm" in row else row["opentm"]),
@@ -85,6 +86,12 @@ def order(txid: str, row: dict[str, Any], symbol: Symbol) -> OrderReport:
         code=None if reason is None else status.value.lower(),
         reason=None if reason is None else text(reason),
     )
+
+
+def client_id(row: dict[str, Any]) -> str | None:
+    """Read the client id of an order; None if it has none."""
+    packed = row.get("cl_ord_id")
+    return None if packed is None else unpacked(text(packed))
 
 
 def fill(trade_id: str, row: dict[str, Any], symbol: Symbol, quote: Callable[[str], str]) -> FillReport:
@@ -108,12 +115,15 @@ def fill(trade_id: str, row: dict[str, Any], symbol: Symbol, quote: Callable[[st
 def account(result: dict[str, Any], asset: Callable[[str], str], as_of_ns: int) -> AccountReport:
     """Read BalanceEx: "available balance = balance + credit - credit_used - hold_trade". The answer does not state the
     key's permissions."""
-    balances = {}
-    for name, row in result.items():
-        held = plain_decimal(row["hold_trade"])
-        credit = plain_decimal(row.get("credit", "0")) - plain_decimal(row.get("credit_used", "0"))
-        balances[asset(text(name))] = (decimal(row["balance"]) + credit - held, held)
-    return AccountReport(BalanceReport(balances, True, as_of_ns), True, (), None, None)
+    named = [(asset(name), row) for name, row in result.items()]
+    return AccountReport(held(named, _balance, 0, as_of_ns, whole=True), True, (), None, None)
+
+
+def _balance(named: tuple[str, dict[str, Any]]) -> tuple[str, tuple[Decimal, Decimal]]:
+    name, row = named
+    locked = plain_decimal(row["hold_trade"])
+    credit = plain_decimal(row.get("credit", "0")) - plain_decimal(row.get("credit_used", "0"))
+    return name, (decimal(row["balance"]) + credit - locked, locked)
 
 
 def fees(pair: str, result: dict[str, Any]) -> Fees:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ...model.order import Fee, OrderStatus
-from ..reading import flag, integer, number, reading, rfc3339, rows, text
+from ..reading import UNREADABLE, flag, integer, number, reading, rfc3339, rows, text
 from ..reports import BalanceChange, FillReport, Missed, OrderReport, StreamOpened, StreamReport
 from . import reports
 from .client_ids import unpacked
@@ -82,7 +82,10 @@ class PrivateReader:
                 if text(message["type"]) not in ("snapshot", "update"):
                     raise ValueError(f"{message['type']!r} is neither a snapshot nor an update")
                 for row in rows(message["data"]):
-                    found += read(row, message["type"])
+                    try:
+                        found += read(row, message["type"])
+                    except UNREADABLE as error:
+                        found.append(Missed(f"a row of {channel} on {_name(row)} cannot be read: {error!r}"))
                 return found
             if message.get("method") == "subscribe":
                 return self._answer(message)
@@ -181,6 +184,10 @@ class PrivateReader:
         written = row["amount"]
         amount = str(written) if type(written) is int else written.text
         return (BalanceChange(text(row["asset"]), Decimal(amount), rfc3339(row["timestamp"])),)
+
+
+def _name(row: Any) -> Any:
+    return row.get("order_id") or row.get("asset") if isinstance(row, dict) else None
 
 
 def _number(row: dict[str, Any], name: str, otherwise: Decimal | None) -> Decimal | None:

@@ -32,8 +32,8 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Reply
-from ..reading import UNREADABLE, digits, milliseconds_text, reading, rows, text
-from ..reports import StreamEnded, StreamOpened, StreamReport, StreamSay
+from ..reading import UNREADABLE, digits, each_row, milliseconds_text, reading, rows, text
+from ..reports import Missed, StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from ..trading import (
     Outcome,
@@ -42,6 +42,7 @@ from ..trading import (
     acknowledged,
     asked_for,
     changed,
+    each_report,
     listed_fills,
     listed_orders,
     paged,
@@ -209,17 +210,19 @@ class OkxTrading(Trading):
         if then is None and draft.kind is Kind.ORDERS and draft.rest[1] == HISTORY:
             params = [SPOT, ("instId", dict(draft.params)["instId"])]
             then = replace(self._draft(Kind.ORDERS, "pending", params, (), None), pair=draft.pair)
-        return listed_orders(data, reports.order, "ordId", then)
+        return listed_orders(data, reports.order, "ordId", lambda row: row["clOrdId"], then)
 
     def _fills(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        return listed_fills(data, reports.fill, "ordId", self._next(draft, data))
+        return listed_fills(data, reports.fill, lambda row: row["ordId"], self._next(draft, data))
 
     def _next(self, draft: Draft, data: list[Any]) -> Draft | None:
         """Request the rows before the oldest row of a full page."""
         if len(data) < PAGE:
             return None
-        oldest = min((text(row[KEY_OF_PAGE[draft.kind]]) for row in data), key=digits)
-        return paged(draft, after=oldest)
+        keys, _ = each_row(data, lambda row: digits(row[KEY_OF_PAGE[draft.kind]]), lambda row: None)
+        if not keys:
+            raise ValueError(f"none of {len(data)} rows has a {KEY_OF_PAGE[draft.kind]}")
+        return paged(draft, after=str(min(keys)))
 
     # The user stream
 
@@ -234,7 +237,7 @@ class OkxTrading(Trading):
 
     def stream_decode(
         self, frame: bytes | memoryview, recv_ns: int
-    ) -> Sequence[StreamReport | StreamOpened | StreamSay]:
+    ) -> Sequence[StreamReport | StreamOpened | StreamSay | Missed]:
         if bytes(frame[:5]) == b"pong":
             return ()
         with reading("a frame of the user stream", frame) as message:
@@ -242,9 +245,9 @@ class OkxTrading(Trading):
                 return self._event(text(message["event"]), message)
             channel, data = text(message["arg"]["channel"]), rows(message["data"])
             if channel == "orders":
-                return tuple(reports.order(row) for row in data)
+                return each_report(data, reports.order, channel, lambda row: row["ordId"])
             if channel == "account":
-                return tuple(reports.balances(row, whole=False) for row in data)
+                return each_report(data, reports.changed_balances, channel, lambda row: None)
             return ()
 
     def _event(self, event: str, message: dict[str, Any]) -> Sequence[StreamReport | StreamOpened | StreamSay]:

@@ -111,6 +111,10 @@ def balances(row: dict[str, Any], whole: bool) -> BalanceReport:
     return held(rows(row["details"]), _balance, "ccy", milliseconds_text(row["uTime"]), whole)
 
 
+def changed_balances(row: dict[str, Any]) -> BalanceReport:
+    return balances(row, whole=False)
+
+
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
     return text(row["ccy"]), (plain_decimal(row["availBal"]), plain_decimal(row["frozenBal"]))
 

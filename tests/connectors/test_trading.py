@@ -125,9 +125,11 @@ def test_another_endpoint_is_asked_the_same_question_at_its_own_cost() -> None:
 
 
 def test_an_unreadable_row_is_left_out_by_name() -> None:
-    reply = listed_orders([{"n": "1"}, {"n": "2", "odd": 1}], lambda row: [REPORT][len(row) - 1], "n")
+    rows = [{"n": "1"}, {"n": "2", "c": "x"}, {"n": "3", "c": None}, {"n": "4", "c": 5}, {"n": 5.5, "odd": 1}]
+    reply = listed_orders(rows, lambda row: [REPORT][len(row) - 1], "n", lambda row: row["c"])
     assert reply.orders == (REPORT,)
-    assert [row.name for row in reply.left_out] == ["2"]
+    left_out = [(row.name, row.client_id) for row in reply.left_out]
+    assert left_out == [("2", "x"), ("3", ""), ("4", None), (None, None)]
 
 
 def test_times_are_whole_and_not_below_zero() -> None:

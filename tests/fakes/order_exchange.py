@@ -184,6 +184,7 @@ class OrderExchange:
         self.refuse_new = False
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
+        self.names_odd = False  # the ids in these rows can be read
         self.acknowledges = False  # it answers requests without the order's status
         self.omits = False  # its answers to batches lack the first order
         self.lazy = False  # it executes acknowledged cancels when `catch_up` is called
@@ -256,14 +257,10 @@ class OrderExchange:
                 return Rejected("unknown_order", "no such order")
             return Reply(orders=(self.report(found),))
         if draft.kind is Kind.OPEN_ORDERS:
-            reports = [self.report(one) for one in self.orders.values() if one.open]
-            readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
-            return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
+            return self._listed([self.report(one) for one in self.orders.values() if one.open])
         if draft.kind is Kind.ORDERS:
             listed = [one for one in self.orders.values() if one.pair == draft.pair]
-            reports = [self.report(one) for one in listed if self._is_listed(one, int(words["since"]))]
-            readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
-            return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
+            return self._listed([self.report(one) for one in listed if self._is_listed(one, int(words["since"]))])
         if draft.kind is Kind.ACCOUNT:
             return Reply(account=AccountReport(self.balances(), True, (), None, None))
         fills = [one for order in self.orders.values() if order.pair == draft.pair for one in order.fills]
@@ -275,8 +272,16 @@ class OrderExchange:
         else:
             fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
         page = [self._as_stated(one) for one in (fills if self.by_time else fills[: OFFER.fills_page])]
-        readable_fills = tuple(one for one in page if one.trade_id not in self.odd)
-        return Reply(fills=readable_fills, left_out=(ODD,) * (len(page) - len(readable_fills)))
+        odd = tuple(self._odd(one.exchange_order_id, None) for one in page if one.trade_id in self.odd)
+        return Reply(fills=tuple(one for one in page if one.trade_id not in self.odd), left_out=odd)
+
+    def _listed(self, reports: list[OrderReport]) -> Reply:
+        odd = [one for one in reports if one.exchange_order_id in self.odd]
+        left_out = tuple(self._odd(one.exchange_order_id, one.client_order_id) for one in odd)
+        return Reply(orders=tuple(one for one in reports if one not in odd), left_out=left_out)
+
+    def _odd(self, name: str, client_id: str | None) -> LeftOut:
+        return LeftOut(name, "cannot be read", client_id=client_id) if self.names_odd else ODD
 
     # What happens on it
 

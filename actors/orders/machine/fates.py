@@ -8,7 +8,8 @@ Outside that memory a query that finds nothing proves nothing: some exchanges fo
 machine searches: first it requests all orders of the pair, open or not, that were placed since our order, then all
 fills of the pair since then. The search finds nothing if no listed order has our client order id, and every fill
 belongs to another order that is known. Two such searches prove the absence. A fill of an unknown order may be ours, and
-so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
+so may an unreadable row, unless the row has the id of another order: the order stays in doubt, and the machine searches
+again later. Beyond the reach of
 the lists (`Offer.history_s`) the absence is never proven of an order that the exchange did not acknowledge.
 
 An acknowledged order that no query finds is not open. Only its own fills matter then: fills of unknown orders are not
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ....connectors.order_codec import Draft, Reply
+from ....connectors.reading import LeftOut
 from ....connectors.reports import OrderReport
 from ....model.errors import MeshError, Rejected, RetryLater
 from ....model.order import Order, OrderStatus, Step
@@ -137,7 +139,9 @@ class Fates:
         one = order.client_order_id
         if order.is_done:
             self._state.requests.end_doubt(one)
-        elif isinstance(result, Reply) and not result.left_out:
+        elif isinstance(result, Reply) and not any(
+            row.name in (None, order.exchange_order_id) for row in result.left_out
+        ):
             own = [fill for fill in result.fills if fill.exchange_order_id in ("", order.exchange_order_id)]
             self._externals.lost(order, own, now)
             self._state.requests.end_doubt(one)
@@ -176,13 +180,23 @@ class Fates:
             self._end(one, now)
         elif not isinstance(result, Reply):
             self._end(one, now, result.after_s if isinstance(result, RetryLater) else None)
-        elif result.left_out:  # one of these rows may be ours
+        elif any(self._may_be(held.order, search, row) for row in result.left_out):
             self._end(one, now)
         elif asked.purpose is Purpose.HISTORY:
             self._listed(held, search, result, asked, now)
         else:
             self._filled(held, search, result, now)
         state.ledger.changed[one] = None
+
+    def _may_be(self, order: Order, search: Search, row: LeftOut) -> bool:
+        """Return whether an unreadable row may be about this order."""
+        if row.client_id is not None:
+            return row.client_id == order.client_order_id
+        if row.name is None:
+            return True
+        if order.exchange_order_id is not None:
+            return row.name == order.exchange_order_id
+        return not self._is_anothers(order.pair, row.name, search)
 
     def _end(self, one: str, now: Now, after_s: float | None = None) -> None:
         self._searches.pop(one, None)
@@ -199,6 +213,7 @@ class Fates:
                 self._end(order.client_order_id, now)
                 return
             search.others.add(report.exchange_order_id)
+        search.others.update(row.name for row in reply.left_out if row.name is not None)
         draft = self._state.codec.fills(instrument, self._start_ns(held))
         self._ask(Purpose.SEARCH_FILLS, order.client_order_id, draft, now)
 

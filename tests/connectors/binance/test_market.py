@@ -347,7 +347,17 @@ def test_scales_shrink_where_sizes_are_huge(codec):
 
 
 @pytest.mark.parametrize(
-    "odd", [{"orderTypes": None}, {"filters": None}, {"status": 7, "quoteAsset": 7}, {"symbol": 3}]
+    "odd",
+    [
+        {"orderTypes": None},
+        {"orderTypes": ["LIMIT", None]},
+        {"filters": None},
+        {"filters": [{"filterType": "LOT_SIZE", "minQty": ""}]},
+        {"status": None},
+        {"status": 7, "quoteAsset": 7},
+        {"baseAsset": ""},
+        {"symbol": 3},
+    ],
 )
 def test_an_unreadable_row_of_the_list_does_not_affect_other_pairs(codec, odd):
     row = {**SYMBOL, "symbol": "ODDUSDT", "baseAsset": "ODD", **odd}
@@ -364,6 +374,25 @@ def test_of_two_symbols_of_one_pair_the_one_that_trades_is_kept(codec):
         found = codec.instruments(dumps({"symbols": rows}))
         assert [one.symbol for one in found] == [SYMBOL["symbol"]]
         assert [(one.name, one.is_unreadable) for one in found.left_out] == [("OLD", False)]
+
+
+def test_a_pair_with_several_symbols_keeps_the_one_that_is_known(codec):
+    halted, new = {**SYMBOL, "status": "BREAK"}, {**SYMBOL, "symbol": "NEW"}
+    (known,) = codec.instruments(dumps({"symbols": [SYMBOL]}))
+    found = codec.instruments(dumps({"symbols": [halted, new, {**SYMBOL, "symbol": "NEWER"}]}))
+    assert [one.symbol for one in found] == ["NEW"]
+    kept = found.keeping({known.name: known})
+    assert [(one.symbol, one.status) for one in kept] == [(known.symbol, "BREAK")]
+    reason = f"is a second {known.name}, besides {known.symbol}"
+    assert {one.name: one.reason for one in kept.left_out} == dict.fromkeys(("NEW", "NEWER"), reason)
+    assert [one.symbol for one in found.keeping({})] == ["NEW"]
+
+
+def test_two_pairs_cannot_have_one_symbol(codec):
+    found = codec.instruments(dumps({"symbols": [SYMBOL, {**SYMBOL, "baseAsset": "ODD"}]}))
+    assert [one.base for one in found] == [SYMBOL["baseAsset"]]
+    (left_out,) = found.left_out
+    assert (left_out.name, f"is the symbol of {found[0].name}" in left_out.reason) == (SYMBOL["symbol"], True)
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,40 @@ def test_history_has_closed_and_open_orders_of_the_pair():
     assert [one.exchange_order_id for one in second.orders] == ["O2"]
 
 
+ODD_ORDERS = ({"status": "odd"}, {"cl_ord_id": 7}, {"opentm": None}, {"descr": {}}, {"vol": ""})
+
+
+@pytest.mark.parametrize("odd", ODD_ORDERS)
+def test_an_unreadable_order_does_not_affect_others(odd):
+    rows = {"ODD": row() | {"cl_ord_id": "theirs"} | odd, TXID: row()}
+    for draft, key in ((codec().open_orders(), "open"), (codec().orders(BTC, None), "closed")):
+        answer = read(draft, {key: rows})
+        assert [one.exchange_order_id for one in answer.orders] == [TXID]
+        assert [(one.name, one.client_id) for one in answer.left_out] == [
+            ("ODD", None if "cl_ord_id" in odd else "theirs")
+        ]
+    made = codec()
+    queries = [made.query(ID, BTC, TXID), made.query("vm2", BTC, "ODD")]
+    joint = read(made.join_queries(queries), rows)
+    assert ([one.client_order_id for one in joint.orders], joint.absent) == ([ID], False)
+    with pytest.raises(DecodeError):
+        read(queries[1], {"ODD": rows["ODD"]})
+    (found,) = read(made.query(ID, BTC), {"open": rows}).orders
+    assert found.exchange_order_id == TXID
+    with pytest.raises(DecodeError):  # the unreadable order may be the one in the query
+        read(made.query("vm2", BTC), {"open": rows})
+
+
+def test_an_unreadable_fill_or_balance_does_not_affect_others():
+    trades = {"T1": trade(), "T2": trade(price="0"), "T3": trade(txid="O2", vol="")}
+    found = read(codec().fills(BTC, None), {"trades": trades})
+    assert [one.trade_id for one in found.fills] == ["T1"]
+    assert [one.name for one in found.left_out] == [TXID, "O2"]
+    held = {"XXBT": {"balance": "3.5", "hold_trade": "1.25"}, "ZEUR": {"balance": None}}
+    balances = read(codec().account(), held).account.balances
+    assert (balances.balances, balances.whole, balances.unread) == ({"BTC": (D("2.25"), D("1.25"))}, True, ("EUR",))
+
+
 def test_balances_are_ours_by_name_less_what_is_held():
     held = {
         "XXBT": {"balance": "3.5", "hold_trade": "1.25"},

@@ -12,7 +12,7 @@ from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.connectors.kraken.auth import KrakenAuth
 from venuemesh.connectors.kraken.client_ids import packed
 from venuemesh.connectors.reports import BalanceChange, Missed, OrderReport, StreamOpened
-from venuemesh.model.errors import DecodeError, NotOffered
+from venuemesh.model.errors import NotOffered
 from venuemesh.model.events import Side
 from venuemesh.model.order import OrderStatus, OrderType
 
@@ -138,8 +138,8 @@ def test_an_amendment_has_the_new_amount(connection):
 @pytest.mark.parametrize("row", [event("reborn", "new"), event("new", "sleeping"), trade(liquidity_ind="x")])
 def test_unknown_words_are_not_guessed(connection, row):
     connection.says("executions", pending())
-    with pytest.raises(DecodeError):
-        connection.says("executions", row)
+    (missed,) = connection.says("executions", row)
+    assert isinstance(missed, Missed)
 
 
 def test_balances_tell_of_deposits_alone(connection):
@@ -176,3 +176,12 @@ def test_a_stop_order_has_both_prices(connection):
     connection.says("executions", pending(order_id="OTHER", order_type="stop-loss", triggers=moving))
     (other,) = connection.says("executions", event("new", order_id="OTHER"))
     assert (other.order_type, other.stop_price) == (OrderType.STOP_LOSS, None)
+
+
+def test_an_unreadable_row_does_not_affect_others(connection: Connection) -> None:
+    odd = pending(order_id="ODD") | {"exec_type": "invented"}
+    found = connection.says("executions", odd, pending(), kind="snapshot")
+    assert [type(one) for one in found] == [Missed, OrderReport]
+    assert "ODD" in found[0].reason
+    (missed,) = connection.says("balances", {"asset": "BTC"})
+    assert isinstance(missed, Missed)

@@ -11,7 +11,7 @@ import pytest
 
 from venuemesh.connectors.okx import CONNECTOR
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
-from venuemesh.connectors.reports import StreamOpened
+from venuemesh.connectors.reports import Missed, StreamOpened
 from venuemesh.model.errors import (
     DecodeError,
     Misconfigured,
@@ -269,6 +269,11 @@ def test_a_fee_that_is_paid_is_positive_and_pages_go_by_bill() -> None:
     assert (rebate.fee, rebate.fee_asset, rebate.is_maker) == (D("-0.1"), "USDT", True)
     reply = read(CODEC.fills(BTC, None, "6"), [FILL | {"fillSz": "0"}, FILL])
     assert (len(reply.fills), [row.name for row in reply.left_out]) == (1, ["680800019749904384"])
+    page = [FILL | {"billId": str(n)} for n in range(300, 201, -1)]
+    assert (
+        sent(read(CODEC.fills(BTC, None), [FILL | {"billId": None}, *page]).then or CODEC.open_orders())["after"]
+        == "202"
+    )
 
 
 def test_pages_follow_from_the_oldest_row_of_a_full_page() -> None:
@@ -369,6 +374,9 @@ def test_an_order_of_the_channel_brings_the_fill_of_its_message() -> None:
     assert (fill.trade_id, fill.fee, fill.fee_asset, fill.is_maker) == ("242589207", D("0.02522168"), "USDT", True)
     assert (fill.price, fill.amount, fill.page) == (D("31527.1"), D("0.001"), "")
     without = PUSHED | {"tradeId": "", "fillSz": "0", "fillPx": "", "execType": "", "fillFee": "0", "fillFeeCcy": ""}
+    for odd in (without | {"state": "odd"}, 7):
+        report, missed = decoded({"arg": arg, "data": [odd, without]})
+        assert (type(missed), report.status) == (Missed, OrderStatus.FILLED)
     (report,) = decoded({"arg": arg, "data": [without]})
     assert (report.status, report.fills) == (OrderStatus.FILLED, ())
 

@@ -144,6 +144,18 @@ def test_a_row_that_cannot_be_read_may_be_ours(what: Kind) -> None:
     assert status(world) is S.FAILED
 
 
+@pytest.mark.parametrize("what", [Kind.ORDERS, Kind.FILLS])
+def test_an_unreadable_row_with_the_id_of_another_order_holds_nothing_back(what: Kind) -> None:
+    world = forgotten(False)
+    other = theirs(world.exchange, "web")
+    world.exchange.fill(world.exchange.orders[other], D(1))
+    world.exchange.odd = {other} if what is Kind.ORDERS else {world.exchange.orders[other].fills[0].trade_id}
+    world.exchange.names_odd = True
+    later(world)
+    wait(world, 60)
+    assert status(world) is S.FAILED
+
+
 def test_a_search_that_fails_is_made_again() -> None:
     world = forgotten(False)
     read, failures = world.exchange.read, [RetryLater(0.5, "busy")] * 3
