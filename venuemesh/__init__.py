@@ -12,16 +12,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .config.mesh import MeshConfig, load_config
+    from .market.aio.books import AsyncOrderBooks
     from .market.market import AsyncMarket, Market
     from .market.replay import ReplayMarket
     from .market.rows import ActiveMarket, ActiveMarkets, TickerRow
+    from .market.sync.books import OrderBooks
     from .market.values import FeeEstimate, Page
     from .mesh.mesh import AsyncMesh, Mesh, connect, launch
     from .model.candle import Candle
     from .model.errors import (
         BeyondDepth,
+        BookError,
+        CaptureError,
+        ConfigError,
+        DataError,
+        DecodeError,
         EventsTrimmed,
+        Fenced,
+        FixedPointError,
+        InboxFull,
         InsufficientBalance,
+        InvalidTransition,
+        JournalUnavailable,
         MeshError,
         MeshNotRunning,
         Misconfigured,
@@ -32,6 +45,7 @@ if TYPE_CHECKING:
         Rejected,
         RetryLater,
         RuleViolation,
+        SegmentMismatch,
         UnknownExchange,
         UnknownInstrument,
         UnknownOrder,
@@ -43,6 +57,7 @@ if TYPE_CHECKING:
         Balance,
         CancelResult,
         EventType,
+        Fee,
         Fill,
         NewOrder,
         Order,
@@ -50,22 +65,35 @@ if TYPE_CHECKING:
         OrderType,
         TimeInForce,
     )
-    from .orderbook.records import Depth, Level, Trade
+    from .orderbook.records import Depth, Level, Statistics, Trade
     from .orderbook.segment import Top
     from .orderbook.snapshot import BookSnapshot
     from .orderbook.view import AsyncBookView, BookView
 
 _HOME = {
+    "config.mesh": ("MeshConfig", "load_config"),
+    "market.aio.books": ("AsyncOrderBooks",),
     "market.market": ("AsyncMarket", "Market"),
     "market.replay": ("ReplayMarket",),
     "market.rows": ("ActiveMarket", "ActiveMarkets", "TickerRow"),
+    "market.sync.books": ("OrderBooks",),
     "market.values": ("FeeEstimate", "Page"),
     "mesh.mesh": ("AsyncMesh", "Mesh", "connect", "launch"),
     "model.candle": ("Candle",),
     "model.errors": (
         "BeyondDepth",
+        "BookError",
+        "CaptureError",
+        "ConfigError",
+        "DataError",
+        "DecodeError",
         "EventsTrimmed",
+        "Fenced",
+        "FixedPointError",
+        "InboxFull",
         "InsufficientBalance",
+        "InvalidTransition",
+        "JournalUnavailable",
         "MeshError",
         "MeshNotRunning",
         "Misconfigured",
@@ -76,6 +104,7 @@ _HOME = {
         "Rejected",
         "RetryLater",
         "RuleViolation",
+        "SegmentMismatch",
         "UnknownExchange",
         "UnknownInstrument",
         "UnknownOrder",
@@ -87,6 +116,7 @@ _HOME = {
         "Balance",
         "CancelResult",
         "EventType",
+        "Fee",
         "Fill",
         "NewOrder",
         "Order",
@@ -94,7 +124,7 @@ _HOME = {
         "OrderType",
         "TimeInForce",
     ),
-    "orderbook.records": ("Depth", "Level", "Trade"),
+    "orderbook.records": ("Depth", "Level", "Statistics", "Trade"),
     "orderbook.segment": ("Top",),
     "orderbook.snapshot": ("BookSnapshot",),
     "orderbook.view": ("AsyncBookView", "BookView"),
@@ -108,23 +138,36 @@ __all__ = [
     "AsyncBookView",
     "AsyncMarket",
     "AsyncMesh",
+    "AsyncOrderBooks",
     "Balance",
     "BeyondDepth",
+    "BookError",
     "BookSnapshot",
     "BookState",
     "BookView",
     "CancelResult",
     "Candle",
+    "CaptureError",
+    "ConfigError",
+    "DataError",
+    "DecodeError",
     "Depth",
     "EventType",
     "EventsTrimmed",
+    "Fee",
     "FeeEstimate",
+    "Fenced",
     "Fill",
+    "FixedPointError",
+    "InboxFull",
     "Instrument",
     "InsufficientBalance",
+    "InvalidTransition",
+    "JournalUnavailable",
     "Level",
     "Market",
     "Mesh",
+    "MeshConfig",
     "MeshError",
     "MeshNotRunning",
     "Misconfigured",
@@ -132,6 +175,7 @@ __all__ = [
     "NotOffered",
     "NotSynced",
     "Order",
+    "OrderBooks",
     "OrderStatus",
     "OrderType",
     "OutcomeUnknown",
@@ -141,7 +185,9 @@ __all__ = [
     "ReplayMarket",
     "RetryLater",
     "RuleViolation",
+    "SegmentMismatch",
     "Side",
+    "Statistics",
     "TickerRow",
     "TimeInForce",
     "Top",
@@ -151,6 +197,7 @@ __all__ = [
     "UnknownOrder",
     "connect",
     "launch",
+    "load_config",
 ]
 
 
