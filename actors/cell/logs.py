@@ -1,6 +1,6 @@
-"""Log lines of the mesh's processes: one line per event on stderr, with its keys at the end.
+"""Log lines of the mesh's processes: one line per event on stderr, with its keys at the end. Times are UTC.
 
-    12:40:01.337 INFO  book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
+    2026-11-28 12:40:01.337 INFO    book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
 
 `logger.info("adopted", took_ms=21.4)` writes such a line; the name of the process (`who`) is bound once. Events state
 what happened to a process, never the content of a message: no event per frame or per heartbeat, and no value of a local
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "VENUEMESH_LOG"
 DEFAULT = "INFO"
-_FORMAT = "{time:HH:mm:ss.SSS} {level: <7} {extra[who]} {message}{extra[keys]}\n{exception}"
+_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS!UTC} {level: <7} {extra[who]} {message}{extra[keys]}\n{exception}"
 _OWN = ("who", "keys")
 _MAX_VALUE = 300
 

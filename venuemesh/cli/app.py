@@ -14,7 +14,7 @@ import typer
 from .. import defaults
 from ..model.errors import MeshError, Misconfigured, RetryLater
 from . import connectors, keys, orders
-from .arguments import Address, AsJson, Exchange, MeshName, Patterns
+from .arguments import Address, AsJson, AsJsonLines, Exchange, MeshName, Patterns
 from .local_venues import PAIRS, LocalVenues
 from .options import Options, read_options
 from .output import Say, out, steps
@@ -182,7 +182,7 @@ def down(mesh: MeshName = "mesh", address: Address = None) -> None:
 @app.command()
 def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
     """Show the tree: every actor's state, node, process, incarnation, restarts, memory and last error."""
-    from ..mesh.mesh import attach
+    from .running import attach
     from .tables import status_table
 
     tree = attach(mesh, address=address).status()
@@ -190,6 +190,45 @@ def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = F
         print(json.dumps(tree, default=str))
         return
     out.print(status_table(tree))
+
+
+@app.command()
+def logs(
+    actor: Annotated[
+        str | None, typer.Argument(help="Address of an actor, with wildcards; or 'supervisor'.", metavar="[ADDRESS]")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Largest number of events, newest last.")] = 50,
+    seconds: Annotated[float | None, typer.Option(help="Seconds to follow; default: until Ctrl-C.")] = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJsonLines = False,
+) -> None:
+    """Show what one actor has logged on this host, or where the logs are and each actor's last event.
+
+    The events of an actor include those of its earlier processes, and the supervisor's events about it. The mesh need
+    not answer.
+    """
+    from .logs import LOOK_S, choose, log_folder, logs_table
+
+    folder = log_folder(mesh, address)
+    found = folder.new()
+    if actor is None and not follow and not as_json:
+        out.print(logs_table(folder, found))
+        return
+    pattern = actor or "*"
+    for event in (choose(found, pattern) if found or not follow else [])[-lines:]:
+        out.plain(json.dumps(event.to_dict()) if as_json else str(event))
+    if not follow:
+        return
+    from ..market.sync.ticks import every
+
+    for tick in every(LOOK_S):
+        for event in folder.new():
+            if event.concerns(pattern):
+                out.plain(json.dumps(event.to_dict()) if as_json else str(event))
+        if seconds is not None and tick * LOOK_S >= seconds:
+            return
 
 
 @app.command()
@@ -202,7 +241,7 @@ def book(
     as_json: AsJson = False,
 ) -> None:
     """Print one book. Levels come from this node's shared memory, deeper ones from the book's actor."""
-    from ..mesh.mesh import attach
+    from .running import attach
     from .tables import book_json, book_table, side_text
 
     market = attach(mesh, address=address).market(exchange)
@@ -229,7 +268,7 @@ def watch(
     address: Address = None,
 ) -> None:
     """Show live books until Ctrl-C: state, best bid and ask, spread, updates per second, age."""
-    from ..mesh.mesh import attach
+    from .running import attach
     from .tables import watch_books
 
     market = attach(mesh, address=address).market(exchange)
@@ -245,7 +284,7 @@ def track(
     address: Address = None,
 ) -> None:
     """Track more trading pairs while the mesh runs."""
-    from ..mesh.mesh import attach
+    from .running import attach
 
     attach(mesh, address=address).track(exchange, *pairs)
 
@@ -258,7 +297,7 @@ def untrack(
     address: Address = None,
 ) -> None:
     """Stop tracking trading pairs while the mesh runs."""
-    from ..mesh.mesh import attach
+    from .running import attach
 
     attach(mesh, address=address).untrack(exchange, *pairs)
 
@@ -270,7 +309,7 @@ def restart(
     address: Address = None,
 ) -> None:
     """Restart actors one at a time; each serves again before the next one stops."""
-    from ..mesh.mesh import attach
+    from .running import attach
 
     for restarted in attach(mesh, address=address).restart(pattern):
         out.print(restarted)
@@ -389,6 +428,6 @@ def console(mesh: MeshName = "mesh", address: Address = None) -> None:
     from .console import open_console, require_ipython
 
     require_ipython()
-    from ..mesh.mesh import attach
+    from .running import attach
 
     open_console(attach(mesh, address=address))

@@ -11,5 +11,6 @@ Address = Annotated[
     str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
 Exchange = Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")]
 Patterns = Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")]

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ..actors.cell.pulse import process_start
@@ -44,26 +44,28 @@ def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float, say
         signal.signal(signal.SIGTERM, _interrupt)
         config = own.enter_context(plan.running(say)) if isinstance(plan, LocalVenues) else plan
         say("starting Ray" if address is None else f"joining the Ray cluster at {address}")
-        from ..mesh.cluster import join_ray, local_processes, local_ray
+        from ..mesh.cluster import join_ray, local_processes, local_ray, logs_here
         from ..mesh.mesh import connect
 
         name, pid = config.mesh.name, os.getpid()
         if address is None:
             where = own.enter_context(local_ray())
-            run = RunFile(name, where, pid, process_start(pid), config.journal.url)
         else:
+            where = address
             join_ray(address, mesh=name)
-            run = RunFile(name, address, pid, process_start(pid), config.journal.url)
+        run = RunFile(name, where, pid, process_start(pid), config.journal.url, logs_here())
         run.write()
-        own.callback(run.remove)
+        ended: list[str] = []
+        own.callback(lambda: replace(run, ended=ended[0]).write() if ended else run.remove())
         started = launch_checked(config, wait_s, say)
         parts = local_processes() if address is None else {}
         own.callback(lambda: connect(name).shutdown() if all(map(process_start, parts.values())) else None)
         answer({**started, "address": run.address})
         if parts:
-            _wait_for_end(name, parts)
-        else:
-            _wait_for_mesh(name)
+            cause = f"a process of its Ray cluster has ended: {_wait_for_end(parts)}"
+            ended.append(f"{cause}. Open orders stay open at the exchange; `venuemesh up` starts the mesh again")
+            raise RetryLater(1.0, f"mesh {name!r} has ended, because {cause}")
+        _wait_for_mesh(name)
 
 
 def launch_checked(config: MeshConfig, wait_s: float, say: Say) -> dict[str, Any]:
@@ -110,8 +112,8 @@ def notify(state: str) -> None:
         out.sendall(state.encode())
 
 
-def _wait_for_end(mesh: str, processes: Mapping[str, int]) -> None:
-    """Wait until one of the cluster's processes ends. Raises RetryLater, which names the process."""
+def _wait_for_end(processes: Mapping[str, int]) -> str:
+    """Wait until one of the cluster's processes ends; return its name."""
     poll = select.poll()
     with contextlib.ExitStack() as handles:
         names = {}
@@ -120,8 +122,7 @@ def _wait_for_end(mesh: str, processes: Mapping[str, int]) -> None:
             handles.callback(os.close, handle)
             poll.register(handle, select.POLLIN)
             names[handle] = name
-        ended = ", ".join(names[handle] for handle, _ in poll.poll())
-    raise RetryLater(1.0, f"mesh {mesh!r} has ended, because a process of its Ray cluster has ended: {ended}")
+        return ", ".join(names[handle] for handle, _ in poll.poll())
 
 
 def _wait_for_mesh(mesh: str) -> None:

@@ -30,7 +30,7 @@ app = typer.Typer()
 
 
 def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Market:
-    from ..mesh.mesh import attach
+    from .running import attach
 
     return attach(mesh, address=address).market(exchange, account, owner=owner)
 
@@ -202,7 +202,7 @@ def pause(
     address: Address = None,
 ) -> None:
     """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
-    from ..mesh.mesh import attach
+    from .running import attach
 
     for name in attach(mesh, address=address).pause(exchange, account, pair, reason=reason):
         out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
@@ -217,7 +217,7 @@ def resume(
     address: Address = None,
 ) -> None:
     """Accept new orders again."""
-    from ..mesh.mesh import attach
+    from .running import attach
 
     for name in attach(mesh, address=address).resume(exchange, account, pair):
         out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")

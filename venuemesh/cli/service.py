@@ -41,12 +41,12 @@ def start(plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float,
     if address is None:
         return _spawn_host(name, plan, wait_s, say)
     assert not isinstance(plan, LocalVenues)
-    from ..mesh.cluster import join_ray
+    from ..mesh.cluster import join_ray, logs_here
 
     say(f"joining the Ray cluster at {address}")
     join_ray(address, mesh=name)
     started = launch_checked(plan, wait_s, say)
-    RunFile(name, address, journal=plan.journal.url).write()
+    RunFile(name, address, journal=plan.journal.url, logs=logs_here()).write()
     return {**started, "address": address}
 
 
@@ -98,7 +98,7 @@ def stop(name: str, *, address: str | None) -> None:
     if known is not None and known.host_pid is not None:
         if not known.host_is_alive():
             known.remove()
-            raise MeshNotRunning(name, "its host process has ended; its run file was removed")
+            raise MeshNotRunning(name, known.ended or "its host process has ended; its run file was removed")
         _end_host(known.host_pid)
     else:
         from ..mesh.mesh import connect

@@ -32,6 +32,7 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # with Ray's default of 15, books yield to every other process of the machine
 }
 CONNECT_S = 5.0
+RAYLET, GCS_OPTION = "raylet", "--gcs-address="
 LOOPBACK = "127.0.0.1"
 LINGER_S = 1.0  # time for the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object store: books are in segments
@@ -190,7 +191,7 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     if ray.is_initialized():
         return
     _prepare_ray()
-    _reach(address, mesh)
+    reach(address, mesh)
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does this for "auto", not for an address
     try:
         with own_signals():
@@ -223,10 +224,10 @@ def kill_actor(handle: Any) -> None:
     ray.kill(handle)
 
 
-def _reach(address: str, mesh: str) -> None:
+def reach(address: str, mesh: str) -> None:
     """Fail at once when no process listens at the address: Ray itself would try for half a minute."""
     if address == "auto":
-        return
+        return  # Ray finds the raylets of this host itself
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise Misconfigured("address", f"{address!r} is neither host:port nor 'auto'")
@@ -234,3 +235,29 @@ def _reach(address: str, mesh: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except OSError as error:
         raise MeshNotRunning(mesh, f"no process answers at {address} ({error.strerror or error})") from error
+    if (clusters := _raylets_here()) is not None and not any(is_same_cluster(address, one) for one in clusters):
+        raise MeshNotRunning(
+            mesh,
+            f"no raylet of the Ray cluster at {address} runs on this host: it has ended, or was never started here",
+        )
+
+
+def _raylets_here() -> list[str] | None:
+    """Return the addresses of the Ray clusters whose raylets run on this host; None: the system does not show them."""
+    if not Path("/proc/1/cmdline").exists():  # no /proc, or one that hides the processes of other users
+        return None
+    found = []
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_text().strip() == RAYLET:
+                arguments = (name.parent / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                found += [text.removeprefix(GCS_OPTION) for text in arguments if text.startswith(GCS_OPTION)]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def logs_here() -> str:
+    """Return the folder of the logs of this node, whose cluster this process is connected to."""
+    node: Any = ray._private.worker._global_node
+    return str(node.get_logs_dir_path())

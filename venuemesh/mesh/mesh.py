@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..actors.cell.pulse import SUPERVISOR
 from ..model.errors import MeshNotRunning, Misconfigured
 from .aio import AsyncCommands
-from .run_file import make_run_directory, read_run_file
+from .run_file import known_mesh, make_run_directory, read_run_file
 from .session import join_near
 from .sync import Commands
 
@@ -50,7 +51,7 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
         Misconfigured: the process is connected to another cluster than the one at `address`.
     """
     mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
-    known = read_run_file(mesh)
+    known = read_run_file(mesh) if address is not None else known_mesh(mesh)
     where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
     if where is None and "ray" not in sys.modules:
         raise MeshNotRunning(mesh, NOT_KNOWN)
@@ -77,15 +78,16 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     return Mesh(mesh)
 
 
-def attach(mesh: str, *, address: str | None = None) -> Mesh:
+def attach(mesh: str, *, address: str | None = None, waits: Callable[[str], None] | None = None) -> Mesh:
     """Use a running mesh from a process that starts no actors, such as a command; raises as `connect`.
 
     If the mesh runs on this host, the process talks to it over the sockets of its node and does not import Ray.
+    `waits` is called with the reason when the mesh does not answer within a second.
     """
-    known = read_run_file(mesh)
+    known = read_run_file(mesh) if address is not None else known_mesh(mesh)
     is_alive = known is None or known.host_pid is None or known.host_is_alive()
     where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
-    if (address is not None or is_alive) and join_near(mesh, where):
+    if (address is not None or is_alive) and join_near(mesh, where, waits):
         return Mesh(mesh)
     return connect(mesh, address=address)
 

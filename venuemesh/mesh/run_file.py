@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..actors.cell.pulse import process_start
-from ..model.errors import Misconfigured
+from ..model.errors import MeshNotRunning, Misconfigured
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class RunFile:
     host_pid: int | None = None  # the process that owns the cluster, when `up` started one
     host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
     journal: str | None = None  # URL of its journal, if the configuration names one
+    logs: str | None = None  # folder of the logs of this host's actors
+    ended: str | None = None  # why the mesh ended by itself; None: it did not
 
     @property
     def path(self) -> Path:
@@ -42,6 +44,14 @@ class RunFile:
 
     def host_is_alive(self) -> bool:
         return self.host_pid is not None and process_start(self.host_pid) == self.host_started
+
+
+def known_mesh(mesh: str) -> RunFile | None:
+    """Return the run file of a mesh, None without one. Raises MeshNotRunning: the mesh has ended by itself."""
+    known = read_run_file(mesh)
+    if known is not None and known.ended is not None:
+        raise MeshNotRunning(mesh, known.ended)
+    return known
 
 
 def run_directory() -> Path:

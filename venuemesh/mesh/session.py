@@ -44,6 +44,7 @@ V = TypeVar("V", bound=BookReading)
 POLL_S = 10.0
 JOIN_S = 2.0
 NEAR_S = 15.0  # how long `join_near` waits for the supervisor: until one that hangs is replaced
+SAY_S = 1.0  # until a caller learns that it waits for the supervisor
 _sessions: dict[tuple[int, str, str], Session] = {}
 _near: dict[str, Place] = {}  # the meshes that this process uses without Ray
 _last: dict[str, tuple[int, Any, Session]] = {}  # by mesh: process, connection to Ray, the session last used there
@@ -250,14 +251,15 @@ def _place(mesh: str) -> Place:
     return Place(context.gcs_address, node, directory, partial(RayRoutes, mesh, node, directory))
 
 
-def join_near(mesh: str, cluster: str | None) -> bool:
+def join_near(mesh: str, cluster: str | None, waits: Callable[[str], None] | None = None) -> bool:
     """Use a mesh that runs on this host without joining its Ray cluster. Return False if no such mesh answers.
 
     Args:
         cluster: the address of the Ray cluster; None: any.
+        waits: called with the reason when the supervisor does not answer within `SAY_S`.
     """
     for directory in _near_directories(mesh):
-        place = asyncio.run(_look(directory))
+        place = asyncio.run(_look(mesh, directory, waits))
         if place is not None and cluster in (None, place.cluster):
             with _lock:
                 _near[mesh] = place
@@ -284,10 +286,12 @@ def _listens(directory: Path, names: list[str]) -> bool:
     return False
 
 
-async def _look(directory: Path) -> Place | None:
+async def _look(mesh: str, directory: Path, waits: Callable[[str], None] | None) -> Place | None:
     """Ask the supervisor, over the sockets of a node, which cluster this is; None if it does not answer."""
     routes = PassedRoutes(directory.name, directory)
     found = None
+    reason = f"the supervisor of mesh {mesh!r} does not answer; waiting until it is replaced, at most {NEAR_S:g} s"
+    alarm = None if waits is None else asyncio.get_running_loop().call_later(SAY_S, waits, reason)
     try:
         async with asyncio.timeout(NEAR_S):
             while found is None:
@@ -300,6 +304,8 @@ async def _look(directory: Path) -> Place | None:
     except (TimeoutError, MeshError):
         return None
     finally:
+        if alarm is not None:
+            alarm.cancel()
         routes.close()
     node = next((node for node in found["nodes"] if node.startswith(directory.name)), None)
     if node is None:

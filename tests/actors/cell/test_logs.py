@@ -22,7 +22,7 @@ def test_a_line_has_the_process_the_event_and_the_keys(sink, monkeypatch):
     logger.info("adopted", took_ms=21.44, why="two words\nand {more}")
     output = sink.getvalue()
     assert output.count("\n") == 1
-    assert output.split(" ", 1)[1] == "INFO    book/acme/A-B@1.2 adopted took_ms=21.4 why='two words and {more}'\n"
+    assert output.split(" ", 2)[2] == "INFO    book/acme/A-B@1.2 adopted took_ms=21.4 why='two words and {more}'\n"
 
 
 def test_the_level_comes_from_the_environment_and_must_be_one(sink, monkeypatch):
