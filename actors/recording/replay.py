@@ -122,10 +122,7 @@ class Replay:
         pair = self.ingest.pairs.get(symbol)
         if pair is None:
             spec = self.codec.spec
-            first = self._first.get(symbol) or FirstBook(spec.book.window or 0, None)
-            instrument = self._listed.get(symbol) or first.instrument
-            if instrument is None:
-                instrument = unlisted(spec, symbol, self._scales.get(symbol))
+            first, instrument = self._first_book(symbol), self.instrument(symbol)
             machine = BookMachine(self.codec.classify, lambda: 0.0, feed=spec.book, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
             book = OrderBook(instrument.price_scale, instrument.size_scale, window=first.window)
@@ -133,6 +130,14 @@ class Replay:
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
         return pair
+
+    def _first_book(self, symbol: str) -> FirstBook:
+        return self._first.get(symbol) or FirstBook(self.codec.spec.book.window or 0, None)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return the instrument with which the replay reads a symbol."""
+        known = self._listed.get(symbol) or self._first_book(symbol).instrument
+        return known or unlisted(self.codec.spec, symbol, self._scales.get(symbol))
 
     def _ask(self, pair: Pair, effect: Ask) -> None:
         """Use the recording's next snapshot as the answer."""
@@ -357,6 +362,24 @@ def replay(
         for error in cut:
             on_truncated(error)
     return best[1] if best is not None else {}
+
+
+def recorded_symbols(codec: Codec, files: Sequence[Path]) -> tuple[list[str], int]:
+    """Return the symbols with a book, delta, trade or ticker in the recordings, and the time of the first record."""
+    found: set[str] = set()
+    began_ns = 0
+    for _, record in records(files, lambda _: None):  # the replay itself reports the damage
+        began_ns = began_ns or record.recv_ns
+        if record.kind == "recv":
+            try:
+                symbol = codec.symbol_of(inflate(record.raw) if codec.spec.gzip else record.raw)
+            except DecodeError:
+                continue
+            if symbol is not None:
+                found.add(symbol)
+        elif record.kind == "http" and isinstance(key := codec.recognise(record.url), SnapshotKey):
+            found.add(key.symbol)
+    return sorted(found), began_ns
 
 
 def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None) -> Iterator[tuple[str, Record]]:
