@@ -130,7 +130,7 @@ class Probe:
 
     async def _clock(self, rest: Rest) -> None:
         began = time.perf_counter()
-        found = await _measure(self._codec, rest, CLOCK_SAMPLES)
+        found = await measure_clock(self._codec, rest, CLOCK_SAMPLES)
         if found is None:
             return
         self._offset_ns, error_ns = found
@@ -342,7 +342,7 @@ async def ask(
             trading = trading_connector(connector).trading(rest)
             draft = trading.raw(method, path, pairs, True)
             auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
-            found = await _measure(codec, client, OFFSET_SAMPLES)
+            found = await measure_clock(codec, client, OFFSET_SAMPLES)
             now_ns = time.time_ns() + (0 if found is None else found[0])
             signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)
             if signed.request is None:
@@ -361,7 +361,7 @@ async def ask(
     return Answer(response.status, response.headers, response.body, took_ms, error)
 
 
-async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
+async def measure_clock(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
     """Return the exchange's clock minus ours and the error, in ns. None: the exchange has no clock."""
     request = codec.time_request()
     if request is None:

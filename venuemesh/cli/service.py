@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..mesh.run_file import RunFile, make_run_directory, read_run_file
-from ..model.errors import MeshNotRunning, Misconfigured
+from ..model.errors import MeshNotRunning, Misconfigured, RetryLater
 from .host import Answer, host, launch_checked, notify, plain
 from .local_venues import LocalVenues
 from .output import Say, ignore
@@ -34,10 +34,14 @@ def start(plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float,
     `say` gets a line for each step of the start.
 
     Raises:
-        Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`).
-            Nothing was started.
+        Misconfigured: a mesh of that name runs already, a configured pair is not listed (`UnknownInstrument`), or an
+            exchange cannot be reached or refuses a key. Nothing was started.
     """
     name = _startable(plan, address)
+    try:
+        _check(plan, say)
+    except RetryLater as error:
+        raise Misconfigured(f"mesh {name!r} was not started", error.reason) from error
     if address is None:
         return _spawn_host(name, plan, wait_s, say)
     assert not isinstance(plan, LocalVenues)
@@ -67,6 +71,7 @@ def run(
         notify("READY=1")
 
     _startable(plan, address)
+    _check(plan, say)
     host(plan, address, wait_s, say, running)
 
 
@@ -82,6 +87,14 @@ def _startable(plan: MeshConfig | LocalVenues, address: str | None) -> str:
         )
     make_run_directory()  # if the folder cannot be made, nothing is started
     return name
+
+
+def _check(plan: MeshConfig | LocalVenues, say: Say) -> None:
+    """Check a configuration against its exchanges; see `check_exchanges`."""
+    if not isinstance(plan, LocalVenues):
+        from .preflight import check_exchanges
+
+        check_exchanges(plan, say)
 
 
 def stop(name: str, *, address: str | None) -> None:
