@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Table
 
-from ..model.errors import FixedPointError, JournalUnavailable, Misconfigured
+from ..model.errors import FixedPointError, JournalUnavailable, Misconfigured, UnknownInstrument
+from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
 from . import queries
 from .database import RETRY_S
 from .journal import Journal
@@ -42,16 +43,38 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str], filters: Filter = _EVERYTHING) -> int:
+FORMATS = ("csv", "parquet")
+SUFFIXES = {"": "csv", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the format of a file by its name. Raises Misconfigured: the ending is not that of a format."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        endings = ", ".join(ending for ending in SUFFIXES if ending)
+        raise Misconfigured(str(path), f"{suffix!r} names no format; use one of {endings}, or give the format")
+    return SUFFIXES[suffix]
+
+
+def export(
+    journal_url: str,
+    what: str,
+    form: str,
+    path: str | os.PathLike[str],
+    filters: Filter = _EVERYTHING,
+    *,
+    overwrite: bool = False,
+) -> int:
     """Write the rows of `what` ("orders", "trades", "events") that match the filters; return their number.
 
     `form` is "csv" or "parquet" (the extra `venuemesh[parquet]`). Rows are in the order they were recorded, account by
-    account. Memory does not grow with their number. The file appears complete or not at all, and replaces an existing
-    file. Orders that change during the export have their state at the reading of their page.
+    account. Memory does not grow with their number. The file appears complete or not at all; it replaces an existing
+    file only with `overwrite`. Orders that change during the export have their state at the reading of their page.
 
     Raises:
         Misconfigured: an unknown `what` or `form`, a missing extra, a filter that these rows do not have, a path that
-            cannot be written, or a file that is not a journal.
+            cannot be written, an existing file, or a file that is not a journal.
+        UnknownInstrument: the pair of the filter is another spelling of a pair in the journal.
         JournalUnavailable: the journal cannot be read, or the disk is full.
         FixedPointError: a number does not fit Parquet's decimals; export it as CSV.
     """
@@ -59,10 +82,11 @@ def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str],
         raise Misconfigured(f"export of {what!r}", f"choose one of {', '.join(LISTINGS)}")
     make = {"csv": CsvSink, "parquet": _parquet}.get(form)
     if make is None:
-        raise Misconfigured(f"export as {form!r}", "choose csv or parquet")
+        raise Misconfigured(f"export as {form!r}", f"choose {' or '.join(FORMATS)}")
     journal, count = Journal.open(journal_url, create=False), 0
     try:
-        with _whole_file(Path(path)) as part:
+        _check_pair(journal, filters.pair)
+        with _whole_file(Path(path), overwrite) as part:
             table, _, time = LISTINGS[what]
             names = columns(table)
             sink = make(part, names)
@@ -75,6 +99,15 @@ def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str],
     finally:
         journal.close()
     return count
+
+
+def _check_pair(journal: Journal, pair: str | None) -> None:
+    """Refuse a pair that can have no rows, because the journal has it in another spelling."""
+    if pair is None or pair in (known := journal.pairs()):
+        return
+    similar = similar_pairs(pair, known)
+    if is_misspelled(pair, similar):
+        raise UnknownInstrument("the journal", pair, BASE_QUOTE, similar)
 
 
 def columns(table: Table) -> list[str]:
@@ -108,18 +141,45 @@ def _values(row: Any, names: list[str], time: str) -> list[Any]:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
+def _whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` at the end of the block, or delete it if the block raises."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        _refuse_existing(path, overwrite)
         yield part
-        os.replace(part, path)
+        if overwrite:
+            os.replace(part, path)
+        else:
+            _move_new(part, path)
+    except FileExistsError as error:
+        raise Misconfigured(
+            str(path), "exists already; nothing was written (--force, or overwrite=True, replaces it)"
+        ) from error
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise Misconfigured(str(path), error.strerror) from error
     except OSError as error:
         raise JournalUnavailable(RETRY_S, f"{path}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raises FileExistsError; Misconfigured: not even `overwrite` replaces a folder or a device."""
+    if path.exists() and not path.is_file():
+        raise Misconfigured(str(path), "is not a file")
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError
+
+
+def _move_new(part: Path, path: Path) -> None:
+    """Move a file to a path that must be free. Raises FileExistsError, also if the file appeared meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        _refuse_existing(path, False)
+        os.replace(part, path)
 
 
 class CsvSink:

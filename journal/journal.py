@@ -362,6 +362,10 @@ class Journal:
         """Return (exchange, account) of every account that was ever taken."""
         return self._read(queries.accounts)
 
+    def pairs(self) -> list[str]:
+        """Return every trading pair that has an order or a fill."""
+        return self._read(queries.pairs)
+
     def rows(self, listing: queries.Listing, chosen: Filter, after: int, limit: int) -> tuple[list[Any], int | None]:
         """Return a page of a listing of `queries` as rows of the table, for `export`."""
         return self._read(lambda connection: queries.page(connection, listing, chosen, after, limit))

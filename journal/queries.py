@@ -7,7 +7,19 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Table, bindparam, false, func, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    false,
+    func,
+    select,
+    true,
+    union,
+)
 
 from ..model.errors import Misconfigured
 from ..model.order import AccountEvent, Fill, Order
@@ -35,6 +47,12 @@ def accounts(connection: Connection) -> list[tuple[str, str]]:
     """Return (exchange, account) of every account, in the order in which they were first taken."""
     of = schema.accounts.c
     return [(row.exchange, row.account) for row in connection.execute(select(of.exchange, of.account).order_by(of.id))]
+
+
+def pairs(connection: Connection) -> list[str]:
+    """Return every trading pair that has an order or a fill."""
+    both = union(*(select(table.c.pair) for table in (schema.orders, schema.fills)))
+    return [row.pair for row in connection.execute(both)]
 
 
 def order_of(row: Any) -> Order:

@@ -34,6 +34,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .spelling import suggestion
+
 
 class MeshError(Exception):
     """Base of all errors of the mesh. Fields are the constructor's arguments, by name."""
@@ -242,16 +244,16 @@ class UnknownExchange(Misconfigured):
 
 
 class UnknownInstrument(Misconfigured):
-    """The exchange lists no such trading pair, or the mesh does not track it."""
+    """The exchange lists no such trading pair, or the mesh does not track it. `similar` are pairs that may be meant."""
 
-    fields: ClassVar[tuple[str, ...]] = ("exchange", "instrument", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("exchange", "instrument", "reason", "similar")
     exchange: str
     instrument: str
+    similar: list[str] | None
 
     def __str__(self) -> str:
-        return f"unknown trading pair {self.instrument!r} on {self.exchange}" + (
-            f": {self.reason}" if self.reason else ""
-        )
+        reason = f": {self.reason}" if self.reason else ""
+        return f"unknown trading pair {self.instrument!r} on {self.exchange}{reason}{suggestion(self.similar or ())}"
 
 
 class MeshNotRunning(Misconfigured):

@@ -25,6 +25,7 @@ from ...model.address import book_address
 from ...model.errors import Misconfigured, Rejected, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
+from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.l2 import OrderBook
 from ...orderbook.segment import SegmentWriter
@@ -148,7 +149,8 @@ class BookRole:
     def _find(self, body: Any) -> Hosted:
         name = (body or {}).get("pair")
         if not isinstance(name, str) or name not in self._hosted:
-            raise UnknownInstrument(self._exchange, str(name), f"not kept by {self._context.address}")
+            reason = f"not kept by {self._context.address}"
+            raise UnknownInstrument(self._exchange, str(name), reason, similar_pairs(str(name), self._hosted))
         return self._hosted[name]
 
     # Commands

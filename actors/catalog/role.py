@@ -54,6 +54,7 @@ from ...model.fixed import to_decimal
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
 from ...model.plain import to_plain
+from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS, in_ns
 from ..book.surroundings import FeedLike, Surroundings
 from ..candles.live import LiveCandles
@@ -247,7 +248,9 @@ class CatalogRole:
         pair = (body or {}).get("pair")
         found = self._by_name.get(pair) if isinstance(pair, str) else None
         if found is None:
-            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
+            raise UnknownInstrument(
+                self._exchange, str(pair), "the exchange does not list it", similar_pairs(str(pair), self._by_name)
+            )
         return found
 
     # ------------------------------------------------------------------ prices and books on demand

@@ -27,6 +27,7 @@ from ...model.errors import (
     UnknownInstrument,
 )
 from ...model.instrument import Instrument
+from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS
 from ...orderbook.view import BookReading
 from ..account.gateway import Gateway
@@ -86,6 +87,11 @@ class Markets:
         await self._known.wait()
         return list(self._by_name.values())
 
+    @property
+    def are_known(self) -> bool:
+        """Whether the catalog has listed the instruments."""
+        return self._known.is_set()
+
     def lists(self, pair: str) -> bool:
         """Return whether the exchange lists the pair."""
         return pair in self._by_name
@@ -94,7 +100,8 @@ class Markets:
         """Return the instrument of a pair. Raises UnknownInstrument."""
         found = self._by_name.get(pair) if isinstance(pair, str) else None
         if found is None:
-            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
+            similar = similar_pairs(str(pair), self._by_name)
+            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it", similar)
         return found
 
     async def _follow(self) -> None:

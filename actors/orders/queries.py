@@ -57,6 +57,13 @@ class Queries:
         page = await self._read(lambda journal: journal.orders(chosen, after, limit, newest=newest))
         return {"rows": [order.to_dict() for order in page.rows], "next": page.next}
 
+    async def has(self, pair: str) -> bool:
+        """Return whether there is any order of a pair, open or in the journal."""
+        if any(order.pair == pair for order in self._view.open_orders()):
+            return True
+        chosen = Filter(self._exchange, self._account, pair)
+        return bool((await self._read(lambda journal: journal.orders(chosen, 0, 1))).rows)
+
     async def fills(self, body: Any) -> dict[str, Any]:
         """fills {id?, pair?, after, limit, newest}: {"rows", "next"} from the journal, in the order of recording."""
         wanted = body or {}

@@ -245,6 +245,8 @@ class OrderManagerRole:
     async def _cancel_all(self, body: Any) -> Any:
         shell = self._shell
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
+        await shell.loaded()
+        await self._require_known(pair)
         return _plain(
             await shell.command(
                 lambda token, now: shell.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
@@ -282,11 +284,23 @@ class OrderManagerRole:
 
     async def _list(self, body: Any) -> Any:
         await self._shell.loaded()
-        return await self._queries.orders(body)
+        found = await self._queries.orders(body)
+        if not found["rows"]:
+            await self._require_known(text(body or {}, "pair"))
+        return found
 
     async def _fills(self, body: Any) -> Any:
         await self._shell.loaded()
-        return await self._queries.fills(body)
+        found = await self._queries.fills(body)
+        if not found["rows"]:
+            await self._require_known(text(body or {}, "pair"))
+        return found
+
+    async def _require_known(self, pair: str | None) -> None:
+        """Raises UnknownInstrument: the exchange does not list the pair, and the journal has no order of it."""
+        markets = self._shell.markets
+        if pair is not None and markets.are_known and not markets.lists(pair) and not await self._queries.has(pair):
+            markets.instrument(pair)
 
     async def _tracking_states(self, body: Any) -> Any:
         await self._shell.loaded()
@@ -362,6 +376,9 @@ class OrderManagerRole:
 
     async def _resume(self, body: Any) -> Any:
         shell, scope = self._shell, text(body, "scope") or "account"
+        if scope not in ("account", "mesh", shell.exchange, *shell.machine.pauses):
+            await shell.loaded()
+            await self._require_known(scope)
         await shell.command(lambda token, now: shell.machine.resume(scope, now, token))
         return None
 

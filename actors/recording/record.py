@@ -19,6 +19,7 @@ from ...connectors.settings import ConnectorSettings, OptionValue
 from ...connectors.transport import Feed, Rest
 from ...model.errors import MeshError, Misconfigured, UnknownInstrument
 from ...model.instrument import Instrument
+from ...model.spelling import similar_pairs
 from ...orderbook.l2 import OrderBook
 from ..book.ingest import NoSink, Pair
 from ..book.machine import BookMachine
@@ -62,7 +63,8 @@ async def _listed(codec: Codec, rest: Budgeted, writer: CaptureWriter, pairs: Se
         known = {instrument.name: instrument for instrument in listed} | {found.symbol: found for found in listed}
         for pair in pairs:
             if pair not in known:
-                raise UnknownInstrument(codec.spec.exchange, pair, "the exchange lists no such pair")
+                similar = similar_pairs(pair, (found.name for found in listed))
+                raise UnknownInstrument(codec.spec.exchange, pair, "the exchange lists no such pair", similar)
         writer.add(response.recv_ns, "http", response.body, request.url)
     except MeshError:
         try:

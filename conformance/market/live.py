@@ -16,6 +16,7 @@ from ...connectors.transport import Rest
 from ...model.errors import DataError, UnknownInstrument
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
+from ...model.spelling import similar_pairs
 from ...orderbook.l2 import OrderBook
 from ..runner import Outcome, Result
 
@@ -111,7 +112,8 @@ def choose(codec: Codec, listed: list[Instrument], pair: str | None) -> Instrume
     for name in wanted:
         if name in trading:
             return trading[name]
-    raise UnknownInstrument(codec.spec.exchange, pair or "any", "the exchange does not list it as trading")
+    similar = similar_pairs(pair or "", trading)
+    raise UnknownInstrument(codec.spec.exchange, pair or "any", "the exchange does not list it as trading", similar)
 
 
 def _names_wrong(listed: list[Instrument]) -> str | None:

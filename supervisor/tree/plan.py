@@ -27,6 +27,7 @@ from ...model.address import (
     stream_address,
 )
 from ...model.instrument import Instrument
+from ...model.spelling import similar_pairs, suggestion
 from .child import ChildSpec, Tier
 from .settings import ExchangeSettings
 
@@ -140,7 +141,7 @@ def plan_books(
     listed = {found.instrument.name: found for found in instruments}
     wanted = {name: found for name, found in listed.items() if found.instrument.is_trading and is_tracked(name, rules)}
     refused = {
-        pattern: f"{exchange} lists no such pair"
+        pattern: f"{exchange} lists no such pair{suggestion(similar_pairs(pattern, listed))}"
         if pattern not in listed
         else f"not trading: {listed[pattern].instrument.status}"
         for track, pattern in rules

@@ -3,17 +3,18 @@ import io
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
 from tests.fakes.records import ACCOUNT, fill, order, put, put_event, put_fill
 from venuemesh.journal import export as module
-from venuemesh.journal.export import export, iso
+from venuemesh.journal.export import export, format_of, iso
 from venuemesh.journal.journal import Journal
 from venuemesh.journal.records import Filter
 from venuemesh.journal.writes import Batch, PutFill
-from venuemesh.model.errors import FixedPointError, Misconfigured
+from venuemesh.model.errors import FixedPointError, Misconfigured, UnknownInstrument
 from venuemesh.model.order import OrderStatus
 
 NOW = 1_700_000_000_123_456_789
@@ -72,7 +73,7 @@ def test_numbers_are_exact(filled, url, tmp_path):
 
 def test_filters_choose(filled, url, tmp_path):
     def count(what, **chosen):
-        return export(url, what, "csv", tmp_path / "out.csv", Filter(**chosen))
+        return export(url, what, "csv", tmp_path / "out.csv", Filter(**chosen), overwrite=True)
 
     assert count("trades", pair="ETH-USDT") == 2
     assert count("trades", pair="ETH-USDT", account="main") == 1
@@ -91,7 +92,7 @@ def test_what_does_not_fit_parquet_is_an_error_and_leaves_the_old_file(journal, 
     for n, large in enumerate((Decimal("1e-19"), Decimal(10**20), Decimal("123456789012345678901.5"))):
         journal.commit(*ACCOUNT, epoch, [Batch(f"b{n}", (PutFill(fill(f"t{n}", price=large)),))])
         with pytest.raises(FixedPointError):
-            export(url, "trades", "parquet", path)
+            export(url, "trades", "parquet", path, overwrite=True)
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.glob(".out*")] == []
     assert export(url, "trades", "csv", tmp_path / "out.csv") == 3
@@ -135,6 +136,56 @@ def test_an_error_names_the_extra_that_has_a_missing_pyarrow(tmp_path):
     )
     command = [sys.executable, "-c", code, url, str(tmp_path / "o.parquet")]
     assert "venuemesh[parquet]" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_an_existing_file_stays_unless_it_may_be_overwritten(filled, url, tmp_path, form):
+    path = tmp_path / "out"
+    path.write_text("precious")
+    with pytest.raises(Misconfigured, match="exists already"):
+        export(url, "orders", form, path)
+    assert path.read_text() == "precious"
+    assert export(url, "orders", form, path, overwrite=True) == 14
+    assert path.read_bytes() != b"precious"
+    assert [one.name for one in tmp_path.glob("*out*")] == ["out"]
+
+
+def test_a_file_that_appears_during_the_export_stays(filled, url, tmp_path, monkeypatch):
+    path, write = tmp_path / "out.csv", module.CsvSink.write
+    monkeypatch.setattr(module.CsvSink, "write", lambda sink, rows: (path.write_text("precious"), write(sink, rows)))
+    with pytest.raises(Misconfigured, match="exists already"):
+        export(url, "orders", "csv", path)
+    assert path.read_text() == "precious"
+
+    def no_links(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(module.os, "link", no_links)
+    path.unlink()
+    with pytest.raises(Misconfigured, match="exists already"):
+        export(url, "orders", "csv", path)
+    assert path.read_text() == "precious"
+
+
+def test_neither_a_device_nor_a_folder_is_replaced(filled, url, tmp_path):
+    for path in (Path("/dev/null"), tmp_path):
+        with pytest.raises(Misconfigured, match="is not a file"):
+            export(url, "orders", "csv", path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("x.parquet", "parquet"), ("x.PQ", "parquet"), ("a.b/x.csv", "csv"), ("a.xls/x", "csv")]
+)
+def test_the_name_of_a_file_gives_its_format(name, form):
+    assert format_of(name) == form
+    with pytest.raises(Misconfigured, match=r"'\.xlsx' names no format; use one of \.csv"):
+        format_of("x.xlsx")
+
+
+def test_another_spelling_of_a_pair_is_an_error_and_an_unused_pair_an_empty_file(filled, url, tmp_path):
+    with pytest.raises(UnknownInstrument, match="did you mean BTC-USDT"):
+        export(url, "trades", "csv", tmp_path / "out.csv", Filter(pair="btc/usdt"))
+    assert export(url, "trades", "csv", tmp_path / "out.csv", Filter(pair="XRP-USDT")) == 0
 
 
 def test_iso_times():

@@ -188,5 +188,11 @@ def test_export_writes_orders_and_trades_while_the_mesh_runs(service, lone_shell
     assert answer.strip() == f"{orders}: {len(every)} orders"
     rows = list(csv.DictReader(orders.open()))
     assert [row["client_order_id"] for row in rows] == [order["client_order_id"] for order in every]
-    lone_shell("export", "trades", "--config", service.config, "--out", trades, "--format", "parquet")
+    lone_shell("export", "trades", "--config", service.config, "--out", trades)
     assert parquet.read_table(trades).num_rows == len(admin.ledger("main")["accounts"][0]["fills"])
+    before = trades.read_bytes()
+    again = lone_shell("export", "trades", "--config", service.config, "--out", trades, check=False)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert trades.read_bytes() == before
+    lone_shell("export", "trades", "--config", service.config, "--out", trades, "--force")

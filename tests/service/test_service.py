@@ -54,6 +54,14 @@ def test_watch_ends_by_itself(service, shell):
         ("cli", ("book", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
         ("shell", ("book", "kraken", "BTC-USDT", "--mesh", "service"), "unknown exchange 'kraken'"),
         ("shell", ("track", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
+        ("shell", ("book", "binance", "BTC/USDT", "--mesh", "service"), "did you mean BTC-USDT?"),
+        ("shell", ("track", "binance", "ETHBTC", "--mesh", "service"), "did you mean ETH-BTC?"),
+        ("shell", ("untrack", "binance", "ethusdt", "--mesh", "service"), "did you mean ETH-USDT?"),
+        ("shell", ("orders", "binance", "--pair", "BTCUSDT", "--mesh", "service"), "did you mean BTC-USDT?"),
+        ("shell", ("orders", "binance", "--all", "--pair", "NO-PAIR", "--mesh", "service"), "does not list it"),
+        ("shell", ("trades", "binance", "--pair", "btc-usdt", "--mesh", "service"), "did you mean BTC-USDT?"),
+        ("shell", ("cancel-all", "binance", "--pair", "BTC-UDST", "--mesh", "service"), "did you mean BTC-USDT?"),
+        ("shell", ("pause", "--pair", "BTC_USDT", "--mesh", "service"), "did you mean BTC-USDT?"),
         ("shell", ("restart", "book/nobody/*", "--mesh", "service"), "restart"),
         ("lone_shell", ("status", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
         ("lone_shell", ("down", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
@@ -81,7 +89,7 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, lone
     )
     done = cli("up", path, check=False)
     assert done.returncode == 2
-    assert "BTC-UDST" in done.stderr
+    assert "'BTC-UDST' on binance: binance lists no such pair; did you mean BTC-USDT?" in done.stderr
     assert not (Path(state["XDG_STATE_HOME"]) / "venuemesh" / "typo.json").exists()
     assert lone_shell("status", "--mesh", "typo", check=False).returncode == 2
 

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 import venuemesh
-from venuemesh.model.errors import ConfigError, Misconfigured, OutcomeUnknown, RetryLater, UnknownExchange
+from venuemesh.model.errors import (
+    ConfigError,
+    Misconfigured,
+    OutcomeUnknown,
+    RetryLater,
+    UnknownExchange,
+    UnknownInstrument,
+)
 from venuemesh.model.events import BookState
 from venuemesh.testing import LocalExchange, LocalMesh, local_exchange
 
@@ -54,6 +61,47 @@ def test_a_market_reads_and_trades(mesh: LocalMesh) -> None:
     assert market.balance("USDT").total > 0
     with pytest.raises(UnknownExchange):
         mesh.market("nowhere")
+
+
+WITH_A_PAIR = {
+    "order_book": lambda market, pair: market.order_book(pair),
+    "instrument": lambda market, pair: market.instrument(pair),
+    "quantize_price": lambda market, pair: market.quantize_price(pair, "1"),
+    "ticker": lambda market, pair: market.ticker(pair),
+    "candles": lambda market, pair: market.candles(pair, "1h"),
+    "mid_price": lambda market, pair: market.mid_price(pair),
+    "get_snapshot": lambda market, pair: market.get_snapshot(pair),
+    "get_fee": lambda market, pair: market.get_fee(pair),
+    "buy": lambda market, pair: market.buy(pair, "0.01", price="1"),
+    "place": lambda market, pair: market.place("sell", pair, "0.01", "MARKET"),
+    "orders": lambda market, pair: market.orders(pair=pair),
+    "in_flight_orders": lambda market, pair: market.in_flight_orders(pair=pair),
+    "fills": lambda market, pair: market.fills(pair=pair),
+    "cancel_all": lambda market, pair: market.cancel_all(pair=pair),
+    "pause": lambda market, pair: market.pause(pair),
+    "resume": lambda market, pair: market.resume(pair),
+}
+
+
+@pytest.mark.parametrize("call", WITH_A_PAIR)
+def test_every_call_suggests_the_right_spelling_of_a_pair(mesh: LocalMesh, call: str) -> None:
+    market = mesh.market("binance")
+    for pair in ("BTC/USDT", "BTCUSDT", "btc-usdt"):
+        with pytest.raises(UnknownInstrument, match="did you mean BTC-USDT") as error:
+            WITH_A_PAIR[call](market, pair)
+        assert error.value.similar == ["BTC-USDT"]
+
+
+def test_a_near_miss_of_an_order_is_refused_with_a_suggestion(mesh: LocalMesh) -> None:
+    with pytest.raises(UnknownInstrument, match="does not list it; did you mean BTC-USDT"):
+        mesh.market("binance").place("buy", "BTC-UDST", "0.01", "MARKET")
+
+
+def test_a_listed_pair_without_orders_is_no_error(mesh: LocalMesh) -> None:
+    market = mesh.market("binance")
+    assert list(market.orders(pair="ETH-USDT")) == list(market.fills(pair="ETH-USDT")) == []
+    assert market.cancel_all(pair="ETH-USDT") == []
+    market.resume("ETH-USDT")
 
 
 def test_pairs_come_and_go(mesh: LocalMesh) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config.accounts import SQLITE
 from ..config.mesh import load_config
-from ..journal.export import export
+from ..journal.export import export, format_of
 from ..journal.records import Filter
 from ..keystore.secrets import journal_url
 from ..mesh.run_file import read_run_file, run_directory
@@ -40,8 +40,9 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
 def export_journal(
     what: str,
     to: Path,
-    form: str,
+    form: str | None,
     *,
+    force: bool = False,
     config: Path | None = None,
     url: str | None = None,
     mesh: str = "mesh",
@@ -53,11 +54,13 @@ def export_journal(
 ) -> int:
     """Write rows of a journal to a file; return their number. Raises as `find_journal` and `journal.export.export`.
 
-    `since` and `until` are ISO 8601; without an offset they are UTC. `until` is not included.
+    The name of the file gives the format, unless `form` does. `since` and `until` are ISO 8601; without an offset they
+    are UTC. `until` is not included.
     """
     times = read_time("--since", since), read_time("--until", until)
     chosen = Filter(exchange, account, pair, since_ns=times[0], until_ns=times[1])
-    return export(find_journal(config, url, mesh), what, form, to, chosen)
+    form = form or format_of(to)
+    return export(find_journal(config, url, mesh), what, form, to, chosen, overwrite=force)
 
 
 def read_time(option: str, text: str | None) -> int | None:

@@ -54,8 +54,7 @@ def orders(
     if every:
         found = list(market.orders(pair=pair, owner=owner, limit=limit, newest=True))
     else:
-        open_now = market.in_flight_orders(owner=owner, external=True).values()
-        found = [order for order in open_now if pair in (None, order.pair)]
+        found = list(market.in_flight_orders(owner=owner, external=True, pair=pair).values())
     if as_json:
         print(json.dumps({"orders": [order.to_dict() for order in found]}))
     else:
@@ -227,7 +226,10 @@ def resume(
 def export(
     what: Annotated[str, typer.Argument(help="What to export: orders, trades or events.")],
     to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
-    form: Annotated[str, typer.Option("--format", "-f", help="Format: csv or parquet.")] = "csv",
+    form: Annotated[
+        str | None, typer.Option("--format", "-f", help="csv or parquet; default: by the ending of the file's name.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     config: Annotated[Path | None, typer.Option(help="The mesh's configuration file, which names its journal.")] = None,
     journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
     exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
@@ -241,7 +243,7 @@ def export(
     from .export import export_journal
 
     chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
-    rows = export_journal(what, to, form, config=config, url=journal, mesh=mesh, **chosen)
+    rows = export_journal(what, to, form, force=force, config=config, url=journal, mesh=mesh, **chosen)
     out.print(f"{to}: {rows} {what}")
 
 

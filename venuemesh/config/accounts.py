@@ -19,6 +19,7 @@ from ..connectors.spec import Limit
 from ..journal.settings import JournalSettings
 from ..keystore.settings import KeySettings
 from ..model.fixed import read_exact
+from ..model.spelling import respelled, suggestion
 from ..supervisor.tree.settings import AccountSettings
 from .defaults import setting
 
@@ -227,7 +228,8 @@ class AccountTable(Strict):
     def _named_in_full(cls, pairs: dict[str, PairTable]) -> dict[str, PairTable]:
         for pair in pairs:
             if _PAIR.fullmatch(pair) is None:
-                raise ValueError(f"{pair!r} is not a trading pair named in full, BASE-QUOTE")
+                hint = suggestion(filter(None, [respelled(pair)]))
+                raise ValueError(f"{pair!r} is not a trading pair named in full, BASE-QUOTE{hint}")
         return pairs
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from ..connectors.settings import ConnectorSettings
 from ..journal.settings import JournalSettings
 from ..keystore.settings import KeySettings
 from ..model.errors import ConfigError, MeshError
+from ..model.spelling import respelled, suggestion
 from ..supervisor.tree.policy import Policy
 from ..supervisor.tree.settings import ExchangeSettings, MeshSettings, TreeSettings
 from .accounts import SQLITE, AccountTable, JournalTable, Strict
@@ -126,7 +127,8 @@ class ExchangeTable(Strict):
     def _pairs_are_patterns(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
         for index, pair in enumerate(pairs):
             if not _PATTERN.fullmatch(pair):
-                raise ValueError(f"item {index} is {pair!r}; a trading pair is written BASE-QUOTE, in capitals")
+                hint = suggestion(filter(None, [respelled(pair)]))
+                raise ValueError(f"item {index} is {pair!r}; a trading pair is written BASE-QUOTE, in capitals{hint}")
         if len(set(pairs)) != len(pairs):
             raise ValueError("a pair is listed twice")
         return pairs

@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..model.address import orders_address
-from ..model.errors import Misconfigured, UnknownExchange
+from ..model.errors import Misconfigured, UnknownExchange, UnknownInstrument
 from ..model.ids import OrderIds
 from ..model.instrument import Instrument
 from ..model.order import NewOrder
+from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
 from .link import Link
 from .values import place_body
 
@@ -56,6 +57,28 @@ class MarketState:
     @property
     def instruments(self) -> dict[str, Instrument]:
         return self.link.tracked(self.exchange)
+
+    def instrument(self, pair: str, reason: str) -> Instrument:
+        """Return a tracked instrument. Raises UnknownInstrument with `reason`, and with similar tracked pairs."""
+        tracked = self.instruments
+        found = tracked.get(pair)
+        if found is None:
+            raise UnknownInstrument(self.exchange, str(pair), reason, similar_pairs(str(pair), tracked))
+        return found
+
+    def tradable(self, pair: str) -> Instrument | None:
+        """Return the instrument of a pair to trade; None if the mesh does not track it.
+
+        Raises:
+            UnknownInstrument: the text cannot be the name of a pair, or it is a tracked pair in another spelling.
+        """
+        tracked = self.instruments
+        found = tracked.get(pair)
+        if found is None:
+            similar = similar_pairs(str(pair), tracked)
+            if is_misspelled(str(pair), similar):
+                raise UnknownInstrument(self.exchange, str(pair), BASE_QUOTE, similar)
+        return found
 
     @property
     def orders_address(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..model.address import catalog_address, orders_address
 from ..model.errors import MeshError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
 from .progress import missing_parts, progress_text, refused_pairs
 from .session import Session, session
 
@@ -73,7 +74,8 @@ async def track(own_session: Session, exchange: str, pairs: tuple[str, ...], tim
         trading = {row["name"] for row in listed["instruments"] if row["status"] == "TRADING"}
         for pair in named:
             if pair not in trading:
-                raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading")
+                similar = similar_pairs(pair, trading)
+                raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading", similar)
     await own_session.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
     await own_session.routes.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
 
@@ -81,6 +83,14 @@ async def track(own_session: Session, exchange: str, pairs: tuple[str, ...], tim
 @command
 async def untrack(own_session: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
     """See `Mesh.untrack`."""
+    known = await own_session.routes.until(timeout_s, bool)
+    if exchange not in known:
+        raise UnknownExchange(exchange, sorted(known))
+    for pair in pairs:
+        if pair not in known[exchange] and not _is_pattern(pair):
+            similar = similar_pairs(pair, known[exchange])
+            if is_misspelled(pair, similar):
+                raise UnknownInstrument(exchange, pair, BASE_QUOTE, similar)
     await own_session.supervisor("untrack", exchange, list(pairs), timeout_s=timeout_s)
     named = [pair for pair in pairs if not _is_pattern(pair)]
     await own_session.routes.until(timeout_s, lambda known: not any(pair in known.get(exchange, {}) for pair in named))
@@ -101,15 +111,19 @@ async def ask_accounts(
     if not chosen:
         raise Misconfigured(f"{kind} {exchange or '*'} {account or '*'}", "the mesh has no such account")
     asked = (own_session.ask(address, kind, body, timeout_s) for address in chosen)
+    answers = dict(zip(chosen, await asyncio.gather(*asked, return_exceptions=True), strict=True))
+    unlisted = {address: answer for address, answer in answers.items() if isinstance(answer, UnknownInstrument)}
+    if len(unlisted) == len(chosen):
+        raise unlisted[chosen[0]]
     failed = []
-    for address, answer in zip(chosen, await asyncio.gather(*asked, return_exceptions=True), strict=True):
-        if isinstance(answer, MeshError):
+    for address, answer in answers.items():
+        if isinstance(answer, MeshError) and address not in unlisted:  # the pair may be one of another exchange
             failed.append(f"{address}: {answer}")
-        elif isinstance(answer, BaseException):
+        elif isinstance(answer, BaseException) and not isinstance(answer, MeshError):
             raise answer
     if failed:
         raise RetryLater(1.0, f"{kind}: " + "; ".join(failed))
-    return chosen
+    return [address for address in chosen if address not in unlisted]
 
 
 @command

@@ -59,7 +59,10 @@ class Commands:
 
         Returns the accounts that are paused, as `orders/EXCHANGE/ACCOUNT`.
 
+        An exchange that does not list the pair is left out, if another one lists it.
+
         Raises:
+            UnknownInstrument: no exchange of these accounts lists the pair.
             Misconfigured: no account matches.
             RetryLater: some accounts did not answer, and the reason names them; all other accounts are paused.
         """
@@ -101,6 +104,7 @@ class Commands:
 
         Raises:
             UnknownExchange: the mesh has no such exchange.
+            UnknownInstrument: a pair is spelled in another way than BASE-QUOTE; nothing was changed.
             RetryLater: the supervisor is away, or the books did not end within the timeout.
         """
         Waits.answer(commands.untrack, self.name, exchange, pairs, timeout_s)

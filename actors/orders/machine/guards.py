@@ -19,6 +19,7 @@ from ....model.events import Side
 from ....model.instrument import Instrument
 from ....model.order import ZERO, NewOrder, Order, as_new
 from ....model.rules import check, notional, quantize
+from ....model.spelling import similar_pairs
 from ....model.time import SECOND_NS
 from ..settings import Limits, OrderSettings
 from .effects import Now, Top
@@ -42,7 +43,8 @@ class Guards:
         """Raises UnknownInstrument."""
         found = self.instruments.get(pair)
         if found is None:
-            raise UnknownInstrument(self._settings.exchange, pair, "the exchange does not list it")
+            similar = similar_pairs(pair, self.instruments)
+            raise UnknownInstrument(self._settings.exchange, pair, "the exchange does not list it", similar)
         return found
 
     def rules(self, instruments: Iterable[Instrument]) -> list[str]:

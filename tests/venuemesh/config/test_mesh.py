@@ -65,6 +65,7 @@ def test_the_example_is_good():
         ("", "", "no exchange"),
         (GOOD + "pears = 3\n", "exchanges.binance.pears", "not exist; the keys of this table are accounts, connector"),
         (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
+        (GOOD.replace("BTC-USDT", "btc/usdt"), "exchanges.binance.pairs", "did you mean BTC-USDT"),
         (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
         (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
         (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "this key does not exist"),

@@ -78,10 +78,7 @@ class AsyncBooks(AsyncRoom):
         Raises:
             UnknownInstrument: the mesh does not track the pair.
         """
-        found = self.instruments.get(pair)
-        if found is None:
-            raise UnknownInstrument(self.exchange, pair, "the mesh does not track it")
-        return found
+        return self._state.instrument(pair, "the mesh does not track it")
 
     # ------------------------------------------------------------------ books
 

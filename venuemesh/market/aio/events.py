@@ -70,14 +70,15 @@ class AsyncEvents(AsyncRoom):
             await self._command("cursor", {"name": cursor, "number": number}, 5.0, "cursor")
 
     async def in_flight_orders(
-        self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
+        self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False, pair: str | None = None
     ) -> dict[str, Order]:
         """Return every order of the mesh that is not done, by client order id; with `external` also external orders.
 
         Raises:
+            UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
             RetryLater: the manager is away.
         """
-        body = {"open": True, "owner": owner, "external": external}
+        body = {"open": True, "owner": owner, "external": external, "pair": pair}
         rows = (await self._ask("orders", body, timeout_s))["rows"]
         return {order.client_order_id: order for order in map(Order.from_dict, rows)}
 
@@ -98,8 +99,11 @@ class AsyncEvents(AsyncRoom):
     ) -> Page[Order]:
         """Return orders of the journal, done or not, in the order of creation; at most `limit` (5,000).
 
-        `after` is the `next` of the previous page; `newest` returns the last orders instead. Raises RetryLater: the
-        manager is away.
+        `after` is the `next` of the previous page; `newest` returns the last orders instead.
+
+        Raises:
+            UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
+            RetryLater: the manager is away.
         """
         body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
         return Page.read(Order.from_dict, await self._ask("orders", body, timeout_s))

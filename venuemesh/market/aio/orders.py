@@ -63,6 +63,7 @@ class AsyncOrders(AsyncRoom):
 
         Raises:
             Rejected, TypeError: the arguments do not make an order; nothing was handed over.
+            UnknownInstrument: the pair is spelled in another way than BASE-QUOTE; nothing was handed over.
             RuleViolation: the order breaks a trading rule; nothing was handed over.
             Misconfigured: this market has no account.
         """
@@ -107,6 +108,7 @@ class AsyncOrders(AsyncRoom):
         self_trade: str | None = None,
     ) -> NewOrder:
         """Make an order with a new id for `place_orders`, without handing it over. Raises as `buy`."""
+        instrument = self._state.tradable(pair)
         kind = read_enum(OrderType, "order_type", order_type)
         force = None if time_in_force is None else read_enum(TimeInForce, "time_in_force", time_in_force)
         if force is None and kind is OrderType.LIMIT:
@@ -124,7 +126,6 @@ class AsyncOrders(AsyncRoom):
             self_trade=self_trade,
             owner=self.owner,
         )
-        instrument = self._state.instruments.get(pair)
         if instrument is not None:
             rules.check(instrument, rules.quantize(instrument, order))
         return order
@@ -206,6 +207,7 @@ class AsyncOrders(AsyncRoom):
         exchange (and cancels it) or is not. If `done` of a result is False, the order may still be open.
 
         Raises:
+            UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
             RetryLater: the manager is away; nothing was sent.
             OutcomeUnknown: handed over, but not answered in time; call it again.
         """

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...model import rules
 from ...model.address import Address, stream_address
-from ...model.errors import RetryLater, UnknownInstrument
+from ...model.errors import RetryLater
 from ...model.events import Side
 from ...model.instrument import Instrument
 from ...model.order import Balance
@@ -120,12 +120,8 @@ class Account(Room):
         return rules.size_increment(self._rules(pair), read_number("size", size))
 
     def _rules(self, pair: str) -> Instrument:
-        found = self._state.instruments.get(pair)
-        if found is None:
-            raise UnknownInstrument(
-                self.exchange, pair, "the mesh does not track it, so its rules are not known; track it first"
-            )
-        return found
+        reason = "the mesh does not track it, so its rules are not known; track it first"
+        return self._state.instrument(pair, reason)
 
     # ------------------------------------------------------------------ pauses and raw requests
 
