@@ -3,16 +3,17 @@
 Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Sums and products are Python
 integers at the scales of the snapshot, never floats; only a quotient (`vwap`) may need rounding, to 34 significant
 digits. A query that reaches beyond the stored levels raises `BeyondDepth`, unless the side is complete and the
-answer does not depend on more levels.
+answer does not depend on more levels. Numbers and sides are read as `model.arguments` states.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ..model.arguments import read_question, read_side
 from ..model.errors import BeyondDepth
 from ..model.events import BookState, Levels, Side
 from ..model.fixed import to_decimal
@@ -22,10 +23,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-Number = Decimal | int | str
+Number = Decimal | int | str | float  # nothing is sent: a float means its shortest text
 
 _DIVIDE = Context(prec=34)
-_MOST_DIGITS = 1000  # digits of a number in a query: the exact answer to a longer number would take too long
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -69,7 +69,7 @@ class BookSnapshot:
         """The best ask; None when there is none."""
         return self._best(Side.BUY)
 
-    def levels(self, side: Side) -> list[Level]:
+    def levels(self, side: Side | str) -> list[Level]:
         """Return the levels that an order of `side` would take (BUY: the asks), best first, exact."""
         rows, _, _ = self._walk(side)
         return [Level(to_decimal(p, self.price_scale), to_decimal(s, self.size_scale)) for p, s in rows]
@@ -95,7 +95,7 @@ class BookSnapshot:
         unit = np.array([10.0**self.price_scale, 10.0**self.size_scale])
         return Depth(bids / unit, asks / unit)
 
-    def size_at(self, side: Side, price: Number) -> Decimal:
+    def size_at(self, side: Side | str, price: Number) -> Decimal:
         """Return the size at exactly `price` (BUY: of the asks); 0 if there is no level. Raises BeyondDepth."""
         at = self._scaled(price, self.price_scale)
         rows, complete, name = self._walk(side)
@@ -106,7 +106,7 @@ class BookSnapshot:
             raise BeyondDepth(self.address, name, price, len(rows))
         return to_decimal(0, self.size_scale)
 
-    def volume_for_price(self, side: Side, price: Number) -> Decimal:
+    def volume_for_price(self, side: Side | str, price: Number) -> Decimal:
         """Return the volume for a buyer who pays up to `price` (a seller: down to `price`). Raises BeyondDepth."""
         limit = self._scaled(price, self.price_scale)
         rows, complete, name = self._walk(side)
@@ -116,7 +116,7 @@ class BookSnapshot:
             sum(size for level, size in rows if not self._is_worse(side, Fraction(level), limit)), self.size_scale
         )
 
-    def price_for_volume(self, side: Side, volume: Number) -> Decimal:
+    def price_for_volume(self, side: Side | str, volume: Number) -> Decimal:
         """Return the worst price that filling `volume` reaches. Raises BeyondDepth: too few levels are stored."""
         wanted = self._scaled(volume, self.size_scale, positive=True)
         rows, _, name = self._walk(side)
@@ -127,7 +127,7 @@ class BookSnapshot:
                 return to_decimal(price, self.price_scale)
         raise BeyondDepth(self.address, name, volume, len(rows))
 
-    def price_for_quote_volume(self, side: Side, quote: Number) -> Decimal:
+    def price_for_quote_volume(self, side: Side | str, quote: Number) -> Decimal:
         """Return the worst price that spending (SELL: earning) `quote` quote asset reaches. Raises BeyondDepth."""
         wanted = self._scaled(quote, self.price_scale + self.size_scale, positive=True)
         rows, _, name = self._walk(side)
@@ -138,7 +138,7 @@ class BookSnapshot:
                 return to_decimal(price, self.price_scale)
         raise BeyondDepth(self.address, name, quote, len(rows))
 
-    def vwap(self, side: Side, volume: Number) -> Decimal:
+    def vwap(self, side: Side | str, volume: Number) -> Decimal:
         """Return the average price, weighted by volume, at which `volume` would be filled. Raises BeyondDepth."""
         wanted = self._scaled(volume, self.size_scale, positive=True)
         rows, _, name = self._walk(side)
@@ -177,7 +177,7 @@ class BookSnapshot:
         both = np.concatenate(self.depth())
         return pd.DataFrame({"side": names, "price": both[:, 0], "size": both[:, 1]})
 
-    def _best(self, side: Side) -> Level | None:
+    def _best(self, side: Side | str) -> Level | None:
         rows, complete, name = self._walk(side)
         if rows:
             return Level(to_decimal(rows[0][0], self.price_scale), to_decimal(rows[0][1], self.size_scale))
@@ -185,29 +185,21 @@ class BookSnapshot:
             raise BeyondDepth(self.address, name, 1, 0)
         return None
 
-    def _walk(self, side: Side) -> tuple[list[list[int]], bool, str]:
+    def _walk(self, side: Side | str) -> tuple[list[list[int]], bool, str]:
         """Return the levels that an order of `side` takes, whether these are all, and the name of that book side."""
-        if side is Side.BUY:
+        if read_side(side) is Side.BUY:
             return self.asks.tolist(), self.asks_complete, "ask"
-        if side is Side.SELL:
-            return self.bids.tolist(), self.bids_complete, "bid"
-        raise TypeError(f"{side!r} is not a Side")
+        return self.bids.tolist(), self.bids_complete, "bid"
 
-    def _is_worse(self, side: Side, price: Fraction, than: Fraction | int) -> bool:
+    def _is_worse(self, side: Side | str, price: Fraction, than: Fraction | int) -> bool:
         """Return whether an order of `side` would take `price` after `than`."""
-        return price > than if side is Side.BUY else price < than
+        return price > than if read_side(side) is Side.BUY else price < than
 
     def _scaled(self, value: Number, scale: int, positive: bool = False) -> Fraction:
-        if isinstance(value, float):
-            raise TypeError("a float is not exact: pass Decimal, int or str")
-        try:
-            number = Decimal(value)
-        except InvalidOperation:
-            raise ValueError(f"{value!r} is not a number") from None
-        if not number.is_finite() or (positive and number <= 0):
-            raise ValueError(f"{value!r} is not a {'positive' if positive else 'finite'} number")
-        if abs(number.adjusted()) > _MOST_DIGITS:
-            raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
+        """Raises ValueError, TypeError."""
+        number = read_question(value)
+        if positive and number <= 0:
+            raise ValueError(f"{value!r} is not a positive number")
         return Fraction(number) * Fraction(10**scale)
 
 

@@ -33,7 +33,8 @@ class BookReading:
     Views pickle, with the directory, the instrument and the address only. Use a view from one thread at a time, or
     make one per thread.
 
-    Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids.
+    Sides: `Side.BUY` or "buy" means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Prices and volumes
+    may be floats, as nothing is sent: 0.1 means exactly 0.1.
     """
 
     def __init__(
@@ -205,23 +206,23 @@ class BookReading:
         """Return the snapshot as a data frame with columns side, price and size. Raises NotSynced, ImportError."""
         return self.snapshot().to_pandas(exact)
 
-    def size_at(self, side: Side, price: Number) -> Decimal:
+    def size_at(self, side: Side | str, price: Number) -> Decimal:
         """Return the volume at `price` (BUY: of the asks); 0 if there is no level. Raises NotSynced, BeyondDepth."""
         return self.snapshot().size_at(side, price)
 
-    def volume_for_price(self, side: Side, price: Number) -> Decimal:
+    def volume_for_price(self, side: Side | str, price: Number) -> Decimal:
         """Return the volume for a buyer who pays up to `price` (seller: down to). Raises NotSynced, BeyondDepth."""
         return self.snapshot().volume_for_price(side, price)
 
-    def price_for_volume(self, side: Side, volume: Number) -> Decimal:
+    def price_for_volume(self, side: Side | str, volume: Number) -> Decimal:
         """Return the worst price that filling `volume` reaches. Raises NotSynced, BeyondDepth."""
         return self.snapshot().price_for_volume(side, volume)
 
-    def price_for_quote_volume(self, side: Side, quote: Number) -> Decimal:
+    def price_for_quote_volume(self, side: Side | str, quote: Number) -> Decimal:
         """Return the worst price that spending (SELL: earning) `quote` reaches. Raises NotSynced, BeyondDepth."""
         return self.snapshot().price_for_quote_volume(side, quote)
 
-    def vwap(self, side: Side, volume: Number) -> Decimal:
+    def vwap(self, side: Side | str, volume: Number) -> Decimal:
         """Return the average price of filling `volume` now: exact sums, one division. Raises NotSynced, BeyondDepth."""
         return self.snapshot().vwap(side, volume)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from venuemesh.model.errors import BeyondDepth
+from venuemesh.model.errors import BeyondDepth, Rejected
 from venuemesh.model.events import BookState, Side
 from venuemesh.orderbook.snapshot import BookSnapshot
 
@@ -143,15 +143,31 @@ def test_empty_sides():
 
 @pytest.mark.parametrize("wrong", [0, -1, "0", Decimal("-3"), "NaN", "Infinity"])
 def test_a_volume_must_be_a_positive_number(wrong):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match=r"positive|not a number"):
         snapshot([(1, 1)], [(2, 1)]).vwap(Side.BUY, wrong)
 
 
-def test_floats_and_other_sides_are_refused():
-    with pytest.raises(TypeError, match="exact"):
-        snapshot([(1, 1)], [(2, 1)]).vwap(Side.BUY, 1.0)
-    with pytest.raises(TypeError, match="Side"):
-        snapshot([(1, 1)], [(2, 1)]).vwap("buy", 1)
+def test_a_float_means_its_shortest_text_and_a_side_may_be_text():
+    book = snapshot([(10000, 5_000)], [(10010, 200), (10020, 300)])
+    for side in ("buy", "BUY", Side.BUY):
+        for volume in ("0.3", 0.3, np.float64(0.3)):
+            assert book.vwap(side, volume) == book.vwap(Side.BUY, Decimal("0.3"))
+    assert book.size_at("sell", 100.0) == book.size_at(Side.SELL, "100") > 0
+    assert book.size_at(Side.BUY, 100.1) > 0  # exactly 100.1, not the double next to it
+    assert book.volume_for_price("buy", 100.1) == Decimal("0.200")
+    assert book.price_for_volume("buy", np.int64(0) + 1 - 0.5) == Decimal("100.20")
+
+
+@pytest.mark.parametrize("wrong", [True, None, 1j, np.array([1.0]), "1_0", "１０", " 1", "1e999"])
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError), match=r"number|digits"):
+        snapshot([(1, 1)], [(2, 1)]).vwap(Side.BUY, wrong)
+
+
+@pytest.mark.parametrize("wrong", ["bye", "", None, 1])
+def test_another_side_is_refused_with_those_there_are(wrong):
+    with pytest.raises(Rejected, match="buy, sell"):
+        snapshot([(1, 1)], [(2, 1)]).vwap(wrong, 1)
 
 
 def test_a_frame():

@@ -93,7 +93,7 @@ def test_trades_and_balances_agree_with_the_exchange(run, shown, admin):
     for asset, row in ledger["balances"].items():
         assert Decimal(held[asset]["free"]) == Decimal(row["free"])
     table = run("balances", "binance").stdout
-    assert "0.02" in next(line for line in table.splitlines() if " BTC " in line)
+    assert "0.02" in next(line for line in table.splitlines() if "BTC " in line)
 
 
 def test_account_says_whether_it_is_ready(run):

@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 from typing import Any, TypeVar
 
+from ..model.arguments import read_question, read_side
 from ..model.errors import Rejected
 from ..model.events import Side
 from ..model.fixed import read_exact
 from ..model.order import ZERO, Balance, NewOrder, OrderType
 from ..model.time import in_ns
 
-Number = Decimal | int | str
-E = TypeVar("E", bound=Enum)
+Number = Decimal | int | str  # of an order: exact
+Asked = Number | float  # of a question: a float means its shortest text
 T = TypeVar("T")
 LIMITS = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
 
@@ -60,22 +60,29 @@ def read_number(name: str, value: Number | None) -> Decimal | None:
 def needed_number(name: str, value: Number) -> Decimal:
     """Return an exact number. Raises as `read_number`."""
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise TypeError(f"{name} is {value!r}; it must be a Decimal, an int or text, as floats are not exact")
+        raise TypeError(f'{name} is {value!r}; give text, an int or a Decimal, as what is sent must be exact: "0.01"')
     try:
         return read_exact(value)
     except ValueError as error:
         raise Rejected("bad_number", f"{name}: {str(value)[:80]!r} {error}") from None
 
 
-def read_enum(kind: type[E], name: str, value: E | str) -> E:
-    """Return the member for a member or its value. Raises Rejected, which names the existing values."""
-    if isinstance(value, kind):
-        return value
+def needed_question(name: str, value: Asked) -> Decimal:
+    """Return the number of a question, which may be a float.
+
+    Raises:
+        TypeError: not a number.
+        Rejected: text that is not a number in plain digits, or a number that is not finite or absurdly long.
+    """
     try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(str(member.value) for member in kind)
-        raise Rejected(f"bad_{name}", f"{value!r} is not one of {known}") from None
+        return read_question(value)
+    except ValueError as error:
+        raise Rejected("bad_number", f"{name}: {str(value)[:80]!r} {error}") from None
+
+
+def question(name: str, value: Asked | None) -> Decimal | None:
+    """Return `needed_question`, or None for None."""
+    return None if value is None else needed_question(name, value)
 
 
 def expires_ns(expires_s: float) -> int:
@@ -97,13 +104,13 @@ def zero_balance(asset: str) -> Balance:
 
 
 def fee_estimate(
-    fees: Mapping[str, Any], pair: str, amount: Number | None, price: Number | None, is_maker: bool, side: Side | str
+    fees: Mapping[str, Any], pair: str, amount: Asked | None, price: Asked | None, is_maker: bool, side: Side | str
 ) -> FeeEstimate:
     """Compute a fee from the account's rates, in the received asset, as spot exchanges take it."""
     rate = Decimal(fees["maker" if is_maker else "taker"])
-    buys = read_enum(Side, "side", side) is Side.BUY
+    buys = read_side(side) is Side.BUY
     base, _, quote = pair.partition("-")
-    size, per = read_number("amount", amount), read_number("price", price)
+    size, per = question("amount", amount), question("price", price)
     received = size if buys else (size * per if size is not None and per is not None else None)
     cost = None if received is None else received * rate
     return FeeEstimate(rate, base if buys else quote, cost, is_maker, fees["source"])

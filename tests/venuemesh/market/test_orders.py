@@ -96,6 +96,17 @@ def test_ids_are_made_of_what_is_given_and_nothing_else():
     assert not is_ours("web_7f3a")
 
 
+def test_floats_are_fine_where_nothing_is_sent_and_text_where_an_enum_is_meant(mesh, market):
+    assert market.quantize_price("BTC-USDT", 0.1 + 0.2, "BUY") == D("0.30")
+    assert market.quantize_amount("BTC-USDT", 0.12345) == market.quantize_amount("BTC-USDT", "0.12345") > 0
+    assert market.price_increment("BTC-USDT", 100.5) == market.price_increment("BTC-USDT", "100.5")
+    with pytest.raises(Rejected, match="not finite"):
+        market.quantize_price("BTC-USDT", float("nan"))
+    amount = market.quantize_amount("BTC-USDT", 0.5)
+    order = market.new_order("Buy", "BTC-USDT", amount, "limit", price="100", time_in_force="ioc")
+    assert (order.side, order.order_type, order.time_in_force) == (Side.BUY, OrderType.LIMIT, TimeInForce.IOC)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

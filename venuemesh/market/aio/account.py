@@ -10,19 +10,19 @@ from typing import Any
 
 from ...model import rules
 from ...model.address import Address, stream_address
+from ...model.arguments import read_side
 from ...model.errors import RetryLater
 from ...model.events import Side
 from ...model.instrument import Instrument
 from ...model.order import Balance
 from ...orderbook.view.waits import AsyncWaits
 from ..values import (
+    Asked,
     FeeEstimate,
-    Number,
     fee_estimate,
-    needed_number,
+    needed_question,
+    question,
     read_balances,
-    read_enum,
-    read_number,
     zero_balance,
 )
 from .room import AsyncRoom
@@ -81,8 +81,8 @@ class AsyncAccount(AsyncRoom):
     async def get_fee(
         self,
         pair: str,
-        amount: Number | None = None,
-        price: Number | None = None,
+        amount: Asked | None = None,
+        price: Asked | None = None,
         *,
         is_maker: bool = False,
         side: Side | str = Side.BUY,
@@ -101,22 +101,25 @@ class AsyncAccount(AsyncRoom):
         """The trading rules of the tracked pairs, from local memory. The mesh keeps them current."""
         return self._state.instruments
 
-    def quantize_price(self, pair: str, price: Number, side: Side | str | None = None) -> Decimal:
-        """Return `price` on the grid, rounded down, or up for a sell. Raises RuleViolation, UnknownInstrument."""
-        chosen = None if side is None else read_enum(Side, "side", side)
-        return rules.quantize_price(self._rules(pair), needed_number("price", price), chosen)
+    def quantize_price(self, pair: str, price: Asked, side: Side | str | None = None) -> Decimal:
+        """Return `price`, which may be a float, on the grid: rounded down, or up for a sell.
 
-    def quantize_amount(self, pair: str, amount: Number, *, market: bool = False) -> Decimal:
-        """Return the largest amount on the exchange's grid that is not above `amount`; it may be zero."""
-        return rules.quantize_amount(self._rules(pair), needed_number("amount", amount), market=market)
+        Raises RuleViolation, UnknownInstrument.
+        """
+        chosen = None if side is None else read_side(side)
+        return rules.quantize_price(self._rules(pair), needed_question("price", price), chosen)
 
-    def price_increment(self, pair: str, price: Number | None = None) -> Decimal:
+    def quantize_amount(self, pair: str, amount: Asked, *, market: bool = False) -> Decimal:
+        """Return the largest amount on the exchange's grid that is not above `amount`, a float or exact; maybe zero."""
+        return rules.quantize_amount(self._rules(pair), needed_question("amount", amount), market=market)
+
+    def price_increment(self, pair: str, price: Asked | None = None) -> Decimal:
         """Return the step of prices, near `price` where the exchange's step depends on the price."""
-        return rules.price_increment(self._rules(pair), read_number("price", price))
+        return rules.price_increment(self._rules(pair), question("price", price))
 
-    def size_increment(self, pair: str, size: Number | None = None) -> Decimal:
+    def size_increment(self, pair: str, size: Asked | None = None) -> Decimal:
         """Return the step of amounts, near `size` where the exchange's step depends on the amount."""
-        return rules.size_increment(self._rules(pair), read_number("size", size))
+        return rules.size_increment(self._rules(pair), question("size", size))
 
     def _rules(self, pair: str) -> Instrument:
         reason = "the mesh does not track it, so its rules are not known; track it first"

@@ -12,12 +12,13 @@ import time
 from collections.abc import Sequence
 
 from ...model import rules
+from ...model.arguments import read_enum, read_side
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
 from ...model.order import CancelResult, NewOrder, Order, OrderType, TimeInForce
 from ...orderbook.view.waits import AsyncWaits
 from ..state import ANSWER_S
-from ..values import Number, expires_ns, needed_number, place_body, read_enum, read_number
+from ..values import Number, expires_ns, needed_number, place_body, read_number
 from .room import AsyncRoom
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
@@ -53,7 +54,7 @@ class AsyncOrders(AsyncRoom):
 
         Args:
             pair: trading pair, tracked or not.
-            amount: in the base asset, exact; floats are refused.
+            amount: in the base asset, exact; floats are refused (`quantize_amount` makes one exact).
             order_type: LIMIT, MARKET, LIMIT_MAKER, or another type that the exchange offers (see `trading_rules`).
             price: required for orders that rest; None for other orders.
             time_in_force: GTC (the default of a LIMIT order), IOC, FOK.
@@ -116,7 +117,7 @@ class AsyncOrders(AsyncRoom):
         order = NewOrder(
             client_order_id=self._state.ids(),
             pair=pair,
-            side=read_enum(Side, "side", side),
+            side=read_side(side),
             order_type=kind,
             amount=read_number("amount", amount),
             price=read_number("price", price),
