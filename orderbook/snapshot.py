@@ -17,6 +17,7 @@ from ..model.arguments import read_question, read_side
 from ..model.errors import BeyondDepth
 from ..model.events import BookState, Levels, Side
 from ..model.fixed import to_decimal
+from ..model.frames import require_pandas
 from .records import FLOAT64, Depth, Level, count_of, wants_float
 
 if TYPE_CHECKING:
@@ -164,8 +165,9 @@ class BookSnapshot:
         """Return a frame with columns side ("bid", "ask"), price and size, best first: floats, or Decimals if `exact`.
 
         Raises:
-            ImportError: pandas is not installed (`pip install venuemesh[pandas]`).
+            Misconfigured: pandas is not installed (`pip install venuemesh[pandas]`).
         """
+        require_pandas()
         import pandas as pd
 
         names = ["bid"] * len(self.bids) + ["ask"] * len(self.asks)

@@ -203,7 +203,7 @@ class BookReading:
         return self._required().snapshot(stale_ok)
 
     def to_pandas(self, exact: bool = False) -> Any:
-        """Return the snapshot as a data frame with columns side, price and size. Raises NotSynced, ImportError."""
+        """Return the snapshot as a data frame with columns side, price and size. Raises as the snapshot's."""
         return self.snapshot().to_pandas(exact)
 
     def size_at(self, side: Side | str, price: Number) -> Decimal:

@@ -159,7 +159,7 @@ def test_a_float_means_its_shortest_text_and_a_side_may_be_text():
 
 
 @pytest.mark.parametrize("wrong", [True, None, 1j, np.array([1.0]), "1_0", "１０", " 1", "1e999"])
-def test_what_is_no_number_is_refused(wrong):
+def test_anything_else_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match=r"number|digits"):
         snapshot([(1, 1)], [(2, 1)]).vwap(Side.BUY, wrong)
 

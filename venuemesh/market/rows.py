@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.candle import Candle
 from ..model.events import BookState
+from ..model.frames import require_pandas
 from ..model.plain import from_plain
 from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
@@ -43,7 +44,12 @@ class ActiveMarkets(tuple[ActiveMarket, ...]):
     __slots__ = ()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a data frame indexed by trading pair, volumes as float64. Needs pandas installed."""
+        """Return the rows as a data frame indexed by trading pair, volumes as float64.
+
+        Raises:
+            Misconfigured: pandas is not installed (`pip install venuemesh[pandas]`).
+        """
+        require_pandas()
         import pandas as pd
 
         columns = ["base", "quote", "last_price", "volume", "quote_volume", "usd_volume"]

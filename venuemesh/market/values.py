@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..model.arguments import read_question, read_side
 from ..model.errors import Rejected
@@ -15,9 +15,13 @@ from ..model.fixed import read_exact
 from ..model.order import ZERO, Balance, NewOrder, OrderType
 from ..model.time import in_ns
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Number = Decimal | int | str  # of an order: exact
 Asked = Number | float  # of a question: a float means its shortest text
 T = TypeVar("T")
+COMPUTED = {"Order": ("average_price",), "Fill": ("liquidity",)}  # properties that are columns of a frame
 LIMITS = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
 
 
@@ -39,12 +43,27 @@ class Page(tuple[T, ...]):
     """Rows of a listing. `next` is the `after` of the next page; None if there are no more rows now."""
 
     next: int | None
+    kind: type[T]  # of the rows
 
     @classmethod
-    def read(cls, make: Callable[[dict[str, Any]], T], answer: Mapping[str, Any]) -> Page[T]:
+    def read(cls, kind: type[T], answer: Mapping[str, Any]) -> Page[T]:
+        make: Callable[[dict[str, Any]], T] = kind.from_dict  # type: ignore[attr-defined]
         page = cls(make(plain) for plain in answer["rows"])
-        page.next = answer["next"]
+        page.next, page.kind = answer["next"], kind
         return page
+
+    def to_pandas(self, exact: bool = False) -> pd.DataFrame:
+        """Return the rows as a data frame with a column per field; orders also have their average price.
+
+        Numbers are float64 (NaN where a row has none), or Decimals if `exact`; times are timestamps in UTC, in columns
+        without `_ns`; members of enums are text. A page without rows has the same columns.
+
+        Raises:
+            Misconfigured: pandas is not installed (`pip install venuemesh[pandas]`).
+        """
+        from ..model.frames import frame
+
+        return frame(self.kind, self, exact, COMPUTED.get(self.kind.__name__, ()))
 
 
 def read_number(name: str, value: Number | None) -> Decimal | None:

@@ -100,14 +100,15 @@ class Events(Room):
     ) -> Page[Order]:
         """Return orders of the journal, done or not, in the order of creation; at most `limit` (5,000).
 
-        `after` is the `next` of the previous page; `newest` returns the last orders instead.
+        `after` is the `next` of the previous page; `newest` returns the last orders instead. `to_pandas()` of the
+        page makes a data frame.
 
         Raises:
             UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
             RetryLater: the manager is away.
         """
         body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
-        return Page.read(Order.from_dict, self._ask("orders", body, timeout_s))
+        return Page.read(Order, self._ask("orders", body, timeout_s))
 
     def fills(
         self,
@@ -119,9 +120,9 @@ class Events(Room):
         newest: bool = False,
         timeout_s: float = 10.0,
     ) -> Page[Fill]:
-        """Return own fills of the journal, in the order of recording. Pages as in `orders`."""
+        """Return own fills of the journal, in the order of recording. Pages and frames as in `orders`."""
         body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
-        return Page.read(Fill.from_dict, self._ask("fills", body, timeout_s))
+        return Page.read(Fill, self._ask("fills", body, timeout_s))
 
     def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
         """Return the orders that are not done as plain values, for `restore` on another mesh.
