@@ -20,11 +20,16 @@ from typing import Any
 from ..connectors.market_codec import Connector
 from ..model.errors import Misconfigured
 from .market.checks import MarketDataConformance
+from .market.stopped import StoppedStreams
 from .runner import Outcome, Result, checks
 from .trading.checks import TradingConformance
 
 FOLDER = Path(__file__).parent / "passed"
-SUITES: Mapping[str, type] = {"market data": MarketDataConformance, "trading": TradingConformance}
+SUITES: Mapping[str, type] = {
+    "market data": MarketDataConformance,
+    "streams": StoppedStreams,
+    "trading": TradingConformance,
+}
 SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
 

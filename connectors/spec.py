@@ -148,13 +148,23 @@ class Proof(Enum):
     CONNECTION = "connection"  # only the connection itself: readers see "unsequenced"
 
 
+class Compared(Enum):
+    """What of a book over REST shows that a book whose stream is silent misses nothing."""
+
+    NUMBER = "number"  # its number is not higher, as both count the same changes; or its levels are the same
+    LEVELS = "levels"  # its levels are the same
+    PRICES = "prices"  # its prices are the same; its sizes are rounded
+
+
 @dataclass(frozen=True, slots=True)
 class BookFeed:
     """How an exchange sends books, as data. The shared code reads it, and the conformance suite tests each declaration.
 
     With a `window` the exchange sends only that many best levels a side, and readers drop levels that fall out of the
     window. If no book comes within `first_book_s` after a subscription (or a request over the socket), it is requested
-    again. `resync_cost` is the cost of another subscription in the limits that an egress shares.
+    again. `resync_cost` is the cost of another subscription in the limits that an egress shares. A book whose stream
+    is silent is compared with a book over REST, by what is `compared`; None: the exchange has no comparable book, and
+    only trades show that the stream has stopped.
     """
 
     source: BookSource = BookSource.REST
@@ -162,6 +172,7 @@ class BookFeed:
     window: int | None = None
     first_book_s: float = 10.0
     resync_cost: tuple[tuple[str, int], ...] = ()
+    compared: Compared | None = Compared.LEVELS
 
     @property
     def is_joined(self) -> bool:

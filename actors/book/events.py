@@ -72,6 +72,18 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """The stream of this book sends nothing, although the exchange's book changes."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The book equals the exchange's own, which was requested some time after the last frame of this book."""
+
+
+@dataclass(frozen=True, slots=True)
 class Crossed:
     """The best bid reached the best ask after the delta that ended at `last`. A book that does not trade may cross."""
 
@@ -106,6 +118,8 @@ BookEvent = (
     | Refused
     | Missed
     | Suspect
+    | Stalled
+    | Agreed
     | Crossed
     | Drained
     | Shallow

@@ -15,7 +15,13 @@ same delays, and also when the first book does not come in time.
 
     CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta; or a book came in the feed-->
     LIVE (HALTED if it does not trade)        LIVE --gap, Suspect--> GAP --snapshot joins, or a book came--> LIVE
+    LIVE --Stalled--> GAP --new subscription, a book, then a frame or Agreed--> LIVE
     any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
+
+A stream may stop alone, while other streams of the connection continue. Silence alone proves nothing: the market may be
+quiet. `stillness` finds the stopped stream, and Stalled ends LIVE, with any feed by a new subscription. After it the
+book is *on trial*: a snapshot or a book in the feed is kept up to date, but it is LIVE only after the new subscription
+has sent another frame, or after a comparison with the exchange's own book (Agreed).
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was requested
 after the exchange confirmed the subscription. Only the second proof makes a book LIVE before its first delta. After an
@@ -36,6 +42,7 @@ from ...model.events import BookState, DepthDelta
 from ...model.time import SECOND_NS, in_ns
 from .effects import AskSnapshot, AwaitBook, Effect, Load, Publish, Resubscribe, SetState
 from .events import (
+    Agreed,
     BookCame,
     BookEvent,
     Closed,
@@ -49,6 +56,7 @@ from .events import (
     Shallow,
     SnapshotArrived,
     SnapshotFailed,
+    Stalled,
     Suspect,
     Trading,
 )
@@ -63,6 +71,7 @@ STATE = 4  # nothing to apply, but the state changed: publish the state
 LAG_S = 2.0  # how far a snapshot may lag behind the frames, for a book without deltas
 BY_REST = BookFeed()
 AGAIN = Backoff(first_s=0.25, cap_s=30.0)  # between requests for snapshots, after the first
+STALLS_APART_S = 300.0  # after this time without a stall, the next new subscription is immediate again
 CALM_S = 30.0  # after this time in LIVE, the next request for a snapshot is immediate again
 
 
@@ -78,6 +87,7 @@ class Counters:
     dropped: int = 0  # deltas older than the book: by the exchange's rule they change nothing
     gaps: int = 0
     suspected: int = 0
+    stalls: int = 0  # times the stream was found to have stopped
     resyncs: int = 0  # times the book left LIVE (or HALTED) and had to synchronise again
     snapshots: int = 0  # joined, or received in the feed
     snapshots_too_old: int = 0
@@ -116,6 +126,9 @@ class BookMachine:
         self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
         self._proven = False  # the join is proven: the book is the exchange's at `sequence`
         self._fed = False  # a delta was applied since the snapshot
+        self._stalled = False  # the stream has stopped, and nothing has shown yet that it continues
+        self._stalls = 0  # in a row
+        self._stalled_ns: int | None = None  # when it was found the last time
         self.keeps = False  # LIVE, and applied deltas must be kept as well: a newer snapshot will replace the book
         self._confirmed = False  # the subscription is known to be active
         self._trust_ns = 0  # the confirmation proves only snapshots requested from this time on
@@ -137,6 +150,17 @@ class BookMachine:
     @property
     def is_joined(self) -> bool:
         return self._joined
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether a book is loaded that is not LIVE only because its stream had stopped."""
+        return self._stalled and self._joined and not self._proven
+
+    @property
+    def frames(self) -> int:
+        """Return a number that changes with each frame of this book."""
+        counters = self.counters
+        return counters.applied + counters.dropped + counters.snapshots + counters.gaps
 
     # The hot path
 
@@ -229,6 +253,10 @@ class BookMachine:
                 return [SetState(self.state, self.error), *self._ask(now_ns)]
             case Suspect(reason, last):
                 return self._suspect(reason, last, now_ns)
+            case Stalled(reason):
+                return self._stall(reason, now_ns)
+            case Agreed():
+                return self._agreed()
             case Crossed(last):
                 return self._suspect("best bid reached best ask", last, now_ns) if self._trading else []
             case Drained():
@@ -289,7 +317,7 @@ class BookMachine:
             self.error = f"snapshot {sequence} is older than the first delta kept"
             return self._ask(now_ns)
         self._again = (self.counters.applied, self.counters.dropped) if self.keeps else None
-        on_its_own = self._confirmed and self._asked_ns >= self._trust_ns
+        on_its_own = self._confirmed and self._asked_ns >= self._trust_ns and not self._stalled
         self._proven = self._proven or bool(self._kept) or on_its_own
         self._joined, self._fed, self.keeps = True, False, False
         self.sequence = self.snapshot_sequence = sequence
@@ -307,9 +335,11 @@ class BookMachine:
         if self._joined_ns is None:
             self._joined_ns = now_ns
         self.sequence = self.snapshot_sequence = self.sequence + 1 if self._counts else sequence
+        is_next = self._joined
         self._joined = self._fed = True
         self.counters.snapshots += 1
-        self._prove()
+        if is_next or not self._stalled:
+            self._prove()
         return [Publish(self.state)]
 
     def _refused(self, reason: str) -> list[Effect]:
@@ -333,7 +363,7 @@ class BookMachine:
             self._joined_ns = now_ns
         if self._proven:
             self._prove()
-        elif self._confirmed:
+        elif self._confirmed and not self._stalled:
             return [Publish(self.state), *self._seek_proof(now_ns)]
         return [Publish(self.state)]
 
@@ -371,6 +401,31 @@ class BookMachine:
         self.waiting = False
         return [SetState(self.state, self.error), *self._ask(now_ns)]
 
+    def _stall(self, reason: str, now_ns: int) -> list[Effect]:
+        """Leave LIVE and subscribe again. The first delta of the new subscription, or its confirmation, requests a
+        snapshot, where snapshots are requested."""
+        if self.state in (BookState.CONNECTING, BookState.SILENT):
+            return []
+        self.counters.stalls += 1
+        self.error = reason
+        self._leave(BookState.GAP)
+        self._forget()
+        if self._stalled_ns is not None and now_ns - self._stalled_ns >= STALLS_APART_S * SECOND_NS:
+            self._stalls = 0
+        delay_s = self._backoff.delay_s(self._stalls, self._random())
+        self._stalls += 1
+        self._stalled_ns, self._stalled, self._confirmed = now_ns, True, False
+        self._tries = 0  # this delay spaces the requests for snapshots, too
+        self.attempt += 1
+        self.waiting = not self._feed.is_joined
+        return [SetState(self.state, reason), Resubscribe(self.attempt, delay_s)]
+
+    def _agreed(self) -> list[Effect]:
+        if not self.is_on_trial:
+            return []
+        self._prove()
+        return [SetState(self.state)]
+
     def _reconsider(self) -> list[Effect]:
         if self.state not in (BookState.LIVE, BookState.HALTED) or self.state == self._settled():
             return []
@@ -381,7 +436,7 @@ class BookMachine:
         return BookState.LIVE if self._trading else BookState.HALTED
 
     def _prove(self) -> None:
-        self._proven = True
+        self._proven, self._stalled = True, False
         self.error = None
         self.state = self._settled()
 

@@ -343,6 +343,7 @@ class BookRole:
             "dropped": counters.dropped,
             "gaps": counters.gaps,
             "suspected": counters.suspected,
+            "stalls": counters.stalls,
             "resyncs": counters.resyncs,
             "snapshots": counters.snapshots,
             "snapshots_too_old": counters.snapshots_too_old,

@@ -19,6 +19,7 @@ from ...model.errors import DecodeError, MeshError, RetryLater
 from ...model.events import DepthSnapshot, GoingAway, MarketEvent, Say, Subscribed, SubscribeRefused
 from ...model.time import SECOND_NS, in_ns
 from ..limits.machine import Priority
+from .comparison import Comparisons
 from .effects import Ask, AskSnapshot, AwaitBook, Resubscribe
 from .events import Closed, Confirmed, Opened, Quiet, Refused, Shallow, SnapshotFailed, Suspect
 from .ingest import Ingest, Pair
@@ -69,6 +70,7 @@ class BookSession:
         self._around = around
         self._alive, self._changed, self._tap = around.alive, around.changed, around.tap  # looked up for every frame
         self._take = self.ingest.frame
+        self._comparisons = Comparisons(codec, around, self.ingest)
         self._size = SnapshotSize(codec.spec, codec.snapshot_limit, levels)
         self._link: Link | None = None
         self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges return a number as text
@@ -100,6 +102,7 @@ class BookSession:
 
     async def stop(self) -> None:
         await self.feed.stop()
+        await self._comparisons.stop()
         self._sending.clear()
         for timer in self._timers.values():
             timer.cancel()
@@ -129,6 +132,7 @@ class BookSession:
         self._drop_snapshot(symbol)
         self._forget(symbol)
         self._size.forget(symbol)
+        self._comparisons.forget(symbol)
         if self._link is not None:
             self._unsubscribe(pair)
 
@@ -417,8 +421,8 @@ class BookSession:
     # Time
 
     def beat(self) -> None:
-        """Check for silence, unconfirmed subscriptions and books with too few proven levels: no message announces
-        them."""
+        """Check for silence, unconfirmed subscriptions, streams that stopped and books with too few proven levels: no
+        message announces them."""
         now_ns = self._around.monotonic_ns()
         link = self._link
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
@@ -427,6 +431,7 @@ class BookSession:
         if not self._confirmed_in_time(now_ns):
             return
         self._look_for_books(now_ns)
+        self._comparisons.beat(now_ns)
         if now_ns - self._shallow_ns >= SHALLOW_EVERY_NS:
             self._shallow_ns = now_ns
             if self.codec.spec.book.source is BookSource.REST:
@@ -485,4 +490,5 @@ class BookSession:
             "frames": ingest.frames,
             "json_path": ingest.slow_frames,
             "unreadable": ingest.unreadable,
+            "comparisons": self._comparisons.status(),
         }

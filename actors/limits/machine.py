@@ -23,6 +23,9 @@ certainly later, that is, if its request was granted after the higher count had 
 exchange has begun. After a full period without a count, the floor is no longer valid. A successor ignores lower
 counts, because they do not include units that the predecessor granted and its holders have not spent yet.
 
+A request of priority SPARE is granted at once or refused, and it is granted only while little of each of its limits is
+in use. So requests that can be left out take at most `spare` of a limit, over all holders, and delay no other request.
+
 A refusal for the rate (`Hit`, as the connector reads it) that names limits blocks these for the stated time. A refusal
 without names starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
@@ -54,6 +57,7 @@ class Priority(IntEnum):
     URGENT = 0  # for a tracked book that is not LIVE
     NORMAL = 1
     BACKGROUND = 2  # for refreshes without a waiting caller
+    SPARE = 3  # for what can be left out: never waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Settings:
     lease_s: float = 10.0  # how long a grant is valid
     exact_s: float = 5.0  # limits with a period up to this are counted exactly
     step_s: float = 2.0  # see Priority
+    spare: float = 0.3  # share of `usable` that may be in use after a grant of priority SPARE
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
     max_leases: int = 10_000
@@ -85,6 +90,7 @@ class Claim:
     holder: str = field(compare=False)
     cost: dict[str, int] = field(compare=False)
     deadline_ns: int = field(compare=False)
+    is_spare: bool = field(compare=False, default=False)
 
 
 @dataclass(slots=True)
@@ -103,6 +109,7 @@ class Bucket:
         self.limit = limit.amount
         self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
         self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
+        self.spare = int(self.usable * settings.spare)
         self.period_ns = in_ns(limit.per_s)
         self.slot_ns = max(1, self.period_ns // SLOTS)
         self.divisor = self.period_ns + in_ns(settings.lease_s)
@@ -129,6 +136,11 @@ class Bucket:
     def free(self) -> int:
         """The units that can be granted at once."""
         return max(0, self.level // self.divisor)
+
+    def is_spare(self, cost: int) -> bool:
+        """Return whether little is in use, by our count and by the exchange's, and stays so after `cost`."""
+        counted = 0 if self.floor is None else self.floor.count + self.floor.extra
+        return max(self.in_use, counted) + cost <= self.spare
 
     def advance(self, now_ns: int) -> None:
         if now_ns > self.at_ns:
@@ -267,7 +279,8 @@ class LimitsMachine:
             InboxFull: too many requests wait, in total or for this holder.
         """
         wanted = self._checked(cost)
-        deadline_ns = now_ns + in_ns(max(0.0, wait_s))
+        is_spare = priority is Priority.SPARE
+        deadline_ns = now_ns if is_spare else now_ns + in_ns(max(0.0, wait_s))
         if self.cool_ns > deadline_ns:
             raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, COOLING)
         if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
@@ -276,7 +289,7 @@ class LimitsMachine:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
         key = now_ns + in_ns(priority * self.settings.step_s)
-        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns))
+        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, is_spare))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket
 
@@ -376,19 +389,23 @@ class LimitsMachine:
         claimed: set[str] = set()
         while self._waiting:
             claim = heapq.heappop(self._waiting)
-            blocked = now_ns < self.cool_ns or not claimed.isdisjoint(claim.cost)
+            blocked = now_ns < self.cool_ns or not claimed.isdisjoint(claim.cost) or not self._may_have(claim)
             if not blocked and self._wait_ns(claim.cost) == 0 and len(self._leases) < self.settings.max_leases:
                 self._forget(claim)
                 effects.append(Granted(claim.ticket, self._grant(claim, now_ns)))
             elif now_ns >= claim.deadline_ns:
                 self._forget(claim)
-                wait_ns = max(self._wait_ns(claim.cost), self.cool_ns - now_ns, SECOND_NS // 100)
-                effects.append(Refused(claim.ticket, RetryLater(wait_ns / SECOND_NS, self._why(claim.cost, now_ns))))
+                least_ns = SECOND_NS if claim.is_spare else SECOND_NS // 100
+                wait_ns = max(self._wait_ns(claim.cost), self.cool_ns - now_ns, least_ns)
+                effects.append(Refused(claim.ticket, RetryLater(wait_ns / SECOND_NS, self._why(claim, now_ns))))
             else:
                 claimed.update(claim.cost)
                 kept.append(claim)
         self._waiting = kept  # popped in order, so a heap already
         return effects
+
+    def _may_have(self, claim: Claim) -> bool:
+        return not claim.is_spare or all(self.buckets[name].is_spare(cost) for name, cost in claim.cost.items())
 
     def next_ns(self) -> int | None:
         """Return when `advance` is due again; None while no request waits. Call `advance` first."""
@@ -406,10 +423,13 @@ class LimitsMachine:
     def _wait_ns(self, cost: Mapping[str, int]) -> int:
         return max((self.buckets[name].wait_ns(amount) for name, amount in cost.items()), default=0)
 
-    def _why(self, cost: Mapping[str, int], now_ns: int) -> str:
+    def _why(self, claim: Claim, now_ns: int) -> str:
         if now_ns < self.cool_ns:
             return COOLING
-        return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the limit of this window is used up"
+        cost = ", ".join(f"{name} {amount}" for name, amount in claim.cost.items())
+        if claim.is_spare:
+            return f"{cost}: only {self.settings.spare:.0%} of a limit is for requests that can be left out"
+        return f"{cost}: the limit of this window is used up"
 
     def _grant(self, claim: Claim, now_ns: int) -> Lease:
         for name, amount in claim.cost.items():

@@ -21,9 +21,10 @@ from .settings import LimitsSettings
 class LimitsRole:
     """Serves a `LimitsMachine` to the mesh.
 
-    acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": 0|1|2}
+    acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": 0|1|2|3}
         -> {"lease": id, "expires_ns": monotonic clock of this role's node, "ttl_s": seconds from now}
-        Waits for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
+        Waits for at most `wait_s`, and with priority SPARE (3) not at all. Raises RetryLater (with the delay),
+        InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
     release {"lease": id, "spent": {limit: units} | None} -> bool    returns the unspent units
     observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name]} | None, "lease": id | None,

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from ...actors.book.comparison import compared_levels
+from ...actors.book.stillness import agrees
 from ...connectors.market_codec import ChecksummedBooks, Codec, RequestedBooks
 from ...connectors.sequence import Verdict
-from ...connectors.spec import BookSource, Proof
+from ...connectors.spec import BookSource, Compared, Proof
 from ...model.events import BookState, DepthDelta, DepthSnapshot, MarketEvent, Side
 from .book_replay import Story
 from .suite import RECV_NS, Suite, decoded, excerpt, expect, skip
 
 E = TypeVar("E")
 APPLY, STALE, GAP = Verdict.APPLY, Verdict.STALE, Verdict.GAP
+SPARE = 0.25  # of a limit that requests may spend which can be left out, less than the limits role grants
 FAR = 1_000_000  # a distance in sequence numbers
 
 
@@ -276,6 +279,34 @@ class Proofs(Suite):
                 not (story.state is BookState.LIVE and same),
                 f"a snapshot {away} sequence numbers away from the deltas was joined to them",
             )
+
+    def test_a_silent_book_can_be_compared(self) -> None:
+        """A book over REST agrees with the same book, and with no other; the comparison fits the spare rate limit."""
+        codec, samples, instrument = self.bound(), self.samples, self.instrument()
+        feed = codec.spec.book
+        body = samples.snapshot if feed.source is BookSource.REST else samples.rest_book
+        if feed.compared is None or body is None:
+            skip("the exchange has no book over REST to compare" if body else "samples.rest_book is missing")
+        levels = compared_levels(codec)
+        for name, amount in codec.snapshot_request(instrument, levels).cost:
+            most = int(codec.spec.limits[name].amount * SPARE)
+            expect(amount <= most, f"a comparison of {levels} levels spends {amount} of {name!r}; {most} are spare")
+        read = codec.snapshot(instrument, body, levels, RECV_NS)
+        expect(
+            feed.compared is not Compared.NUMBER or (feed.is_numbered and read.sequence > 0),
+            "spec.book.compared is the number, but books over REST or deltas have none",
+        )
+        pair = self._story().pair
+        bids, asks = read.bids[:levels], read.asks[:levels]
+        pair.book.load(bids, asks, read.sequence)
+        pair.machine.sequence = read.sequence
+        expect(agrees(pair, read, levels, feed.compared), "a book over REST does not agree with itself")
+        for side, rows, step in (("bids", bids, 1), ("asks", asks, -1)):
+            other = rows.copy()
+            other[0, 0] += step
+            changed = replace(read, bids=other) if side == "bids" else replace(read, asks=other)
+            same = agrees(pair, replace(changed, sequence=read.sequence + 1), levels, feed.compared)
+            expect(not same, f"a book over REST with another best price of the {side} agrees with this book")
 
     def test_a_window_is_kept(self) -> None:
         """The book drops levels outside the exchange's window, and counts every level inside as proven."""

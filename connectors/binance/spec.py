@@ -8,7 +8,19 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..spec import Amend, CandleOffer, CandleStream, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
+from ..spec import (
+    Amend,
+    BookFeed,
+    CandleOffer,
+    CandleStream,
+    Compared,
+    Endpoint,
+    ExchangeSpec,
+    Hosts,
+    Limit,
+    Offer,
+    Option,
+)
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -128,6 +140,8 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "BNB-BTC"),
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade
     max_snapshot=5000,  # rest-api.md, Order book
+    # web-socket-streams.md, How to manage a local order book correctly: `lastUpdateId` counts as `u` does
+    book=BookFeed(compared=Compared.NUMBER),
     candles=CANDLES,
     options=(DEPTH_SPEED, SNAPSHOT_LIMIT),
     unknown_symbol=frozenset({"-1121"}),  # errors.md, BAD_SYMBOL

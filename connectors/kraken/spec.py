@@ -15,6 +15,7 @@ from ..spec import (
     BookSource,
     CandleOffer,
     CandleStream,
+    Compared,
     Decay,
     Endpoint,
     ExchangeSpec,
@@ -152,8 +153,8 @@ SPEC = ExchangeSpec(
     decimals_by_pair=True,  # rest-api/get-tradable-asset-pairs: pair_decimals, lot_decimals
     # guides/spot-ws-book-v2: the snapshot comes in the channel, without numbers; each message has a CRC-32 of the best
     # ten levels a side; readers drop levels beyond the depth. Only the connection proves the levels below the best ten,
-    # until they move up.
-    book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default),
+    # until they move up. rest-api/get-order-book: the sizes of its example have three decimals.
+    book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default, compared=Compared.PRICES),
     candles=CANDLES,
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),

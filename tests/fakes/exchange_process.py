@@ -33,6 +33,7 @@ class ExchangeProcess:
         self.rest: str = urls["binance"]["rest"]
         self.ws: str = urls["binance"]["ws"]
         self.ws_api: str = urls["binance"]["ws_api"]
+        self.protocols: dict[str, dict[str, str]] = urls["protocols"]
         self.admin = AdminClient(urls["admin"])
         if without_limits:
             self.admin.limits(**NO_LIMITS)

@@ -15,6 +15,7 @@ from .. import __version__
 from ..conformance import record as records
 from ..conformance.market.checks import MarketDataConformance
 from ..conformance.market.live import TITLES, choose, plan, run_live
+from ..conformance.market.stopped import Faulty, StoppedStreams
 from ..conformance.runner import Outcome, Result, checks, run_checks, samples_of, suite_of
 from ..conformance.trading import sizes
 from ..conformance.trading.checks import TradingConformance
@@ -26,7 +27,7 @@ from ..connectors.transport import Rest
 from ..model.errors import MeshError, Misconfigured, NotOffered
 from ..model.instrument import Instrument
 from .keys import field_files
-from .local_venue import SPEAKS, local_rules, local_venue, protocol_of
+from .local_venue import SPEAKS, local_faults, local_rules, local_venue, protocol_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,9 @@ def describe(wanted: Plan) -> Iterator[str]:
             f"{amount} of {limits[name].amount} {name} per {limits[name].per_s:g} s" for name, amount in total.items()
         )
         yield f"  total: {', '.join(spent)}, for {wanted.seconds:g} s of frames; more if a snapshot comes too early"
+    if streams_suite_of(connector, wanted) is not None:
+        yield "on a local exchange, started for this check, which stops a stream:"
+        yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in checks(StoppedStreams))
     if (without := why_not(connector, wanted.trade, wanted.live)) is not None:
         yield f"no trading: {without}"
         yield "balances needed: none; market data needs no account"
@@ -145,6 +149,9 @@ def run_plan(wanted: Plan, say: Callable[[str], None]) -> int:
     if wanted.live:
         asyncio.run(_live(wanted, show))
     connector = registry.connector(wanted.exchange)
+    if (streams := streams_suite_of(connector, wanted)) is not None:
+        for result in run_checks(streams):
+            show(result, "streams")
     without = why_not(connector, wanted.trade, wanted.live)
     if without is not None:
         say(f"no trading: {without}")
@@ -161,6 +168,19 @@ def run_plan(wanted: Plan, say: Callable[[str], None]) -> int:
 async def _live(wanted: Plan, show: Callable[[Result], None]) -> None:
     async for result in run_live(wanted.exchange, wanted.pair, wanted.rest, wanted.ws, wanted.seconds):
         show(result)
+
+
+def streams_suite_of(connector: Connector, wanted: Plan) -> type[StoppedStreams] | None:
+    """Return the checks of streams on the local exchange; None: the run is about another exchange."""
+    protocol = protocol_of(connector)
+    if protocol is None or wanted.live or wanted.trade.account is not None or not wanted.trade.wanted:
+        return None
+
+    def exchange(cls: type[StoppedStreams]) -> AbstractContextManager[Faulty]:
+        return local_faults(protocol)
+
+    members = {"connector": connector, "exchange": classmethod(exchange)}
+    return type(f"Test{connector.name}Streams", (StoppedStreams,), members)
 
 
 TESTNET = "testnet"

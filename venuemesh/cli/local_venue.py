@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from types import ModuleType
@@ -21,11 +22,13 @@ from ..model.errors import Misconfigured
 from ..model.events import Side
 from ..model.fixed import to_decimal
 from ..model.order import AccountEvent, Balance, Fill, Order
-from ..testing import ACCOUNT, local_exchange
+from ..testing import ACCOUNT, LocalExchange, local_exchange
 from .demo.audit import compare
 
 SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local exchange speaks
 PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
+OTHER_PAIR = "ETH-USDT"
+BOOK_STREAM = re.compile("book|depth")  # in the names of streams of books, in every protocol
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
 EXTRA = Decimal("0.01")  # the smallest notional: the rest of an order that takes must still be worth an order
 
@@ -69,6 +72,39 @@ class LocalLedger:
 def _symbol(symbol: str) -> str:
     """Return the engine's name of a protocol's symbol."""
     return "".join(letter for letter in symbol if letter.isalnum())
+
+
+class LocalFaults:
+    """A local exchange that stops the stream of a book on request."""
+
+    def __init__(self, running: LocalExchange) -> None:
+        self.pairs, self._admin, self._protocol = running.pairs, running.admin, running.protocol
+        self._urls = dict(running.urls)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `conformance.market.stopped.Faulty`."""
+        exchange = {**self._urls, "pairs": list(self.pairs), "pairs_per_actor": len(self.pairs)}  # one connection
+        mesh = {"name": "local", "heartbeat_limit_s": 2.0}  # it shares an interpreter with the check
+        return {"mesh": mesh, "exchanges": {self._protocol: exchange}}
+
+    def stop_book(self, symbol: str) -> None:
+        """See `conformance.market.stopped.Faulty`. A stream's name has the word of its protocol for books."""
+        engines, lists = _symbol(symbol), [row["streams"] for row in self._admin.connections()["connections"]]
+        streams = {name for names in lists for name in names if BOOK_STREAM.search(name)}
+        for stream in sorted(streams):
+            self._admin.fault(kind="drop", symbol=engines, stream=stream, probability=1)
+
+    def go_on(self) -> None:
+        """See `conformance.market.stopped.Faulty`."""
+        self._admin.clear_faults()
+
+
+@contextlib.contextmanager
+def local_faults(protocol: str) -> Iterator[LocalFaults]:
+    """Run the local exchange with two pairs while the block runs. Raises Misconfigured: it does not start."""
+    with local_exchange([PAIR, OTHER_PAIR], protocol=protocol, rate=200.0) as running:
+        yield LocalFaults(running)
 
 
 def ledger_in_client_form(

@@ -7,6 +7,7 @@ import pytest
 
 from venuemesh.actors.book.effects import AskSnapshot, Load, Publish, SetState
 from venuemesh.actors.book.events import (
+    Agreed,
     Closed,
     Confirmed,
     Crossed,
@@ -17,6 +18,7 @@ from venuemesh.actors.book.events import (
     Shallow,
     SnapshotArrived,
     SnapshotFailed,
+    Stalled,
     Suspect,
     Trading,
 )
@@ -87,6 +89,8 @@ TABLE = {
     "late failure": (SnapshotFailed(-1, "no"), (C, S, L, H, G, X)),
     "doubt": (Suspect("x", 5), (C, G, G, G, G, X)),
     "unreadable": (Suspect("x"), (C, G, G, G, G, X)),
+    "stalled": (Stalled("x"), (C, G, G, G, G, X)),
+    "agreed": (Agreed(), (C, S, L, H, G, X)),  # only a book on trial needs it
     "crossed": (Crossed(5), (C, G, G, H, G, X)),  # what is not traded may cross
     "shallow": (Shallow(), (C, S, L, H, G, X)),
     "drained": (Drained(), (C, S, L, H, G, X)),

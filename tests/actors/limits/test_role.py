@@ -242,6 +242,32 @@ class TestOrder:
         at = order.index("background")
         assert 0 < at <= 5  # those that came before its four seconds of handicap were over
 
+    @pytest.mark.parametrize("exact_s", [5.0, 100.0], ids=["bucket", "exact"])
+    def test_spare_requests_take_a_share_of_what_is_not_used_and_delay_nobody(self, exact_s: float) -> None:
+        m = machine(exact_s=exact_s)  # 30 % of 5400 are 1620
+        spare = {"cost": {"weight": 500}, "priority": Priority.SPARE, "wait_s": 60.0}
+        for _ in range(3):
+            lease = granted(m, now_ns=T0, **spare)
+            m.release(lease.id, lease.cost, T0)  # spent
+        refused = granted(m, now_ns=T0, **spare)  # at once, also if it would wait
+        assert isinstance(refused, RetryLater)
+        assert refused.after_s >= 1.0
+        assert "can be left out" in str(refused)
+        assert m.next_ns() is None
+        assert granted(m, {"weight": 500}, T0).cost == {"weight": 500}
+        assert granted(m, now_ns=T0 + 130 * S, **spare).cost == {"weight": 500}
+
+    def test_spare_requests_yield_to_other_programs_and_to_those_that_wait(self) -> None:
+        m = machine()
+        m.observe({"weight": 1600}, None, None, T0)  # the exchange counts another program
+        assert isinstance(granted(m, {"weight": 50}, T0, priority=Priority.SPARE), RetryLater)
+        later = T0 + 61 * S
+        assert granted(m, {"weight": 50}, later, priority=Priority.SPARE).cost == {"weight": 50}
+        m = machine(fresh=False)
+        m.acquire({"weight": 1000}, "book", 600.0, T0)
+        m.advance(T0)
+        assert isinstance(granted(m, {"weight": 5}, T0 + S, priority=Priority.SPARE), RetryLater)
+
     def test_a_caller_that_waits_too_long_is_refused_with_the_time_to_wait(self) -> None:
         m = machine()
         granted(m, {"weight": 2160}, T0)
@@ -279,7 +305,7 @@ steps = st.lists(
         st.tuples(st.just("pass"), st.integers(0, 8 * S)),
         st.tuples(st.just("pass"), st.sampled_from([S // 1000, S, 2 * S, 8 * S, 9 * S, 10 * S])),
         st.tuples(st.just("drain"), st.integers(0, 12), st.booleans()),
-        st.tuples(st.just("acquire"), st.integers(1, 36), st.floats(0.0, 1.0), st.integers(0, 2), st.integers(0, 20)),
+        st.tuples(st.just("acquire"), st.integers(1, 36), st.floats(0.0, 1.0), st.integers(0, 3), st.integers(0, 20)),
         st.tuples(st.just("release"), st.integers(0, 30), st.integers(0, 40)),
         st.tuples(
             st.just("observe"), st.integers(0, 130), st.sampled_from([200, 200, 200, 429, 418]), st.integers(0, 9)
