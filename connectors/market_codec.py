@@ -259,4 +259,4 @@ class Connector(Protocol):
     @property
     def codec(self) -> Callable[..., Codec]:
         """Makes a codec for one role. Its arguments are `rest` and `ws`, base URLs that override the spec's (None: the
-        spec's), and the options that the spec declares, by keyword."""
+        spec's), the options that the spec declares, by keyword, and `environment` where the spec has environments."""

@@ -19,7 +19,8 @@ class ConnectorSettings:
     """The settings for reaching one exchange.
 
     `exchange` is the name in addresses; `connector` names the entry point (empty: the exchange's name). `rest`, `ws`
-    and `ws_api` are base URLs that replace the connector's own (None: the connector's). `egress` is the rate budget of
+    and `ws_api` are base URLs that replace the connector's own (None: those of the environment). `environment` is one
+    of the connector's `environments` (None: the real exchange). `egress` is the rate budget of
     the requests. `options` are the connector's options by name; an absent option has the connector's default.
     """
 
@@ -28,6 +29,7 @@ class ConnectorSettings:
     rest: str | None = None
     ws: str | None = None
     ws_api: str | None = None
+    environment: str | None = None
     egress: str = "default"
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 
@@ -58,13 +60,28 @@ class ConnectorSettings:
         """Make a market codec for one role. Raises UnknownExchange, Misconfigured."""
         found = self.find()
         taken = {option.name for option in found.spec.options if option.market}
-        return found.codec(self.rest, self.ws, **self._checked(found.spec, taken))
+        return found.codec(self.rest, self.ws, **self._environment(found.spec), **self._checked(found.spec, taken))
 
     def order_codec(self) -> TradingCodec:
         """Make an order codec for one role. Raises UnknownExchange, Misconfigured, NotOffered."""
         found = self.find_trading()
         taken = {option.name for option in found.spec.options if option.orders}
-        return found.trading(self.rest, self.ws_api, **self._checked(found.spec, taken))
+        return found.trading(
+            self.rest, self.ws_api, **self._environment(found.spec), **self._checked(found.spec, taken)
+        )
+
+    @property
+    def rest_base(self) -> str:
+        """The base URL of REST. Raises Misconfigured: the exchange has no such environment."""
+        spec = self.spec
+        hosts = spec.hosts(self.environment)
+        return (self.rest or (hosts.rest if hosts is not None else spec.rest)).rstrip("/")
+
+    def _environment(self, spec: ExchangeSpec) -> dict[str, str]:
+        """Return the environment for a codec, where it is not the real exchange. Raises Misconfigured."""
+        if self.environment is None or spec.hosts(self.environment) is None:
+            return {}
+        return {"environment": self.environment}
 
     def _checked(self, spec: ExchangeSpec, taken: set[str]) -> dict[str, OptionValue]:
         """Return the options for a codec. Raises Misconfigured: the connector does not accept one of them."""

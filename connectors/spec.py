@@ -120,6 +120,9 @@ class KeyField:
     words: str
 
 
+REAL = "real"  # the environment whose URLs are the spec's
+
+
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """Base URLs of one environment of an exchange."""
@@ -298,15 +301,17 @@ class ExchangeSpec:
         return Limit(counter.amount, counter.amount / counter.per_s, "account")
 
     def hosts(self, environment: str | None) -> Hosts | None:
-        """Return the base URLs of an environment; None means the real exchange.
+        """Return the base URLs of an environment; None and "real" mean the real exchange.
 
         Raises:
             Misconfigured: the exchange has no such environment.
         """
-        if environment is not None and environment not in self.environments:
-            known = ", ".join(self.environments) or "none"
-            raise Misconfigured("environment", f"{environment!r} is not one of {known}")
-        return None if environment is None else self.environments[environment]
+        if environment in (None, REAL):
+            return None
+        if environment not in self.environments:
+            known = ", ".join((REAL, *self.environments))
+            raise Misconfigured("environment", f"{environment!r} is not one of {known}, those of {self.exchange}")
+        return self.environments[environment]
 
     @property
     def sequenced(self) -> bool:

@@ -82,6 +82,7 @@ async def record(
     seconds: float | None = None,
     rest: str | None = None,
     ws: str | None = None,
+    environment: str | None = None,
     *,
     options: Mapping[str, OptionValue] | None = None,
     connect: Callable[..., FeedLike] = Feed,
@@ -105,7 +106,7 @@ async def record(
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
     if not str(out).endswith(SUFFIX):
         raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
-    connector = ConnectorSettings(exchange, rest=rest, ws=ws, options=options or {})
+    connector = ConnectorSettings(exchange, rest=rest, ws=ws, environment=environment, options=options or {})
     codec = connector.market_codec()
     writer = CaptureWriter(out)
     client = client or Rest()

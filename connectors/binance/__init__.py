@@ -40,7 +40,7 @@ class BinanceConnector(SpecifiedConnector):
     ) -> BinanceTrading:
         """Make a trading codec; see `BinanceTrading` for `rest` without `ws_api`.
 
-        `environment` is None or one of `spec.environments` ("testnet"); keys are valid in one environment only.
+        `environment` is None, "real" or one of `spec.environments` ("testnet"); keys are valid in one environment only.
         """
         hosts = self.spec.hosts(environment)
         if hosts is not None:

@@ -11,7 +11,7 @@ from ..spec import Hosts
 from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
-from .spec import DCP, DEMO, DEPTH, ENVIRONMENT, OFFER, REAL, SITES, SPEC
+from .spec import DCP, DEMO, DEPTH, OFFER, SITES, SPEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class BybitConnector(SpecifiedConnector):
         rest: str | None = None,
         ws: str | None = None,
         depth: int = DEPTH.default,
-        environment: str = ENVIRONMENT.default,
+        environment: str | None = None,
     ) -> BybitCodec:
         """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         chosen = self._hosts(environment)
@@ -33,7 +33,7 @@ class BybitConnector(SpecifiedConnector):
         self,
         rest: str | None = None,
         ws_api: str | None = None,
-        environment: str = ENVIRONMENT.default,
+        environment: str | None = None,
         dcp: bool = DCP.default,
     ) -> BybitTrading:
         """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
@@ -43,8 +43,8 @@ class BybitConnector(SpecifiedConnector):
         )  # demo.mdx
         return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer, dcp)
 
-    def _hosts(self, environment: str) -> Hosts:
-        return self.spec.hosts(None if environment == REAL else environment) or Hosts(self.spec.rest, self.spec.ws)
+    def _hosts(self, environment: str | None) -> Hosts:
+        return self.spec.hosts(environment) or Hosts(self.spec.rest, self.spec.ws)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
         """Read a key of the kind "hmac" or "rsa". Raises Misconfigured."""

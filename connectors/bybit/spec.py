@@ -56,22 +56,14 @@ SITES = {
     "bybittr": Hosts("https://api.bybit.tr", "wss://stream.bybit.tr"),
 }
 
+DEMO = "demo"
 TESTNET_WS = "wss://stream-testnet.bybit.com"
 ENVIRONMENTS = {
     # pages as above
     "testnet": Hosts("https://api-testnet.bybit.com", TESTNET_WS, TESTNET_WS),
     # demo.mdx: it has separate keys, the international market data, and a separate host of the private websocket
-    "demo": Hosts("https://api-demo.bybit.com", EVERYWHERE.ws, "wss://stream-demo.bybit.com"),
+    DEMO: Hosts("https://api-demo.bybit.com", EVERYWHERE.ws, "wss://stream-demo.bybit.com"),
 }
-REAL, DEMO = "real", "demo"
-ENVIRONMENT = Option(
-    "environment",
-    REAL,
-    "The real exchange, its testnet, or demo trading; each has separate keys.",
-    choices=(REAL, *ENVIRONMENTS),
-    orders=True,
-)
-
 DCP = Option(
     "dcp",
     False,
@@ -198,5 +190,5 @@ SPEC = ExchangeSpec(
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
     unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 means any invalid parameter
     environments=ENVIRONMENTS,
-    options=(DEPTH, ENVIRONMENT, DCP),
+    options=(DEPTH, DCP),
 )

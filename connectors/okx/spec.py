@@ -22,7 +22,6 @@ from ..spec import (
     KeyField,
     Limit,
     Offer,
-    Option,
     Proof,
 )
 from .refusals import AMEND, BATCH_PLACE, PLACE, limit_answer
@@ -50,7 +49,6 @@ REGIONS = {
 DEMO_HEADER = ("x-simulated-trading", "1")
 
 DEMO_NAME = "demo"
-IS_DEMO = Option(DEMO_NAME, False, "Whether to use demo trading, which has separate keys and markets.", orders=True)
 
 
 # market data, Candlesticks: the number of candles of an interval at that endpoint; the history has all candles
@@ -199,7 +197,6 @@ SPEC = ExchangeSpec(
     environments={DEMO_NAME: DEMO},
     # overview/rest/authentication-generating-an-api-key.md
     key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
-    options=(IS_DEMO,),
     # By user, and the first limits by user and instrument; each on the page of its endpoint
     key_limits={
         PLACE: Limit(60, per_s=2.0, scope="account", by_pair=True),

@@ -60,6 +60,32 @@ def test_each_codec_gets_the_options_that_are_for_it():
     assert every.order_codec() == (("http://r", "ws://a"), {"host": "us", "demo": True})
 
 
+@pytest.mark.parametrize("name", [name for name in registry.known() if registry.connector(name).spec.environments])
+def test_an_environment_gives_the_hosts_of_market_data_and_orders(name):
+    spec = registry.connector(name).spec
+    for environment, hosts in spec.environments.items():
+        chosen = ConnectorSettings("mine", name, environment=environment)
+        assert chosen.rest_base == hosts.rest
+        assert chosen.market_codec().instruments_request().url.startswith(hosts.rest)
+        assert chosen.market_codec().ws_url().startswith(hosts.ws)
+        assert chosen.order_codec().account().host == hosts.rest
+        real = ConnectorSettings("mine", name, environment="real")
+        assert real.market_codec().ws_url() == ConnectorSettings("mine", name).market_codec().ws_url()
+        given = ConnectorSettings("mine", name, "http://127.0.0.1:1", environment=environment)
+        assert given.market_codec().instruments_request().url.startswith("http://127.0.0.1:1/")
+        assert given.rest_base == "http://127.0.0.1:1"
+
+
+def test_an_unknown_environment_names_those_there_are():
+    for name in registry.known():
+        if name == "acme":
+            continue
+        known = ", ".join(("real", *registry.connector(name).spec.environments))
+        for made in (ConnectorSettings.market_codec, ConnectorSettings.order_codec, lambda one: one.rest_base):
+            with pytest.raises(Misconfigured, match=f"'moon' is not one of {known}, those of {name}"):
+                made(ConnectorSettings("mine", name, environment="moon"))
+
+
 def test_a_codec_gets_no_option_that_is_not_configured():
     assert settings().market_codec() == (("http://r", "ws://w"), {})
     assert settings().order_codec() == (("http://r", "ws://a"), {})

@@ -14,7 +14,7 @@ import typer
 from .. import defaults
 from ..model.errors import MeshError, Misconfigured, RetryLater
 from . import connectors, keys, orders
-from .arguments import Address, AsJson, AsJsonLines, Exchange, MeshName, Patterns
+from .arguments import Address, AsJson, AsJsonLines, Environment, Exchange, MeshName, Patterns
 from .local_venues import PAIRS, LocalVenues
 from .options import Options, read_options
 from .output import Say, out, steps
@@ -403,6 +403,7 @@ def record(
     seconds: Annotated[float | None, typer.Option(help="Seconds to record; default: until Ctrl-C.")] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+    environment: Environment = None,
     option: Options = None,
 ) -> None:
     """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
@@ -412,7 +413,9 @@ def record(
     from .tables import record_lines
 
     options = read_options(exchange, option)
-    recorded = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws, options=options))
+    recorded = asyncio.run(
+        record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws, environment=environment, options=options)
+    )
     for line in record_lines(recorded):
         out.print(line)
 

@@ -13,4 +13,10 @@ Address = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")]
 Exchange = Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")]
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        help="Environment, such as testnet; `venuemesh exchanges` lists those of each exchange.", metavar="NAME"
+    ),
+]
 Patterns = Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")]

@@ -64,11 +64,12 @@ class Probe:
         timeout_s: float = 10.0,
         key: Key | None = None,
         options: Mapping[str, OptionValue] | None = None,
+        environment: str | None = None,
     ) -> None:
         """Raises UnknownExchange and Misconfigured as `registry.connector`; NotOffered: a key, but no trading."""
         self.checked: list[Checked] = []
         self.account: AccountReport | None = None
-        settings = ConnectorSettings(exchange, rest=rest, ws=ws, options=options or {})
+        settings = ConnectorSettings(exchange, rest=rest, ws=ws, environment=environment, options=options or {})
         connector = settings.find()
         self._codec = settings.market_codec()
         self._offset_ns = 0
@@ -76,7 +77,7 @@ class Probe:
         if key is not None:
             self._trading = settings.order_codec()
             self._auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
-        self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
+        self._rest_base = settings.rest_base
         self._pair = pair
         self._timeout_s = timeout_s
 
@@ -313,7 +314,13 @@ class Answer:
 
 
 async def ask(
-    exchange: str, method: str, path: str, params: Sequence[str], rest: str | None = None, key: Key | None = None
+    exchange: str,
+    method: str,
+    path: str,
+    params: Sequence[str],
+    rest: str | None = None,
+    key: Key | None = None,
+    environment: str | None = None,
 ) -> Answer:
     """Send one request as given. `params` are key=value, in that order. With a key, sign it with the exchange's time.
 
@@ -323,7 +330,8 @@ async def ask(
         RetryLater, OutcomeUnknown: no answer came.
     """
     connector = registry.connector(exchange)
-    codec = connector.codec(rest, None)
+    settings = ConnectorSettings(exchange, rest=rest, environment=environment)
+    codec = settings.market_codec()
     method = method.upper()
     if method not in METHODS:
         raise Misconfigured(f"method {method!r}", f"is not one of {', '.join(METHODS)}")
@@ -334,12 +342,12 @@ async def ask(
     client = Rest(timeout_s=10.0)
     try:
         if key is None:
-            url = f"{(rest or codec.spec.rest).rstrip('/')}{path}"
+            url = f"{settings.rest_base}{path}"
             if query := "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs):
                 url += ("&" if "?" in path else "?") + query
             request = HttpRequest(method, url)
         else:
-            trading = trading_connector(connector).trading(rest)
+            trading = settings.order_codec()
             draft = trading.raw(method, path, pairs, True)
             auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
             found = await measure_clock(codec, client, OFFSET_SAMPLES)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import keys as account_keys
-from .arguments import AsJson
+from .arguments import AsJson, Environment
 from .options import Options, read_options
 from .output import out
 
@@ -107,6 +107,7 @@ def connect(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
+    environment: Environment = None,
     option: Options = None,
     public: Annotated[bool, typer.Option("--public", help="Run only the steps that need no key; read no key.")] = False,
     config: account_keys.ConfigPath = None,
@@ -137,9 +138,16 @@ def connect(
         tuple(field_file or ()),
         public,
     )
-    chosen = account_keys.choose_key(exchange, rest, ws, given)
+    chosen = account_keys.choose_key(exchange, rest, ws, given, environment)
     probe = Probe(
-        chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key, read_options(chosen.connector, option)
+        chosen.connector,
+        pair,
+        chosen.rest,
+        chosen.ws,
+        timeout,
+        chosen.key,
+        read_options(chosen.connector, option),
+        chosen.environment,
     )
     try:
         asyncio.run(probe.run())
@@ -161,6 +169,7 @@ def api(
         list[str] | None, typer.Argument(help="Query parameters, each as key=value.", metavar="[KEY=VALUE]...")
     ] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    environment: Environment = None,
     as_json: AsJson = False,
     config: account_keys.ConfigPath = None,
     account: account_keys.AccountName = None,
@@ -192,8 +201,8 @@ def api(
         kind,
         tuple(field_file or ()),
     )
-    chosen = account_keys.choose_key(exchange, rest, None, given)
-    answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key))
+    chosen = account_keys.choose_key(exchange, rest, None, given, environment)
+    answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key, chosen.environment))
     limits = answer.rate_headers(connector(chosen.connector).spec)
     if as_json:
         head = json.dumps(

@@ -13,10 +13,9 @@ from ..conformance import record as records
 from ..connectors import registry
 from ..connectors.market_codec import Connector
 from ..connectors.order_codec import trading_connector
-from ..connectors.spec import BookSource, ExchangeSpec, Offer, Option, Proof
+from ..connectors.spec import REAL, BookSource, ExchangeSpec, Offer, Option, Proof
 from ..model.errors import MeshError, NotOffered
 
-REAL = "real"  # the environment whose URLs are the spec's
 UNTRIED = "No connector of venuemesh has run against its real exchange yet: all were tested on the local exchange,"
 UNTRIED_BUT = "with recordings and with the messages in the manuals."
 SUPPORTED = "Supported: all checks passed on the day shown; `venuemesh conformance EXCHANGE` runs the checks."

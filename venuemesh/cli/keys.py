@@ -227,15 +227,19 @@ class KeyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The connector, its base URLs (None: the connector's URLs), and the key (None: market data only)."""
+    """The connector, its base URLs (None: those of the environment), its environment (None: the real exchange), and the
+    key (None: market data only)."""
 
     connector: str
     rest: str | None
     ws: str | None
+    environment: str | None
     key: Key | None
 
 
-def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+def choose_key(
+    exchange: str, rest: str | None, ws: str | None, given: KeyOptions, environment: str | None = None
+) -> Chosen:
     """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
 
     Prompts for the passphrase at the terminal when no file holds it.
@@ -251,9 +255,9 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
     if sum(way is not None for way in ways) > 1:
         raise Misconfigured("key", "give one of --account with --config, --keys, or --api-key-file with --secret-file")
     if ways[0] is not None:
-        return _configured(exchange, rest, ws, given)
+        return _configured(exchange, rest, ws, environment, given)
     if ways == [None, None, None]:
-        return Chosen(exchange, rest, ws, None)
+        return Chosen(exchange, rest, ws, environment, None)
     key = KeySettings(
         keys=given.keys,
         keystore=_text(given.keystore),
@@ -262,14 +266,14 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
         kind=given.kind,
         field_files=field_files(list(given.field_files)),
     )
-    return Chosen(exchange, rest, ws, _read(key, exchange, given.passphrase_file))
+    return Chosen(exchange, rest, ws, environment, _read(key, exchange, given.passphrase_file))
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
 
 
-def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+def _configured(exchange: str, rest: str | None, ws: str | None, environment: str | None, given: KeyOptions) -> Chosen:
     from ..config.mesh import load_config
 
     if given.config is None:
@@ -282,13 +286,15 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
     names = sorted(table.accounts)
     name = given.account or (names[0] if len(names) == 1 else None)
     connector, rest, ws = table.connector or exchange, rest or table.rest, ws or table.ws
+    environment = environment or table.environment
     if given.public or (name is None and not names):
-        return Chosen(connector, rest, ws, None)
+        return Chosen(connector, rest, ws, environment, None)
     if name not in table.accounts:
         raise Misconfigured(
             str(given.config), f"give --account with one of {exchange}'s accounts: {', '.join(names) or 'it has none'}"
         )
-    return Chosen(connector, rest, ws, _read(table.accounts[name].key, connector, given.passphrase_file))
+    key = _read(table.accounts[name].key, connector, given.passphrase_file)
+    return Chosen(connector, rest, ws, environment, key)
 
 
 def _read(key: KeySettings, connector: str, passphrase_file: Path | None) -> Key:

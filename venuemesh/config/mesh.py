@@ -25,7 +25,7 @@ from ..connectors.registry import known as connector_names
 from ..connectors.settings import ConnectorSettings
 from ..journal.settings import JournalSettings
 from ..keystore.settings import KeySettings
-from ..model.errors import ConfigError, MeshError
+from ..model.errors import ConfigError, MeshError, Misconfigured
 from ..model.spelling import respelled, suggestion
 from ..supervisor.tree.policy import Policy
 from ..supervisor.tree.settings import ExchangeSettings, MeshSettings, TreeSettings
@@ -94,6 +94,11 @@ class ExchangeTable(Strict):
     trade_ring: int = setting(
         BookSettings, "trade_ring", "Trades kept in the shared ring of each book.", ge=16, le=1_048_576
     )
+    environment: str | None = Field(
+        None,
+        description="Environment of the exchange, such as `testnet`; if absent, the real exchange. "
+        "`venuemesh exchanges` lists them. Keys are valid in one environment only.",
+    )
     rest: str | None = Field(None, description="Base URL of the REST interface, instead of the connector's own.")
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
     ws_api: str | None = Field(
@@ -155,7 +160,9 @@ class ExchangeTable(Strict):
     def connector_settings(self, name: str) -> ConnectorSettings:
         """Return the settings for reaching the exchange `name`."""
         connector = self.connector or name
-        return ConnectorSettings(name, connector, self.rest, self.ws, self.ws_api, self.egress, self.options)
+        return ConnectorSettings(
+            name, connector, self.rest, self.ws, self.ws_api, self.environment, self.egress, self.options
+        )
 
     def settings(self, name: str, journal: JournalSettings, heartbeat_limit_s: float) -> ExchangeSettings:
         """Return the settings of the children of the exchange `name`."""
@@ -186,10 +193,10 @@ class MeshConfig(Strict):
         if not self.exchanges:
             raise ValueError("no exchange is configured: add a table [exchanges.NAME]")
         known = connector_names()
-        budgets: dict[tuple[str, str | None, str], str] = {}
+        budgets: dict[tuple[str, str | None, str | None, str], str] = {}
         for name, exchange in self.exchanges.items():
             connector = exchange.connector or name
-            twin = budgets.setdefault((connector, exchange.rest, exchange.egress), name)
+            twin = budgets.setdefault((connector, exchange.environment, exchange.rest, exchange.egress), name)
             if twin != name:
                 raise ValueError(
                     f"exchanges.{name}.egress: {twin} already spends the rate budget of egress {exchange.egress!r}; "
@@ -199,6 +206,7 @@ class MeshConfig(Strict):
                 raise ValueError(
                     f"exchanges.{name}.connector: no connector {connector!r}; installed are {', '.join(known)}"
                 )
+            _check_environment(name, exchange)
             _check_options(name, connector, exchange)
             if exchange.accounts:
                 _check_trades(name, connector, exchange)
@@ -241,6 +249,17 @@ class MeshConfig(Strict):
             mirror=MirrorSettings(mesh.heartbeat_limit_s),
             journal_node=node if self.journal.is_sqlite else None,
         )
+
+
+def _check_environment(name: str, exchange: ExchangeTable) -> None:
+    """Check the environment of an exchange. Raises PydanticCustomError: the connector has no such one."""
+    if exchange.environment is None:
+        return
+    try:
+        exchange.connector_settings(name).spec.hosts(exchange.environment)
+    except Misconfigured as error:
+        key = f"exchanges.{name}.environment"
+        raise PydanticCustomError(KEYED, "{reason}", {"key": key, "reason": str(error.reason)}) from None
 
 
 def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:

@@ -176,7 +176,7 @@ def test_sisters_and_the_testnet():
 
 
 def test_options_of_a_configuration_reach_the_codec():
-    made = ConnectorSettings("bybit", options={"depth": 200, "environment": "testnet"}).market_codec()
+    made = ConnectorSettings("bybit", environment="testnet", options={"depth": 200}).market_codec()
     assert made.ws_url().startswith("wss://stream-testnet.bybit.com/")
     assert made.spec.book.window == 200
     with pytest.raises(Misconfigured):

@@ -77,14 +77,14 @@ def test_an_order_brings_its_end_for_the_engine_too() -> None:
 
 
 def test_demo_trading_is_a_header() -> None:
-    (demo,) = (CONNECTOR.trading(demo=True).account(),)
+    (demo,) = (CONNECTOR.trading(environment="demo").account(),)
     assert ("x-simulated-trading", "1") in auth().sign(demo, "r", NOW_NS, 5_000).request.headers
     assert "simulated" not in auth().sign(demo, "r", NOW_NS, 5_000).request.url
     real = CONNECTOR.trading().account()
     assert "x-simulated-trading" not in dict(auth().sign(real, "r", NOW_NS, 5_000).request.headers)
-    assert OKX_EEA.trading(demo=True).account().host == "https://eea.okx.com"
+    assert OKX_EEA.trading(environment="demo").account().host == "https://eea.okx.com"
     with pytest.raises(Misconfigured, match="demo"):
-        CONNECTOR.trading(demo=1)
+        CONNECTOR.trading(environment="testnet")
 
 
 @pytest.mark.parametrize(

@@ -150,15 +150,16 @@ def test_regions_and_demo_trading_have_separate_hosts() -> None:
     assert codec().instruments_request().url == "https://openapi.okx.com/api/v5/public/instruments?instType=SPOT"
     assert codec().ws_url() == "wss://ws.okx.com:8443/ws/v5/public"
     assert codec().instruments_request().headers == ()
-    demo = OKX_EEA.codec(demo=True)
+    demo = OKX_EEA.codec(environment="demo")
     assert demo.ws_url() == "wss://wseeapap.okx.com:8443/ws/v5/public"
     assert OKX_US.codec().ws_url() == "wss://wsus.okx.com:8443/ws/v5/public"
     assert demo.time_request().url == "https://eea.okx.com/api/v5/public/time"
     assert demo.time_request().headers == (("x-simulated-trading", "1"),)
     hosts = CONNECTOR.spec.environments["demo"]
-    assert codec(demo=True).ws_url().startswith(hosts.ws)
-    with pytest.raises(Misconfigured):
-        codec(demo=1)
+    assert codec(environment="demo").ws_url().startswith(hosts.ws)
+    assert codec(environment="real").ws_url() == codec().ws_url()
+    with pytest.raises(Misconfigured, match="not one of real, demo"):
+        codec(environment="testnet")
 
 
 def test_a_subscription_is_confirmed_by_channel_and_refused_by_id() -> None:

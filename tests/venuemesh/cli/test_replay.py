@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_or_damaged_is_refused(capsys, tmp_path):
 
 
 def test_options_have_the_types_that_the_connector_declares():
-    assert read_options("bybit", ["depth=200", "environment=demo"]) == {"depth": 200, "environment": "demo"}
+    assert read_options("bybit", ["depth=200", "dcp=true"]) == {"depth": 200, "dcp": True}
     assert read_options("okx", None) == {}
 
 

@@ -15,7 +15,7 @@ from venuemesh.actors.catalog.settings import CatalogSettings
 from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.config import accounts, mesh
 from venuemesh.config.accounts import AccountTable, JournalTable, PairTable
-from venuemesh.config.mesh import ExchangeTable, MeshConfig, MeshTable, RestartTable, load_config
+from venuemesh.config.mesh import ExchangeTable, MeshConfig, MeshTable, RestartTable, check_config, load_config
 from venuemesh.connectors import registry
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.errors import ConfigError
@@ -69,6 +69,7 @@ def test_the_example_is_good():
         (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
         (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
         (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "this key does not exist"),
+        (GOOD + 'environment = "moon"\n', "exchanges.binance.environment", "'moon' is not one of real, testnet"),
         (GOOD + OPTIONS + "depth = 7\n", "exchanges.binance.options.depth", "are depth_speed, snapshot_limit"),
         (GOOD + OPTIONS + "snapshot_limit = 0\n", "exchanges.binance.options.snapshot_limit", "1 and at most 5000"),
         (GOOD + OPTIONS + "snapshot_limit = true\n", "exchanges.binance.options.snapshot_limit", "a whole number"),
@@ -152,6 +153,17 @@ def test_roles_and_supervisor_read_no_setting_with_their_own_default():
         if reads.search(line)
     ]
     assert not found
+
+
+def test_an_environment_reaches_every_role_and_has_a_separate_rate_budget():
+    tables = {"binance": {}, "test": {"connector": "binance", "environment": "testnet"}}
+    tables["test"]["accounts"] = {"main": {"api_key_file": "/k", "secret_file": "/s"}}
+    settings = check_config({"exchanges": tables}, "test").for_supervisor("node", Path("/tmp"))
+    made = settings.exchanges["test"]
+    parts = [made.limits.connector, made.catalog.connector, made.book.connector]
+    parts += [made.accounts["main"].stream.gateway.connector, made.accounts["main"].orders.gateway.connector]
+    assert {part.environment for part in parts} == {"testnet"}
+    assert settings.exchanges["binance"].limits.connector.environment is None
 
 
 def test_the_reference_names_every_key():
