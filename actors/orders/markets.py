@@ -1,7 +1,8 @@
 """Market data of an order manager: current trading rules, tops of books, fees.
 
 Rules come from the catalog by a long poll; changes go to the machine. A top comes from the book's segment if this node
-has the book (a microsecond), else from the catalog's cached ticker. Fees come from the configuration, else from the
+has the book (a microsecond), else from the catalog's cached ticker. The levels of a book, for market orders, come from
+the segment, else from the exchange by a request of the catalog. Fees come from the configuration, else from the
 exchange for this account (cached; the last known ones while the exchange does not answer), else from the exchange's
 published schedule. `FeeRates.source` says which.
 """
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from ...model.address import book_address, catalog_address
 from ...model.errors import (
@@ -26,6 +29,8 @@ from ...model.errors import (
     RetryLater,
     UnknownInstrument,
 )
+from ...model.events import BookState
+from ...model.fixed import to_decimal
 from ...model.instrument import Instrument
 from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS
@@ -41,6 +46,7 @@ from .settings import OrderManagerSettings
 POLL_S = 30.0
 FEES_KEPT_NS = 3600 * SECOND_NS
 TOP_WAIT_S = 2.0
+Raw = np.ndarray[Any, np.dtype[np.int64]]  # rows of price and size
 NO_ANSWER = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
@@ -135,17 +141,20 @@ class Markets:
         instrument = self._by_name.get(pair)
         if instrument is None:
             return None
-        view = self._views.get(pair)
-        if view is None:
-            address = book_address(self._exchange, pair)
-            view = self._views[pair] = BookReading(self._context.segments, instrument, address)
         try:
-            top = view.top()
+            top = self._view(instrument).top()
         except (NotSynced, Misconfigured):
             return None
         bid, ask = top.best_bid, top.best_ask
         prices = (None if bid is None else bid.price, None if ask is None else ask.price)
         return Top(*prices, self._context.monotonic_ns())
+
+    def _view(self, instrument: Instrument) -> BookReading:
+        view = self._views.get(instrument.name)
+        if view is None:
+            address = book_address(self._exchange, instrument.name)
+            view = self._views[instrument.name] = BookReading(self._context.segments, instrument, address)
+        return view
 
     async def top(self, pair: str) -> Top | None:
         """Return the top of a book, from this node or else from the catalog; None if neither has it."""
@@ -158,6 +167,38 @@ class Markets:
         except MeshError:
             return None
         return Top(_price(row["bid"]), _price(row["ask"]), asked_ns)
+
+    def levels_here(self, pair: str) -> Top | None:
+        """Return the top of the book and its best levels from its segment on this node; None without a LIVE book."""
+        instrument = self._by_name.get(pair)
+        if instrument is None:
+            return None
+        try:
+            book = self._view(instrument).snapshot()
+        except (NotSynced, Misconfigured):
+            return None
+        scales = (book.price_scale, book.size_scale)
+        return _with_levels(book.bids, book.asks, scales, self._context.monotonic_ns())
+
+    async def all_levels(self, pair: str) -> Top | None:
+        """Return the top of a book and all levels that the book's actor has proven, or else the exchange's answer now.
+
+        None: neither answers.
+        """
+        read_ns, address = self._context.monotonic_ns(), book_address(self._exchange, pair)
+        for asked, wanted in ((address, BookState.LIVE), (self._catalog, None)):
+            kind, body = ("snapshot" if wanted else "get_snapshot"), {"pair": pair}
+            try:
+                row = await self._context.ask(asked, kind, body, TOP_WAIT_S)
+            except MeshError:
+                continue
+            if wanted in (None, row["state"]):
+                bids, asks = (
+                    np.frombuffer(row[side], "<i8").reshape(-1, 2)[: row.get(f"proven_{side}")]
+                    for side in ("bids", "asks")
+                )
+                return _with_levels(bids, asks, (row["price_scale"], row["size_scale"]), read_ns)
+        return None
 
     # ------------------------------------------------------------------ fees
 
@@ -194,3 +235,13 @@ class Markets:
 
 def _price(text: Any) -> Decimal | None:
     return Decimal(text) if text else None
+
+
+def _with_levels(bids: Raw, asks: Raw, scales: tuple[int, int], read_ns: int) -> Top:
+    """Return a top with its levels, from raw prices and sizes."""
+    sides = [
+        tuple((to_decimal(price, scales[0]), to_decimal(size, scales[1])) for price, size in side.tolist())
+        for side in (bids, asks)
+    ]
+    bid, ask = (side[0][0] if side else None for side in sides)
+    return Top(bid, ask, read_ns, *sides)

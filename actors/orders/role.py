@@ -187,7 +187,13 @@ class OrderManagerRole:
         await shell.loaded()
         tops: dict[str, Top] = {}
         for pair in {order.pair for order in orders}:
-            top = shell.markets.top_here(pair)
+            deep = [order for order in orders if order.pair == pair and self._needs_depth(order)]
+            if deep:
+                top = shell.markets.levels_here(pair)
+                if top is None or any(shell.machine.exceeds_band(order, top) for order in deep):
+                    top = await shell.markets.all_levels(pair) or top
+            else:
+                top = shell.markets.top_here(pair)
             if top is None and any(self._needs_price(order) for order in orders if order.pair == pair):
                 top = await shell.markets.top(pair)
             if top is not None:
@@ -215,6 +221,11 @@ class OrderManagerRole:
         return _plain(
             await shell.command(lambda token, now: shell.machine.refuse(token, orders, expires_ns, error, now))
         )
+
+    def _needs_depth(self, order: NewOrder) -> bool:
+        """Return whether the order takes any price, and the price band bounds how far it may go."""
+        is_banded = any(one.price_band is not None for one in self._limits(order.pair))
+        return is_banded and order.price is None and order.stop_price is None
 
     def _needs_price(self, order: NewOrder) -> bool:
         limits = self._limits(order.pair)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ..model.events import Side
 from ..model.order import CancelResult, OrderStatus
 from .arguments import Address, AsJson, Exchange, MeshName
+from .consent import ASK_ABOVE, AskAbove, Yes
 from .output import out
 
 if TYPE_CHECKING:
@@ -265,10 +267,14 @@ def _placing(side: str) -> Callable[..., None]:
         timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 15.0,
         account: AccountName = None,
         owner: Annotated[str, typer.Option("--owner", help="Owner to record on the order.")] = CLI_OWNER,
+        ask_above: AskAbove = ASK_ABOVE,
+        yes: Yes = False,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
+        from ..market.values import needed_number, read_number
+        from .consent import confirm_order
         from .tables import order_line
 
         if until not in ("open", "done"):
@@ -278,6 +284,16 @@ def _placing(side: str) -> Callable[..., None]:
             raise Misconfigured("--price", f"a LIMIT order needs one; write --type market to {side} at any price")
         market = _market(mesh, address, exchange, account, owner)
         force = time_in_force.upper() if time_in_force else None
+        confirm_order(
+            market,
+            Side(side),
+            pair,
+            read_number("amount", amount),
+            read_number("price", price or stop_price),
+            read_number("quote_amount", quote_amount),
+            above=needed_number("--ask-above", ask_above),
+            yes=yes,
+        )
         order = market.place(
             side,
             pair,

@@ -173,7 +173,8 @@ class AccountTable(Strict):
         gt=0,
         le=10,
         description=(
-            "How far beyond the other side's best price an order's price may be, as a fraction: `\"0.05\"` is 5 %."
+            'How far beyond the other side\'s best price an order may trade, as a fraction: `"0.05"` is 5 %. '
+            "A market order is bounded by the levels of the book."
         ),
     )
     maker_fee: Exact = Field(

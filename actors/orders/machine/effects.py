@@ -37,13 +37,21 @@ class Now:
     exchange_ns: int
 
 
+Levels = tuple[tuple[Decimal, Decimal], ...]  # price and size, best first
+
+
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best prices of a pair's book at `mono_ns`; None for an empty side."""
+    """Best prices of a pair's book at `mono_ns`; None for an empty side.
+
+    `bids` and `asks` are the known levels, for orders that take any price; None where they were not requested.
+    """
 
     bid: Decimal | None
     ask: Decimal | None
     mono_ns: int
+    bids: Levels | None = None
+    asks: Levels | None = None
 
 
 class Purpose(Enum):

@@ -1,9 +1,9 @@
 """Refusals before anything is sent: unoffered features, paused scopes, trading rules, guards. Pure.
 
 The price band refuses prices that lose money: a buy above best ask x (1 + band), a sell below best bid x (1 - band). It
-allows orders that rest far from the market. If a band is set and the top of the book is not known, the order is
-refused. For stop orders the band compares only the limit price with the stop price, because the book will have moved
-when they trigger.
+allows orders that rest far from the market. A market order is refused if the book does not hold its amount within the
+band. If a band is set and the book is not known, the order is refused. For stop orders the band compares only the limit
+price with the stop price, because the book will have moved when they trigger.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ....model.rules import check, notional, quantize
 from ....model.spelling import similar_pairs
 from ....model.time import SECOND_NS
 from ..settings import Limits, OrderSettings
-from .effects import Now, Top
+from .effects import Levels, Now, Top
 from .ledger import EXACT, Ledger, Terms
 
 ONE = Decimal(1)
@@ -85,7 +85,7 @@ class Guards:
             top = self.top(asked.pair, now)
             opposite = top.ask if order.side is Side.BUY else top.bid
             check(instrument, order, opposite)
-            self._band(order, opposite)
+            self._band(order, top)
             self._notional(order, opposite)
             self._count(order, ledger, ahead, instrument)
         except MeshError as error:
@@ -164,7 +164,7 @@ class Guards:
         top = self.top(order.pair, now)
         opposite = top.ask if order.side is Side.BUY else top.bid
         check(instrument, new, opposite)
-        self._band(new, opposite)
+        self._band(new, top)
         self._notional(new, opposite)
 
     def _worth(self, order: NewOrder, now: Now) -> Decimal | None:
@@ -200,20 +200,46 @@ class Guards:
             reason = f"{asked.client_order_id!r} must begin with {self._settings.prefix!r}, like all ids of this mesh"
             raise RuleViolation("client_order_id", asked.pair, reason)
 
-    def _band(self, order: NewOrder, opposite: Decimal | None) -> None:
-        band = self._limit(order.pair, "price_band")
+    def _band(self, order: NewOrder, top: Top) -> None:
+        band, buy = self._limit(order.pair, "price_band"), order.side is Side.BUY
         if band is None:
             return
-        near = order.stop_price if order.stop_price is not None else opposite
+        near = order.stop_price if order.stop_price is not None else top.ask if buy else top.bid
         if near is None:
             raise RuleViolation("price_band", order.pair, "the top of the book is not known now")
-        if order.price is None:
-            return  # a market order: the exchange's own rules bound its price
-        buy = order.side is Side.BUY
         bound = EXACT.multiply(near, ONE + band if buy else ONE - band)
-        if (order.price > bound) if buy else (order.price < bound):
-            reason = f"{order.side.value} at {order.price:f} is beyond {bound:f}, {band:%} from {near:f}"
+        if order.price is None:
+            if order.stop_price is None:
+                self._reach(order, top.asks if buy else top.bids, bound, f"{band:%} from {_text(near)}")
+        elif (order.price > bound) if buy else (order.price < bound):
+            reason = f"{order.side.value} at {_text(order.price)} is beyond {_text(bound)}, {band:%} from {_text(near)}"
             raise RuleViolation("price_band", order.pair, reason)
+
+    def exceeds_band(self, order: NewOrder, top: Top) -> bool:
+        """Return whether the price band refuses the order by this top; more levels may show that it need not."""
+        try:
+            self._band(order, top)
+        except RuleViolation:
+            return True
+        return False
+
+    def _reach(self, order: NewOrder, levels: Levels | None, bound: Decimal, distance: str) -> None:
+        """Check that a market order fills within the bound, by the known levels of the other side."""
+        if levels is None:
+            reason = "the book is not known now, so nothing bounds a market order; a limit order has a bound"
+            raise RuleViolation("price_band", order.pair, reason)
+        instrument, held = self.instruments[order.pair], ZERO
+        for price, size in levels:
+            if (price > bound) if order.side is Side.BUY else (price < bound):
+                break
+            held = EXACT.add(held, size if order.quote_amount is None else EXACT.multiply(price, size))
+        asked, unit = order.amount or ZERO, instrument.base
+        if order.quote_amount is not None:
+            asked, unit = order.quote_amount, instrument.quote
+        if held < asked:
+            reason = f"{order.side.value} {_text(asked)} {unit} at market would go beyond {_text(bound)}, {distance}"
+            known = f"the known book holds {_text(held)} {unit} up to there"
+            raise RuleViolation("price_band", order.pair, f"{reason}: {known}")
 
     def _notional(self, order: NewOrder, opposite: Decimal | None) -> None:
         most = self._limit(order.pair, "max_order_notional")
@@ -243,3 +269,8 @@ class Guards:
             count = ledger.open_on(order.pair) + ahead.get(order.pair, 0)
             if count >= min(bounds):
                 raise RuleViolation("max_open_orders", order.pair, f"the pair already has {count} open orders")
+
+
+def _text(number: Decimal) -> str:
+    """Return a number without exponent and trailing zeros."""
+    return f"{number.normalize():f}"

@@ -360,6 +360,10 @@ class OrderMachine:
         """Set best prices of books, for the price band and the reservations of market orders."""
         self._state.guards.tops.update(tops)
 
+    def exceeds_band(self, order: NewOrder, top: Top) -> bool:
+        """Return whether the price band would refuse the order by this top."""
+        return self._state.guards.exceeds_band(order, top)
+
     def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
         """Apply the exchange's current instruments and rules."""
         for pair in self._state.guards.rules(instruments):

@@ -80,6 +80,45 @@ def test_the_price_band(side: Side, price: str, rule: str | None) -> None:
     assert getattr(found, "rule", None) == rule
 
 
+LEVELS = ((D(100), D(2)), (D(104), D(1)), (D("105.01"), D(50)))
+BOOK = Top(D(99), D(100), 10**12, asks=LEVELS, bids=((D(99), D(2)), (D("94.05"), D(1)), (D(94), D(50))))
+
+
+@pytest.mark.parametrize(
+    ("order", "passes"),
+    [
+        (market("vm1", amount="3"), True),
+        (market("vm1", amount="3.1"), False),
+        (market("vm1", Side.SELL, amount="3"), True),
+        (market("vm1", Side.SELL, amount="3.1"), False),
+        (market("vm1", amount=None, quote_amount=D(304)), True),
+        (market("vm1", amount=None, quote_amount=D(305)), False),
+    ],
+)
+def test_the_price_band_bounds_market_orders_by_the_levels_of_the_book(order: NewOrder, passes: bool) -> None:
+    band = Limits(price_band=D("0.05"))
+    for settings in ({"limits": band}, {"pair_limits": {"BTC-USDT": band}}):
+        found = judge(order, top=BOOK, **settings)
+        assert isinstance(found, NewOrder) is passes
+        if not passes:
+            assert isinstance(found, RuleViolation)
+            assert found.rule == "price_band"
+    assert isinstance(judge(order, top=BOOK), NewOrder)  # without a band
+
+
+def test_a_market_order_beyond_the_band_is_refused_with_the_figures() -> None:
+    found = judge(market("vm1", amount="3.1"), top=BOOK, limits=Limits(price_band=D("0.05")))
+    assert str(found) == (
+        "BTC-USDT breaks price_band: buy 3.1 BTC at market would go beyond 105, 5% from 100: "
+        "the known book holds 3 BTC up to there"
+    )
+    unknown = judge(
+        market("vm1", amount="1"), limits=Limits(price_band=D("0.05"))
+    )  # the best prices alone prove nothing
+    assert isinstance(unknown, RuleViolation)
+    assert "the book is not known now" in str(unknown)
+
+
 @pytest.mark.parametrize("top", [None, Top(D(99), None, 10**12), Top(D(99), D(100), 0)])
 def test_a_band_that_cannot_be_judged_refuses(top: Top | None) -> None:
     found = judge(limit("vm1"), limits=Limits(price_band=D("0.05")), top=top)
