@@ -245,6 +245,7 @@ class Refusal(Enum):
 
     REJECTED = "rejected"  # an explicit refusal; not executed
     NOT_THERE = "not_there"  # "unknown order": in answer to a cancel the order may be filled; query it
+    NO_PAIR = "no_pair"  # the exchange does not know the pair; this states nothing about an order on it
     DUPLICATE = "duplicate"  # an order with this id exists already: query it
     CLOCK = "clock"  # outside the validity window: not executed; measure the clock again
     NONCE = "nonce"  # the exchange had accepted a higher nonce before: not executed

@@ -269,6 +269,7 @@ class ExchangeSpec:
     contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no gaps, so a gap shows lost trades
     example_pairs: tuple[str, ...] = ()
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
+    lists_halted: bool = True  # the list of instruments has pairs that do not trade now
     ws_api: str | None = None  # URL for requests over a websocket, including orders
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
     key_limits: Mapping[str, Decay | Limit] = field(default_factory=dict)  # kept by the exchange per key or account

@@ -83,6 +83,7 @@ class Step(Enum):
     NO_REPLY = "NO_REPLY"  # sent, or perhaps sent, and unanswered
     NOT_SENT = "NOT_SENT"  # provably nothing reached the exchange
     ABSENT = "ABSENT"  # the exchange provably has no such order
+    LOST = "LOST"  # the exchange had the order, does not list it as open, and does not state how it ended
     FILL = "FILL"  # a fill of a part
     LAST_FILL = "LAST_FILL"  # a fill of the whole remaining amount
     CANCEL_SENT = "CANCEL_SENT"
@@ -145,6 +146,7 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (S.PENDING_CANCEL, Step.CANCELED): S.CANCELED,
     (S.PENDING_CANCEL, Step.EXPIRED): S.EXPIRED,
 }
+NEXT |= {(open_, Step.LOST): S.UNKNOWN for open_ in S if open_ not in TERMINAL}
 # A terminal status never regresses: late answers change nothing, and late fills count without a change of status ...
 NEXT |= {(end, step): end for end in TERMINAL for step in Step}
 # ... but a cancelled or expired order whose fills add up to its amount was filled.

@@ -118,7 +118,8 @@ class Commands:
                 strict=True,
             )
         )
-        return describe(machine, usage, statuses, self._shell.desired.refused, time.monotonic_ns()) | {
+        desired, now_ns = self._shell.desired, time.monotonic_ns()
+        return describe(machine, usage, statuses, desired.refused, now_ns, desired.doubts) | {
             "mesh": self._shell.settings.mesh,
             "pid": os.getpid(),
             "exchanges": self._shell.desired.exchanges,

@@ -7,6 +7,7 @@ without Ray. Everything runs on one event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -16,19 +17,22 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from ..actors.cell.messages import AGAIN_S, Gone, Unreachable
-from ..model.address import agent_address
-from ..model.errors import Fenced, MeshError, RetryLater
+from ..model.address import agent_address, catalog_address, is_book_of
+from ..model.errors import Fenced, MeshError, Misconfigured, Rejected, RetryLater
 from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
+from .retirement import judge
 from .retrying_store import AWAY, Durable, Store
 from .tree import events as m
 from .tree.child import ChildSpec
 from .tree.desired import Desired
 from .tree.escalations import recall, remember
 from .tree.machine import Machine
+from .tree.plan import messages
 from .tree.settings import MeshSettings
 
 T = TypeVar("T")
+REFRESH_S = 15.0  # longest wait for a list of instruments
 REFUSED_S = 0.5  # pause after a failed creation of a cell, because the cluster may refuse at once
 EXIT_DEFECT = 70
 
@@ -323,12 +327,42 @@ class SupervisorShell:
             self.on(m.RunChildren(todo.run))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
-        """Tell a running group which pairs it no longer has.
-
-        If the message is lost, the next incarnation corrects it.
-        """
-        kept = {instrument.name for instrument in spec.config.instruments}
+        """Tell a running book child what changed, until it answers. Its next incarnation begins with the change."""
         route = self.machine.routes.get(spec.address)
-        for instrument in before.config.instruments:
-            if instrument.name not in kept and route is not None:
-                await self.ask_briefly(route.cell, spec.address, "untrack", {"pair": instrument.name})
+        for kind, body in messages(before, spec):
+            while route is not None and self.machine.routes.get(spec.address) == route:
+                try:
+                    await self.port.ask(route.cell, spec.address, kind, body, 1.0, 1.0)
+                    break
+                except (Rejected, Misconfigured) as error:
+                    logger.warning("a book refused a change", address=spec.address, kind=kind, reason=str(error))
+                    break
+                except UNANSWERED:
+                    await asyncio.sleep(AGAIN_S)
+
+    async def ask_role(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        """Ask the role that serves an address. Raises RetryLater: there is none, or it does not answer in time."""
+        route = self.machine.routes.get(address)
+        if route is None:
+            raise RetryLater(1.0, f"no role serves {address}")
+        try:
+            return await self.port.ask(route.cell, address, kind, body, timeout_s, timeout_s)
+        except UNANSWERED as error:
+            raise RetryLater(1.0, f"{address} does not answer: {error!r}") from error
+
+    async def watch_listing(self, exchange: str) -> None:
+        """Judge the missing pairs of an exchange, and let its catalog fetch the list again."""
+        if missing := self.desired.missing(exchange):
+            running = {a: child.spec for a, child in self.machine.children.items() if is_book_of(a, exchange)}
+            with contextlib.suppress(MeshError):  # judged again later
+                verdict = await judge(exchange, missing, running, self.ask_role)
+                logger.warning(
+                    "the list lacks tracked pairs",
+                    exchange=exchange,
+                    missing=[instrument.name for instrument in missing],
+                    gone=verdict.gone,
+                )
+                self.desired.judged(exchange, *verdict)
+                self.replan(exchange)
+        with contextlib.suppress(MeshError):  # the catalog's status has the error
+            await self.ask_role(catalog_address(exchange), "refresh", None, REFRESH_S)

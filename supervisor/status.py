@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..model.address import Address
@@ -11,6 +12,8 @@ from .tree.machine import Machine
 from .tree.placement import NodeView, fits
 from .tree.records import CellState, Child, ChildState
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 
 def describe(
     machine: Machine,
@@ -18,19 +21,23 @@ def describe(
     statuses: Mapping[str, Mapping[str, Any] | None],
     refused: Mapping[str, str],
     now_ns: int,
+    doubts: Mapping[str, str] = NOTHING,
 ) -> dict[str, Any]:
     """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
-    `refused` are configured books that cannot run: they get rows in the state REFUSED.
+    `refused` are configured books that cannot run: they get rows in the state REFUSED. `doubts` are books whose pairs
+    the exchange's list lacks, by address.
     """
     children = machine.children
     degraded = {
         c.spec.group for c in children.values() if c.state is ChildState.DEGRADED or _stranded(machine, c) is not None
     }
+    rows = [_row(machine, children[a], usage, statuses.get(a), now_ns) for a in sorted(children)]
+    for row in rows:
+        row["why"] = row["why"] or "; ".join(doubts[served] for served in row["serves"] if served in doubts) or None
     return {
         "epoch": machine.routes.epoch,
         "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
-        "children": [_row(machine, children[a], usage, statuses.get(a), now_ns) for a in sorted(children)]
-        + [_refused_row(address, why) for address, why in sorted(refused.items())],
+        "children": rows + [_refused_row(address, why) for address, why in sorted(refused.items())],
         "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
         "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
         "groups": {

@@ -12,6 +12,7 @@ from ..actors.cell.pulse import PERIOD_S, HangDetector
 from ..model.address import MIRROR, agent_address, catalog_address, has_kind, mirror_address
 from ..model.time import in_ns
 from .cells import UNANSWERED
+from .retirement import ListingClock
 from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import Tier
@@ -93,8 +94,10 @@ class Watchers:
 
     async def _follow_catalog(self, exchange: str) -> None:
         shell = self._shell
-        address, after = catalog_address(exchange), 0
+        address, after, clock = catalog_address(exchange), 0, ListingClock()
         while not shell.machine.ending:
+            if shell.desired.is_watched(exchange) and clock.is_due(time.monotonic()):
+                shell.spawn(shell.watch_listing(exchange))
             route = shell.machine.routes.get(address)
             if route is None:
                 await shell.until_routes(shell.machine.routes.version, None, 1.0)

@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -43,8 +44,10 @@ from .model.address import catalog_address, is_book_of
 from .model.errors import MeshError, Misconfigured, RetryLater
 from .model.instrument import Instrument
 from .orderbook.view import BookReading
+from .supervisor.retirement import ListingClock, judge
 from .supervisor.tree.child import ChildSpec, Tier
 from .supervisor.tree.desired import Desired
+from .supervisor.tree.plan import messages
 
 T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
@@ -267,8 +270,10 @@ class LocalMesh:
         await self._replan(exchange)
 
     async def _follow_listing(self, exchange: str) -> None:
-        after = 0
+        after, clock = 0, ListingClock()
         while True:
+            if self._desired.is_watched(exchange) and clock.is_due(time.monotonic()):
+                self._thread.spawn(self._watch_listing(exchange))
             try:
                 body = {"after": after}
                 listing = await self._ask(catalog_address(exchange), "poll:instruments", body, LISTING_POLL_S)
@@ -278,6 +283,15 @@ class LocalMesh:
             if listing and listing["version"] != after:
                 after = listing["version"]
                 await self._list(exchange, listing)
+
+    async def _watch_listing(self, exchange: str) -> None:
+        """Judge the missing pairs and fetch the list again, as the supervisor does."""
+        if missing := self._desired.missing(exchange):
+            with contextlib.suppress(MeshError):
+                self._desired.judged(exchange, *await judge(exchange, missing, self._specs, self._ask))
+                await self._replan(exchange)
+        with contextlib.suppress(MeshError):
+            await self._ask(catalog_address(exchange), "refresh", None, CALL_S)
 
     async def _rule(self, exchange: str, track: bool, pairs: Iterable[str]) -> None:
         self._desired.rule(exchange, track, pairs)
@@ -297,10 +311,8 @@ class LocalMesh:
             await self._cells.stop(address)
         for spec in todo.amend:
             before, self._specs[spec.address] = self._specs[spec.address], spec
-            kept = {address for address, _ in spec.serves}
-            for address, instrument in before.serves:
-                if address not in kept and instrument is not None:
-                    await self._ask(spec.address, "untrack", {"pair": instrument["name"]}, CALL_S)
+            for kind, body in messages(before, spec):
+                await self._ask(spec.address, kind, body, CALL_S)
         for spec in todo.run:
             await self._cells.stop(spec.address)
             await self._start(spec)

@@ -12,6 +12,8 @@ time (ns) at which the list was first seen, so versions grow across incarnations
     candles {pair, interval, start_ns, end_ns, limit}
                                  a list of `Candle` as plain values, oldest first; see `CandleQuery`
     get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
+    delisted {instruments}       {"gone", "present"}: names of these instruments, by the exchange's answer to each name;
+                                 a pair whose answer states neither is in neither list. "lists_halted": see the spec
     check_network                None, when the exchange has answered just now
     poll instruments {after}     as `instruments`, as soon as the version is not `after`; None at the timeout
     poll candles {pair, interval, start_ns, after}
@@ -26,6 +28,7 @@ last readable version of the row stays in force; `status` names such rows. Every
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -67,6 +70,7 @@ from .settings import CatalogSettings
 
 MID_LEVELS = 5  # levels of the snapshot for a mid price: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
+MOST_PROBED = 20  # pairs of one `delisted`
 NAMED_ROWS = 5  # of the rows left out, in the status
 # errors that a request to an exchange may raise
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
@@ -76,7 +80,7 @@ class CatalogRole:
     """See the module. `codec`, `rest` and `connect` replace those of the settings."""
 
     reads = frozenset(
-        {"instruments", "active_markets", "ticker", "mid_price", "candles", "get_snapshot", "check_network"}
+        {"instruments", "active_markets", "ticker", "mid_price", "candles", "get_snapshot", "check_network", "delisted"}
     )
 
     def __init__(
@@ -156,6 +160,8 @@ class CatalogRole:
             case "get_snapshot":
                 limit = whole_number(body, "limit") or self._codec.snapshot_limit
                 return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
+            case "delisted":
+                return await self._delisted([Instrument.from_dict(plain) for plain in body["instruments"]])
             case "check_network":
                 await self._check_network()
                 return None
@@ -219,7 +225,7 @@ class CatalogRole:
         try:
             response = await self._send(self._codec.instruments_request(), Priority.BACKGROUND)
             found = self._codec.instruments(response.body).keeping(self._by_name)
-            if not found:
+            if not found and (self._codec.spec.lists_halted or not self._version):
                 raise RetryLater(10.0, f"{self._exchange} lists no instruments")
         except EXPECTED as error:
             self._failures += 1
@@ -311,6 +317,31 @@ class CatalogRole:
         response = await self._send(self._codec.snapshot_request(instrument, limit), Priority.NORMAL)
         asked = min(limit, self._codec.spec.max_snapshot)
         return self._codec.snapshot(instrument, response.body, asked, response.recv_ns), instrument
+
+    async def _delisted(self, instruments: Iterable[Instrument]) -> dict[str, Any]:
+        """Ask the exchange for a few levels of each pair: by its answer it has the pair, or no longer has it.
+
+        A refusal with a code of many meanings counts only if the same request is answered for a listed pair.
+        """
+        probed = list(itertools.islice(instruments, MOST_PROBED))
+        answers = {instrument.name: await self._refusal(instrument) for instrument in probed}
+        codes = {name: error.code for name, error in answers.items() if isinstance(error, Rejected)}
+        known = self._codec.spec.unknown_symbol
+        gone = [name for name, code in codes.items() if code in known]
+        if len(gone) < len(codes):
+            listed = (one for one in self._by_name.values() if one.is_trading and one.name not in answers)
+            control = next(listed, None)
+            gone = list(codes) if control is not None and await self._refusal(control) is None else gone
+        present = [name for name, error in answers.items() if error is None]
+        return {"gone": gone, "present": present, "lists_halted": self._codec.spec.lists_halted}
+
+    async def _refusal(self, instrument: Instrument) -> MeshError | None:
+        """Return the error of a request for a few levels of a pair; None: the exchange answers it."""
+        try:
+            await self._send(self._codec.snapshot_request(instrument, MID_LEVELS), Priority.BACKGROUND)
+        except EXPECTED as error:
+            return error
+        return None
 
     async def _candles(self, instrument: Instrument, body: Any) -> list[dict[str, Any]]:
         series = None if self._live is None else self._live.series(instrument.symbol, str(body.get("interval")))

@@ -10,7 +10,8 @@ published schedule. `FeeRates.source` says which.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -88,9 +89,11 @@ class Markets:
     async def stop(self) -> None:
         await self._background.stop()
 
-    async def known(self) -> list[Instrument]:
-        """Wait until the instruments are known and return them."""
-        await self._known.wait()
+    async def known(self, wait_s: float | None) -> list[Instrument]:
+        """Wait until the instruments are known and return them; none if they are not known in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._known.wait()
         return list(self._by_name.values())
 
     @property
@@ -98,9 +101,17 @@ class Markets:
         """Whether the catalog has listed the instruments."""
         return self._known.is_set()
 
+    def keep(self, instruments: Iterable[Instrument]) -> None:
+        """Hold the instruments of orders, whether or not the exchange lists them."""
+        self._take({instrument.name: instrument for instrument in instruments})
+
     def lists(self, pair: str) -> bool:
-        """Return whether the exchange lists the pair."""
+        """Return whether the pair is known: the exchange lists or listed it, or an order has it."""
         return pair in self._by_name
+
+    def _take(self, instruments: Mapping[str, Instrument]) -> None:
+        self._by_name |= instruments
+        self._gateway.codec.bind(list(self._by_name.values()))
 
     def instrument(self, pair: Any) -> Instrument:
         """Return the instrument of a pair. Raises UnknownInstrument."""
@@ -126,8 +137,7 @@ class Markets:
                     continue
                 self._version, self.error = listed["version"], None
                 found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
-                self._by_name = {instrument.name: instrument for instrument in found}
-                self._gateway.codec.bind(found)
+                self._take({instrument.name: instrument for instrument in found})
                 self._changed(found)
                 self._known.set()
         except Exception as failure:  # an unexpected error ends the cell

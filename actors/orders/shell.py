@@ -63,6 +63,7 @@ from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 T = TypeVar("T")
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
 BOOT_WAIT_S = 30.0  # longest wait of a command for the load; its sender may wait less
+LISTING_WAIT_S = 5.0  # longest wait for the list of instruments if the journal has open orders, with theirs
 MAX_WAITING = 1_000  # commands that wait for the load
 WAKE_S = 60.0  # longest time between two looks at the machine's clock
 SWITCH_S = 0.0005  # longest wait of the journal's thread for the interpreter lock, which it takes ten times a commit
@@ -143,7 +144,7 @@ class ManagerShell:
             self.committer = await journal.take()
             loaded = await journal.load(self.committer)
             self.state = "STARTING"
-            instruments = await self.markets.known()
+            instruments = await self.markets.known(LISTING_WAIT_S if loaded.orders else None)
             if self.settings.dead_man_s is not None:
                 self._dead_man = DeadMan(self.gateway, self.settings.dead_man_s, context.monotonic_ns)
             if loaded.epoch > 1:
@@ -164,7 +165,9 @@ class ManagerShell:
         self._spawn(self._open_limits())
         context.alive()
         reach("boot")
-        self._do(self.machine.boot(loaded, self.now()))
+        effects = self.machine.boot(loaded, self.now())
+        self.markets.keep(self.machine.instruments)
+        self._do(effects)
         self.booted.set()
         self._spawn(journal.keep_trimmed())
         if self._dead_man is not None:
@@ -492,6 +495,17 @@ class ManagerShell:
             return "RECONCILING", f"asking the exchange for missed orders and fills{doubt}{refused}"
         if "account" in status["pauses"] or "mesh" in status["pauses"] or self.exchange in status["pauses"]:
             return "PAUSED", f"trading is paused: {next(iter(status['pauses'].values()))}"
+        return "SERVING", self._impairment(status)
+
+    def _impairment(self, status: Mapping[str, Any]) -> str | None:
+        """Return what the account lacks while it serves; None if it lacks nothing."""
+        found = []
+        if unsettled := status["unsettled"]:
+            one, reason = next(iter(unsettled.items()))
+            more = f"; and {len(unsettled) - 1} more orders" if len(unsettled) > 1 else ""
+            found.append(f"order {one} cannot be settled: {reason}{more}")
         if not self.stream.up:
-            return "SERVING", "the user stream is down: orders are followed by polling"
-        return "SERVING", None
+            found.append("the user stream is down: orders are followed by polling")
+        if self.markets.error is not None:
+            found.append(self.markets.error)
+        return "; ".join(found) or None

@@ -23,6 +23,7 @@ CODES = coded(
         Refusal.CLOCK: "-1021",  # INVALID_TIMESTAMP: outside of the recvWindow, or 1000 ms ahead
         # UNAUTHORIZED, INVALID_SIGNATURE, BAD_API_KEY_FMT, REJECTED_MBX_KEY (key, address or permissions)
         Refusal.KEY: "-1002 -1022 -2014 -2015",
+        Refusal.NO_PAIR: "-1121",  # BAD_SYMBOL
         Refusal.NOT_THERE: "-2011 -2013",  # CANCEL_REJECTED: the order may be gone, see STILL_THERE; NO_SUCH_ORDER
     }
 )

@@ -30,6 +30,7 @@ SORTS = {  # error.mdx; "trade": websocket/trade/guideline.mdx
     Refusal.UNKNOWN: """-1 10000 10014 10016 40004 170001 170007 170032 170035 170146 170147 170212 170234 170310""",
     # Does not exist, filled, cancelled, completed, not found on the book
     Refusal.NOT_THERE: "110001 110008 110010 170139 170142 170143 170190 170213",
+    Refusal.NO_PAIR: "170121 10029",  # Invalid symbol; the requested symbol is not whitelisted
     Refusal.DUPLICATE: "110072 170141",  # orderLinkId is a duplicate
     Refusal.REJECTED: "10404",  # trade: no such op or category
 }

@@ -188,6 +188,7 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
     streams_per_instrument=2,  # orderbook.<depth>.<symbol> and publicTrade.<symbol>
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
+    lists_halted=False,  # market/instrument.mdx: spot lists pairs that trade
     unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 means any invalid parameter
     environments=ENVIRONMENTS,
     options=(DEPTH, DCP),

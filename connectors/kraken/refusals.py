@@ -51,7 +51,6 @@ _UNKNOWN = (
 )
 _NO = (
     "EGeneral:Invalid arguments",
-    "EQuery:Unknown asset pair",  # not in the manual; an answer to reads only
     "EQuery:Unknown asset",
     "EService:Market in cancel_only mode",
     "EService:Market in post_only mode",
@@ -81,6 +80,7 @@ CODES = {
     **dict.fromkeys(BUSY, Refusal.BUSY),
     **dict.fromkeys(_UNKNOWN, Refusal.UNKNOWN),
     **dict.fromkeys(_NO, Refusal.REJECTED),
+    "EQuery:Unknown asset pair": Refusal.NO_PAIR,  # not in the manual; an answer to reads only
     "EAPI:Invalid nonce": Refusal.NONCE,
     # error-handling.md: a cancel of an order that has ended or never existed
     "EOrder:Invalid order": Refusal.NOT_THERE,

@@ -29,6 +29,7 @@ SORTS = {
     Refusal.UNKNOWN: """50001 50004 50013 50026 50042 51054 51149 51412 64007""",
     # Trade Class: filled, canceled or unknown; the mesh queries such an order after the cancel
     Refusal.NOT_THERE: """51063 51400 51401 51402 51410 51503 51509 51510 51603""",
+    Refusal.NO_PAIR: """51001""",  # Instrument ID does not exist
     Refusal.DUPLICATE: """50071 51016""",  # clOrdId already exists
 }
 FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted

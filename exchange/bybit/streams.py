@@ -179,7 +179,7 @@ class Streams:
 
     def _take(self, channel: Channel) -> tuple[Side, Side] | None:
         """Update a window to the current market; return the new sizes of its changed levels, or None."""
-        market = self._floor.engine.markets[channel.symbol]
+        market = self._pairs.by_symbol[channel.symbol].market
         if channel.seen == market.update_id:
             return None
         channel.seen = market.update_id
@@ -189,13 +189,13 @@ class Streams:
         return changed if any(changed) else None
 
     def _tell_ticker(self, channel: Channel) -> None:
-        market = self._floor.engine.markets[channel.symbol]
+        market = self._pairs.by_symbol[channel.symbol].market
         if channel.seen != market.bars.last_time_ns:
             channel.seen = market.bars.last_time_ns
             self._send(channel, self._ticker(channel))
 
     def _send_candles(self, channel: Channel, candles: CandleFeed) -> None:
-        market, pair = self._floor.engine.markets[channel.symbol], self._pairs.find(channel.symbol)
+        market, pair = self._pairs.by_symbol[channel.symbol].market, self._pairs.find(channel.symbol)
         for bar, has_ended in candles.due(market, self._now()):
             data = [payloads.candle_event(pair, bar, candles.interval, has_ended, self._now())]
             self._send(channel, self._message(channel, "snapshot", data))
@@ -218,7 +218,7 @@ class Streams:
         return self._message(channel, kind, data, cts=milliseconds(self._now()))
 
     def _ticker(self, channel: Channel) -> bytes:
-        pair, market = self._pairs.find(channel.symbol), self._floor.engine.markets[channel.symbol]
+        pair, market = self._pairs.find(channel.symbol), self._pairs.by_symbol[channel.symbol].market
         return self._message(
             channel, "snapshot", payloads.ticker_event(pair, self._now()), before={"cs": market.update_id}
         )

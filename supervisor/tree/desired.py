@@ -12,10 +12,13 @@ from typing import Any
 
 from ...model.address import book_address, is_book_of
 from ...model.errors import Misconfigured, UnknownExchange
+from ...model.instrument import TRADING, Instrument
 from ...model.plain import from_plain, to_plain
 from .child import ChildSpec, Tier
-from .plan import Changes, Listed, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
+from .plan import Changes, Listed, Plan, Rule, account_specs, add_rules, base_specs, changes, is_tracked, plan_books
 from .settings import MeshSettings
+
+UNLISTED = "UNLISTED"  # status of a pair that the exchange has, does not list, and does not trade
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,10 @@ class Desired:
         }
         self._instruments: dict[str, list[Listed]] = {}
         self._refused: dict[str, Mapping[str, str]] = {}
+        self._missing: dict[str, dict[str, Listed]] = {}  # running pairs that the list lacks, by exchange and name
+        self._gone: dict[str, set[str]] = {}  # of these: the exchange no longer has them
+        self._silent: dict[str, set[str]] = {}  # of these: the exchange has them, and does not trade them
+        self._halted: dict[str, list[str]] = {}  # tracked pairs that do not trade
         self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: computed at the next use
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,8 +94,34 @@ class Desired:
         return [*specs, *self.settings.children]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
-        """Apply an exchange's list of instruments, in the form of `Instrument.to_dict`."""
+        """Apply an exchange's list of instruments, in the form of `Instrument.to_dict`.
+
+        Running pairs that the list lacks are missing until they are judged: a list may be wrong.
+        """
         self._instruments[exchange], self._dormant = [Listed.read(plain) for plain in instruments], None
+        self._missing.pop(exchange, None)
+
+    def missing(self, exchange: str) -> list[Instrument]:
+        """Return the running pairs that the list lacks and that are not known to be gone."""
+        return [found.instrument for found in self._missing.get(exchange, {}).values()]
+
+    def judged(self, exchange: str, gone: Iterable[str], silent: Iterable[str]) -> None:
+        """Record which missing pairs the exchange no longer has, and which it has and does not trade."""
+        self._gone.setdefault(exchange, set()).update(gone)
+        self._silent[exchange] = set(silent)
+
+    def is_watched(self, exchange: str) -> bool:
+        """Return whether the list must be fetched often: a tracked pair is missing, or does not trade."""
+        return bool(self._missing.get(exchange) or self._halted.get(exchange))
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """Tracked books whose pairs the list lacks: address -> what is known."""
+        return {
+            book_address(exchange, name): f"{exchange} does not list {name}, and still has it: it stays tracked"
+            for exchange, found in self._missing.items()
+            for name in found
+        }
 
     def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
         """Track or untrack pairs from now on.
@@ -155,15 +188,31 @@ class Desired:
         stopped = exchange in self._stopped
         if exchange not in self._instruments:
             return Changes((), (), tuple(running) if stopped else ())
+        self._missing[exchange] = self._lacking(exchange, running)
         plan = self._plan(exchange, running)
         self._refused[exchange] = plan.refused
+        tracked = [instrument for spec in plan.specs.values() for instrument in spec.config.instruments]
+        self._halted[exchange] = [instrument.name for instrument in tracked if not instrument.is_trading]
         return changes(running, Plan({}) if stopped else plan)
+
+    def _lacking(self, exchange: str, running: Mapping[str, ChildSpec]) -> dict[str, Listed]:
+        """Return the running pairs that the list lacks and that are not known to be gone, by name."""
+        listed = {found.instrument.name for found in self._instruments[exchange]}
+        gone = self._gone.setdefault(exchange, set())
+        gone -= listed
+        served = [plain for spec in running.values() for _, plain in spec.serves if plain is not None]
+        silent = self._silent.get(exchange, set())
+        return {
+            plain["name"]: Listed.read({**plain, "status": UNLISTED if plain["name"] in silent else TRADING})
+            for plain in served
+            if plain["name"] not in listed | gone and is_tracked(plain["name"], self._rules[exchange])
+        }
 
     def _plan(self, exchange: str, running: Mapping[str, ChildSpec]) -> Plan:
         return plan_books(
             exchange,
             self.settings.exchanges[exchange],
             self._rules[exchange],
-            self._instruments[exchange],
+            [*self._instruments[exchange], *self._missing.get(exchange, {}).values()],
             running,
         )

@@ -4,8 +4,10 @@ An account has two children: its order manager and its user stream. The stream o
 unacknowledged reports to the next manager. With an SQLite journal both are pinned to the node of its file.
 
 An ordered list of rules (track or untrack, pattern) decides which pairs are tracked: the last rule that matches a name
-wins. Pairs have seats in groups of `pairs_per_actor`. A running group does not restart for a change: new pairs go into
-new groups, and an untracked pair loses its route at once, while its seat stays empty until the group restarts.
+wins. A pair that does not trade now is tracked if it is named, or if its book runs already; a pattern selects only
+pairs that trade. Pairs have seats in groups of `pairs_per_actor`. A running group does not restart for a change: new
+pairs go into new groups, and an untracked pair loses its route at once, while its seat stays empty until the group
+restarts.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from .settings import ExchangeSettings
 
 Rule = tuple[bool, str]  # (track, pattern)
 # The fields on which a book depends; a change of another field only changes the instrument in the route.
-_BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
+_BUILT_ON = ("symbol", "price_scale", "size_scale", "price_increment", "size_increment")
 PINNED = (
     "its journal is an SQLite file on that node; start the mesh again on that machine, or use PostgreSQL, which "
     "every node can reach"
@@ -77,6 +79,11 @@ def is_tracked(name: str, rules: Iterable[Rule]) -> bool:
         if name == pattern or fnmatchcase(name, pattern):
             wanted = track
     return wanted
+
+
+def is_named(name: str, rules: Iterable[Rule]) -> bool:
+    """Return whether a pair is tracked by its name, not only by a pattern."""
+    return is_tracked(name, rules) and (True, name) in rules
 
 
 def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> list[Rule]:
@@ -139,13 +146,16 @@ def plan_books(
 ) -> Plan:
     """Return the book children of the instruments that the rules select; running groups keep their seats."""
     listed = {found.instrument.name: found for found in instruments}
-    wanted = {name: found for name, found in listed.items() if found.instrument.is_trading and is_tracked(name, rules)}
+    known = {instrument.name for spec in running.values() for instrument in spec.config.instruments}
+    wanted = {
+        name: found
+        for name, found in listed.items()
+        if is_tracked(name, rules) and (found.instrument.is_trading or name in known or is_named(name, rules))
+    }
     refused = {
         pattern: f"{exchange} lists no such pair{suggestion(similar_pairs(pattern, listed))}"
-        if pattern not in listed
-        else f"not trading: {listed[pattern].instrument.status}"
         for track, pattern in rules
-        if track and is_literal(pattern) and pattern not in wanted
+        if track and is_literal(pattern) and is_tracked(pattern, rules) and pattern not in listed
     }
     if settings.pairs_per_actor == 1:
         specs = {}
@@ -203,6 +213,22 @@ def _book(
         labels=settings.labels,
         weight=len(instruments),
     )
+
+
+def messages(before: ChildSpec, after: ChildSpec) -> list[tuple[str, dict[str, Any]]]:
+    """Return the messages to a running book child after a change without a restart: (kind, body).
+
+    It learns which pairs it no longer has, and which pairs began or ceased to trade.
+    """
+    kept = {instrument.name: instrument for instrument in after.config.instruments}
+    told: list[tuple[str, dict[str, Any]]] = []
+    for instrument in before.config.instruments:
+        now = kept.get(instrument.name)
+        if now is None:
+            told.append(("untrack", {"pair": instrument.name}))
+        elif now.status != instrument.status:
+            told.append(("track", {"instrument": now.to_dict()}))
+    return told
 
 
 def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:

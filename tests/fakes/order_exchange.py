@@ -16,7 +16,7 @@ from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply, Si
 from venuemesh.connectors.reading import LeftOut
 from venuemesh.connectors.reports import AccountReport, BalanceReport, FillReport, OrderReport
 from venuemesh.connectors.spec import Amend, Offer
-from venuemesh.model.errors import MeshError, Rejected
+from venuemesh.model.errors import DecodeError, MeshError, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
@@ -118,6 +118,7 @@ class FakeCodec:
             "busy": Refusal.BUSY,
             "unknown": Refusal.UNKNOWN,
             "key": Refusal.KEY,
+            "no_pair": Refusal.NO_PAIR,
         }.get(code, Refusal.REJECTED)
 
     def _draft(
@@ -184,6 +185,8 @@ class OrderExchange:
         self.refuse_new = False
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
+        self.odd_queries: set[str] = set()  # the exchange's ids of orders whose queries cannot be read
+        self.unlisted: set[str] = set()  # pairs that are refused by name
         self.names_odd = False  # the ids in these rows can be read
         self.acknowledges = False  # it answers requests without the order's status
         self.omits = False  # its answers to batches lack the first order
@@ -208,6 +211,8 @@ class OrderExchange:
         if request.draft.nonce is not None and not self.takes(request.draft.nonce):
             return Rejected("nonce", "a higher one came before")
         words, kind = dict(request.draft.params), request.draft.kind
+        if request.draft.pair in self.unlisted:
+            return Rejected("no_pair", "no such pair")
         if kind is Kind.PLACE:
             return self._one(self.place(NewOrder.from_dict(_new(words))))
         if kind is Kind.CANCEL:
@@ -251,6 +256,10 @@ class OrderExchange:
     def read(self, draft: Draft) -> Reply | MeshError:
         """Answer a query from the current state."""
         words = dict(draft.params)
+        if draft.pair in self.unlisted:
+            return Rejected("no_pair", "no such pair")
+        if draft.kind is Kind.ORDER and words["exchange_id"] in self.odd_queries:
+            return DecodeError("'GTD' is not known", None)
         if draft.kind is Kind.ORDER:
             found = self.orders.get(words["exchange_id"]) or self.by_client(words["id"])
             if found is None or not self._is_findable(found):

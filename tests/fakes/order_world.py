@@ -340,7 +340,8 @@ class World:
             self.advance(1.0)
             self.perform()
             moving = self.requests or self.asks or self.exchange.stream
-            if self.machine.reconciled and not self.machine.in_doubt and not moving:
+            unsettled = self.machine.status()["unsettled"]
+            if self.machine.reconciled and not self.machine.in_doubt and not unsettled and not moving:
                 break
 
     def check(self) -> None:

@@ -42,6 +42,8 @@ def test_progress_names_the_first_parts_only():
 def test_progress_at_the_end_names_nothing():
     children = [book("A-B", "SERVING", "LIVE"), role("orders/binance/main", "SERVING", {"ready": True})]
     assert progress_text({"children": children, "unread": []}) == "2 of 2 actors serve, 1 of 1 books LIVE"
+    children.append(book("C-B", "SERVING", "HALTED"))
+    assert progress_text({"children": children, "unread": []}) == "3 of 3 actors serve, 1 of 2 books LIVE, 1 HALTED"
 
 
 def test_a_missing_part_has_its_cause():

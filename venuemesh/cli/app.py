@@ -129,6 +129,8 @@ def up(
             out.plain(json.dumps(started))
             return
         books = f"{started['live']} of {started['books']} books LIVE"
+        if started["halted"]:
+            books += f", {started['halted']} HALTED (the exchange does not trade them now)"
         out.plain(f"mesh {started['mesh']} runs at {started['address']}: {books}")
         if isinstance(plan, LocalVenues):
             named = "" if plan.mesh == "mesh" else f" --mesh {plan.mesh}"

@@ -11,7 +11,7 @@ from ..model.errors import MeshNotRunning
 from ..orderbook.view.waits import AsyncWaits
 from . import commands
 from .link import MeshLink
-from .progress import book_states
+from .progress import SETTLED, book_states
 from .session import forget
 
 
@@ -92,7 +92,7 @@ class AsyncCommands:
 
         Raises:
             UnknownExchange: the mesh has no such exchange.
-            UnknownInstrument: a fully named pair is not listed as trading; nothing was changed.
+            UnknownInstrument: a fully named pair is not listed; nothing was changed.
             RetryLater: the supervisor is away, or the books did not start within the timeout (they start later).
         """
         await AsyncWaits.answer(commands.track, self.name, exchange, pairs, timeout_s)
@@ -126,7 +126,8 @@ class AsyncCommands:
         return await AsyncWaits.answer(commands.status, self.name)
 
     async def wait_started(self, timeout_s: float, progress: Callable[[str], None] | None = None) -> dict[str, str]:
-        """Wait until every configured book is LIVE on its node; return the refused pairs with the reasons.
+        """Wait until every configured book is LIVE on its node, or HALTED because the exchange does not trade it now;
+        return the refused pairs with the reasons.
 
         `progress` is called with a line for each step of the start, on another thread.
 
@@ -136,9 +137,9 @@ class AsyncCommands:
         return await AsyncWaits.answer(commands.started, self.name, timeout_s, progress)
 
     async def count_books(self) -> dict[str, int]:
-        """Return how many books are tracked, and how many of them are LIVE at their writers."""
+        """Return how many books are tracked, and how many of them are LIVE and HALTED at their writers."""
         states = book_states(await self.status())
-        return {"books": len(states), "live": sum(state == "LIVE" for state in states.values())}
+        return {"books": len(states)} | {name.lower(): sum(s == name for s in states.values()) for name in SETTLED}
 
     async def shutdown(self, timeout_s: float = 30.0) -> None:
         """End the mesh in an orderly way: children in reverse, spares, segments, and the supervisor last.

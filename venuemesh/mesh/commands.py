@@ -71,11 +71,10 @@ async def track(own_session: Session, exchange: str, pairs: tuple[str, ...], tim
     named = [pair for pair in pairs if not _is_pattern(pair)]
     if named:
         listed = await own_session.ask(catalog_address(exchange), "instruments", None, timeout_s)
-        trading = {row["name"] for row in listed["instruments"] if row["status"] == "TRADING"}
+        names = {row["name"] for row in listed["instruments"]}
         for pair in named:
-            if pair not in trading:
-                similar = similar_pairs(pair, trading)
-                raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading", similar)
+            if pair not in names:
+                raise UnknownInstrument(exchange, pair, "the exchange does not list it", similar_pairs(pair, names))
     await own_session.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
     await own_session.routes.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
 

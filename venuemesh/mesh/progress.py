@@ -6,6 +6,7 @@ from typing import Any
 
 from ..model.address import BOOK, ORDERS, Address, catalog_address, has_kind
 
+SETTLED = ("LIVE", "HALTED")  # states of a book that is followed; HALTED: the exchange does not trade the pair now
 NAMED = 3  # missing parts that a line of progress names
 
 
@@ -66,8 +67,9 @@ def progress_text(tree: dict[str, Any]) -> str:
     rows = [row for row in tree["children"] if row["state"] != "REFUSED"]
     serving = sum(row["state"] == "SERVING" for row in rows)
     states = book_states(tree)
-    live = sum(state == "LIVE" for state in states.values())
+    live, halted = (sum(state == name for state in states.values()) for name in SETTLED)
     text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
+    text += f", {halted} HALTED" if halted else ""
     missing = missing_parts(tree)
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
     return f"{text}; waiting: {', '.join(missing[:NAMED])}{more}" if missing else text
@@ -90,7 +92,7 @@ def missing_parts(tree: dict[str, Any]) -> list[str]:
     missing += [
         f"{address} is {state}{because(causes.get(address))}"
         for address, state in book_states(tree).items()
-        if state != "LIVE"
+        if state not in SETTLED
     ]
     missing += [f"{address} is {doing}" for address, doing in account_states(tree).items()]
     return list(dict.fromkeys(missing))  # an actor that does not serve and its book say the same

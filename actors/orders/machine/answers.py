@@ -178,6 +178,9 @@ class Answers:
         elif part is Part.CANCEL:
             if kind is Refusal.NOT_THERE:
                 state.requests.ask_for(one, now, once=True)
+            elif kind is Refusal.NO_PAIR:  # the order may have ended with its pair
+                self._cancelling.answer_in_doubt(held, code, reason)
+                state.requests.ask_for(one, now, once=True)
             else:
                 self.still_there(held, code, reason, now, final=kind is not Refusal.CLOCK)
         else:

@@ -263,6 +263,7 @@ class Commands:
             quote_filled=ZERO,
             fees={},
         )
+        state.kept.keep(order.pair)
         held = state.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
         if not known:

@@ -163,6 +163,7 @@ class Externals:
 
     def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
         settings = self._state.settings
+        self._state.kept.keep(pair)
         return Order(
             exchange=settings.exchange,
             account=settings.account,

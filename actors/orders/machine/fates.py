@@ -18,6 +18,11 @@ no new fill, the order ends as EXPIRED, or as FILLED if its fills add up.
 
 An external order that no query finds has ended, or the exchange has forgotten it. Its fills state how it ended.
 
+A refusal because the exchange no longer knows the pair states nothing about an order. If the list of all open orders
+does not have it either, the order is not open. It ends as EXPIRED if it was followed all the time: the stream was up
+without a gap since an answer stated the order with all its fills. Otherwise its last fills may be missing: it becomes
+UNKNOWN, and the status of the account names it as unsettled.
+
 The exchange may execute an acknowledged cancel late. While the order is still open, its cancel stays in doubt until the
 exchange can no longer be working on the cancel.
 """
@@ -45,6 +50,8 @@ from .state import AccountState
 S = OrderStatus
 CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
 SURE = 0.9  # share of the exchange's memory in which the absence counts: the clocks of both sides differ
+GONE = "the exchange no longer has the order"
+BEYOND = "the exchange does not find it, and lists no orders of that time, which could prove that it was never placed"
 LATE = "the exchange acknowledged the cancel, and the order is still open; it is queried until its fate is known"
 
 
@@ -70,6 +77,9 @@ class Fates:
         self._state, self._answers, self._externals = state, answers, externals
         self._ask, self._report = ask, report
         self._searches: dict[str, Search] = {}
+        self._followed_ask: int | None = None  # number of asks when the stream came up; None: it is down
+        self._open_ask = 0  # number of the last answered request of the open orders
+        self._unread: tuple[LeftOut, ...] = ()  # unreadable rows of that answer
 
     # Absence
 
@@ -83,7 +93,7 @@ class Fates:
         elif self._is_remembered(held, now):
             self._count(held, now)
         elif not self._search(held, now):
-            state.requests.ask_again(one, now)
+            state.requests.ask_again(one, now, reason=BEYOND)
 
     def _has_appeared(self, order: Order, on_exchange_ns: int | None, begun: Now) -> bool:
         """Return whether a query begun then finds an order that was acknowledged at `on_exchange_ns` (None: earlier
@@ -103,7 +113,7 @@ class Fates:
         memory_s = self._state.codec.offer.lookup_s
         return memory_s is None or now.ns <= held.order.created_ns + in_ns(memory_s * SURE)
 
-    def _count(self, held: Held, now: Now) -> None:
+    def _count(self, held: Held, now: Now, code: str = "not_there", reason: str = GONE) -> None:
         """Count one proof of absence. The second one ends the order."""
         state, one = self._state, held.order.client_order_id
         doubt = state.requests.doubts.get(one)
@@ -113,13 +123,53 @@ class Fates:
         if doubt.absent < 2:
             state.requests.ask_again(one, now)
         elif held.order.exchange_order_id is not None:  # the order was on the exchange, and no answer shows it now
-            state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason="the exchange no longer has the order")
+            state.ledger.step(held, Step.EXPIRED, now, code=code, reason=reason)
             state.requests.ask_again(one, now)
         else:
             state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
             for request in state.requests.about(one):
                 state.requests.settle(request, one, "absent", now)
             state.requests.end_doubt(one)
+
+    # Orders of a pair that the exchange no longer knows
+
+    def followed_from(self, asks: int | None) -> None:
+        """Record the number of asks made when the stream came up, or that it is down (None)."""
+        self._followed_ask = asks
+
+    def stated(self, pair: str, report: OrderReport, ask_id: int, *, is_open: bool = False) -> None:
+        """Record that the answer to an ask stated an order."""
+        held = self._state.ledger.by_exchange_id(pair, report.exchange_order_id)
+        if held is not None:
+            held.stated_ask = held.stated_ask if held.short else ask_id
+            held.open_ask = ask_id if is_open else held.open_ask
+
+    def listed(self, ask_id: int, unread: tuple[LeftOut, ...]) -> None:
+        """Record an answer that listed all open orders; `unread` are its unreadable rows."""
+        self._open_ask, self._unread = ask_id, unread
+
+    def no_pair(self, held: Held, begun: Now, refusal: str, now: Now) -> None:
+        """Apply the refusal of a query because the exchange does not know the pair."""
+        state, order, one = self._state, held.order, held.order.client_order_id
+        if order.is_done:
+            state.requests.end_doubt(one)
+            return
+        if order.status is S.PENDING_CANCEL and not state.requests.about(one, Part.CANCEL):
+            self._answers.still_there(held, "no_pair", refusal, now, final=True)
+        reason = f"the exchange no longer knows {order.pair} ({refusal})"
+        if order.exchange_order_id is None or not self._may_count(held, begun) or not self._is_closed(held):
+            state.requests.ask_again(one, now, reason=reason)
+        elif self._followed_ask is not None and held.stated_ask > self._followed_ask and not held.short:
+            self._count(held, now, "no_pair", f"{reason} and lists no such open order")
+        else:
+            reason += "; the order is not open, and fills that were not reported before cannot be requested"
+            state.ledger.step(held, Step.LOST, now, code="no_pair", reason=reason)
+            state.requests.ask_again(one, now, reason=reason)
+
+    def _is_closed(self, held: Held) -> bool:
+        """Return whether the last list of all open orders proves that an acknowledged order is not open."""
+        is_missing = self._open_ask > max(held.open_ask, held.asks)
+        return is_missing and not any(self._may_be(held.order, Search(), row) for row in self._unread)
 
     # External orders
 

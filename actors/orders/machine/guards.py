@@ -9,12 +9,12 @@ price with the stop price, because the book will have moved when they trigger.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 
 from ....connectors.spec import Amend, Offer
-from ....model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
+from ....model.errors import MeshError, NotOffered, Paused, RetryLater, RuleViolation, UnknownInstrument
 from ....model.events import Side
 from ....model.instrument import Instrument
 from ....model.order import ZERO, NewOrder, Order, as_new
@@ -36,25 +36,36 @@ class Guards:
         self._id = re.compile(offer.client_id_pattern)
         self.instruments = {one.name: one for one in instruments}
         self.by_symbol = {one.symbol: one for one in self.instruments.values()}
+        self._is_listed = bool(self.instruments)
         self.pauses: dict[str, str] = {}
         self.tops: dict[str, Top] = {}
 
+    def adopt(self, instrument: Instrument) -> None:
+        """Hold an instrument, whether or not the exchange lists it. Its earlier symbol stays known."""
+        self.instruments[instrument.name] = self.by_symbol[instrument.symbol] = instrument
+
     def instrument(self, pair: str) -> Instrument:
-        """Raises UnknownInstrument."""
+        """Raises UnknownInstrument, or RetryLater while no list of the exchange is known."""
         found = self.instruments.get(pair)
+        if found is None and not self._is_listed:
+            raise RetryLater(1.0, "the exchange's list of instruments is not known yet")
         if found is None:
             similar = similar_pairs(pair, self.instruments)
             raise UnknownInstrument(self._settings.exchange, pair, "the exchange does not list it", similar)
         return found
 
-    def rules(self, instruments: Iterable[Instrument]) -> list[str]:
-        """Apply the exchange's current rules; return the pairs whose rules changed."""
+    def rules(self, instruments: Iterable[Instrument], open_on: Callable[[str], int]) -> list[str]:
+        """Apply the exchange's current rules; return the pairs whose rules changed.
+
+        A pair that the exchange no longer lists keeps its rules, and a pair with open orders (`open_on`) its symbol.
+        """
         changed: list[str] = []
         for one in instruments:
+            self._is_listed = True
             held = self.instruments.get(one.name)
-            if held == one:
+            if held == one or (held is not None and held.symbol != one.symbol and open_on(one.name)):
                 continue
-            self.instruments[one.name] = self.by_symbol[one.symbol] = one
+            self.adopt(one)
             if held is not None:
                 changed.append(one.name)
         return changed

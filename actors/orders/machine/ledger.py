@@ -86,6 +86,8 @@ class Held:
     ending: Ending | None = None
     asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
+    stated_ask: int = 0  # number of the last ask that stated it completely: no fill was missing
+    open_ask: int = 0  # number of the last ask whose answer listed it as open
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
     seen_ns: int = 0  # time of the latest report or fill, by the exchange's clock

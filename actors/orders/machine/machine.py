@@ -121,6 +121,11 @@ class OrderMachine:
         held = self._state.ledger.open() if open else self._state.ledger.all()
         return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
 
+    @property
+    def instruments(self) -> list[Instrument]:
+        """The instruments that the exchange lists or that orders have."""
+        return list(self._state.guards.instruments.values())
+
     def externals(self) -> list[Order]:
         return self._externals.all()
 
@@ -145,6 +150,7 @@ class OrderMachine:
             "unresolved_requests": len(state.requests),
             "earlier_requests": state.requests.earlier,
             "in_doubt": sorted(state.requests.doubts),
+            "unsettled": self._reconcile.unsettled(),
             "external_orders": len(self._externals.all()),
             "waiting_commands": len(self._commands),
             "backlog": state.effects.backlog,
@@ -161,6 +167,7 @@ class OrderMachine:
         state = self._state
         state.effects.name(str(loaded.epoch))
         state.born_after_ns = now.ns
+        state.kept.restore(loaded.marks, [order.pair for order in loaded.orders if not order.is_done])
         state.funds.restore(loaded.balances)
         state.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
         grace_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
@@ -366,7 +373,7 @@ class OrderMachine:
 
     def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
         """Apply the exchange's current instruments and rules."""
-        for pair in self._state.guards.rules(instruments):
+        for pair in self._state.guards.rules(instruments, self._state.ledger.open_on):
             self._emit(EventType.RULES, now, pair=pair)
         return self._end(now)
 

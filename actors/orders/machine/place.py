@@ -207,6 +207,7 @@ class Placing:
 
     def _add(self, order: NewOrder, now: Now) -> Held:
         settings = self._state.settings
+        self._state.kept.keep(order.pair)
         return self._state.ledger.add(as_order(order, settings.exchange, settings.account, now.ns), "NEW", now)
 
     def _list_offered(self, orders: Sequence[NewOrder], kind: str) -> MeshError | None:

@@ -9,6 +9,7 @@ from typing import Any
 from ....connectors.reports import FillReport
 from .effects import Now, Purpose
 from .pages import page_of, trade_key
+from .requests import STUCK_TRIES
 
 
 @dataclass(slots=True)
@@ -17,7 +18,17 @@ class Slot:
 
     due_mono_ns: int
     ask_id: int | None = None
+    tries: int = 0  # answers that did not close it
+    reason: str = ""  # why the last one did not
     again: bool = False  # raised again while an ask was under way: the answer to that ask does not close the slot
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether answers in a row did not close the question: nothing else waits for it from now on."""
+        return bool(self.reason) and self.tries > STUCK_TRIES
+
+    def failed(self, reason: str) -> None:
+        self.tries, self.reason = self.tries + 1, reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from __future__ import annotations
 from typing import Any
 
 from ....connectors.order_codec import Draft, Refusal, Reply
+from ....connectors.reading import left_out_text
 from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutBalances, PutMark
-from ....model.errors import MeshError, Rejected, RetryLater
+from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
 from .answers import Answers
@@ -33,6 +34,7 @@ from .late_fees import LateFees
 from .ledger import Held
 from .pages import page_of
 from .questions import Asked, Slot, in_order
+from .requests import STUCK_S
 from .state import AccountState, by_client_id, by_exchange_id
 
 S = OrderStatus
@@ -72,7 +74,14 @@ class Reconcile:
     @property
     def reconciled(self) -> bool:
         """Whether the round after the last start or gap is complete and no earlier request can still arrive."""
-        return self.serving and not self._slots and not self._state.requests.earlier and self.round_over_ns is not None
+        return (
+            self.serving and self._is_complete and not self._state.requests.earlier and self.round_over_ns is not None
+        )
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether no question is open, apart from those about single orders that the exchange does not answer."""
+        return all(slot.is_stuck for slot in self._slots.values())
 
     @property
     def wake_ns(self) -> int:
@@ -84,7 +93,14 @@ class Reconcile:
 
     @property
     def in_doubt(self) -> bool:
-        return self._state.requests.in_doubt or any(key[0] is Purpose.ORDER_FILLS for key in self._slots)
+        return self._state.requests.in_doubt or any(
+            key[0] is Purpose.ORDER_FILLS and not slot.is_stuck for key, slot in self._slots.items()
+        )
+
+    def unsettled(self) -> dict[str, str]:
+        """Return the orders that the exchange does not let us settle now, and why, by client id."""
+        fills = {key: slot.reason for (_, key), slot in self._slots.items() if slot.is_stuck}
+        return fills | self._state.requests.stuck()
 
     # Asks
 
@@ -138,6 +154,7 @@ class Reconcile:
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
         self.stream_up = what != "down"
+        self._fates.followed_from(self._state.effects.asks if self.stream_up else None)
         if what == "down":
             self._soon(now)
         elif self.started:
@@ -174,7 +191,9 @@ class Reconcile:
         if order is None:
             state.requests.end_doubt(one)
         elif (instrument := state.guards.instruments.get(order.pair)) is None:
-            state.requests.ask_again(one, now)
+            state.requests.ask_again(
+                one, now, reason=f"the exchange does not list {order.pair}, and the journal has no instrument of it"
+            )
         else:
             state.requests.doubts[one].asking = True
             self._ask(Purpose.QUERY, one, state.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
@@ -242,10 +261,7 @@ class Reconcile:
                 self._ask_balances(now)
         if not isinstance(result, Reply):
             if slot is not None:
-                pause_s = self._state.settings.retry_s
-                if isinstance(result, RetryLater) and result.after_s is not None:
-                    pause_s = max(pause_s, result.after_s)
-                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
+                self._unanswered(asked, slot, result, now)
             return
         closed = True
         if asked.purpose is Purpose.OPEN_ORDERS:
@@ -260,10 +276,30 @@ class Reconcile:
             return
         if closed and not slot.again:
             self._slots.pop((asked.purpose, asked.key), None)
-            if not self._slots:
-                self.round_over_ns = now.ns
         elif slot.again:
             slot.due_mono_ns = now.mono_ns
+        self._note_end(now)
+
+    def _note_end(self, now: Now) -> None:
+        if self._is_complete:
+            self.round_over_ns = now.ns
+
+    def _unanswered(self, asked: Asked, slot: Slot, error: MeshError, now: Now) -> None:
+        """Ask again later; fills of a pair that the exchange no longer knows are asked in the next round."""
+        key, pause_s = (asked.purpose, asked.key), self._state.settings.retry_s
+        if isinstance(error, RetryLater) and error.after_s is not None:
+            pause_s = max(pause_s, error.after_s)
+        if asked.purpose is Purpose.PAIR_FILLS and self._state.knows_no_pair(error):
+            del self._slots[key]
+            if not self._state.ledger.open_on(asked.key):
+                self._dirty.discard(asked.key)
+            self._note_end(now)
+            return
+        if asked.purpose is Purpose.ORDER_FILLS and isinstance(error, Rejected | DataError):
+            slot.failed(f"its missing fills cannot be requested: {error}")
+            pause_s = max(pause_s, STUCK_S) if slot.is_stuck else pause_s
+            self._note_end(now)
+        slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
 
     def _open_orders(self, reply: Reply, ask_id: int, now: Now) -> None:
         state = self._state
@@ -273,6 +309,9 @@ class Reconcile:
             if instrument is not None:
                 listed.add((instrument.name, report.exchange_order_id))
             self.report(report, now)
+            if instrument is not None:
+                self._fates.stated(instrument.name, report, ask_id, is_open=True)
+        self._fates.listed(ask_id, reply.left_out)
         for held in state.ledger.open():
             order = held.order
             if held.asks < ask_id and (order.pair, order.exchange_order_id or "") not in listed:
@@ -305,7 +344,11 @@ class Reconcile:
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + in_ns(self._state.settings.retry_s)
+                odd = left_out_text(reply.left_out)
+                stated = f"{held.total:f} is filled, and the exchange lists fills of {held.order.filled:f}"
+                slot.failed(f"{stated}; fills of order {odd}" if odd else stated)
+                pause_s = STUCK_S if slot.is_stuck else self._state.settings.retry_s
+                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
         return True
 
@@ -391,6 +434,8 @@ class Reconcile:
         absent = isinstance(result, Reply) and result.absent
         if isinstance(result, Rejected):
             absent = state.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
+        after_s = result.after_s if isinstance(result, RetryLater) else None
+        reason = str(result) if isinstance(result, Rejected | DataError) else ""
         if held is None:
             self._queried_external(asked, result, absent, now)
             return
@@ -399,11 +444,13 @@ class Reconcile:
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self.report(report, now)
+                self._fates.stated(held.order.pair, report, asked.ask_id)
             self._fates.shown(held, asked, now)
             state.requests.ask_again(one, now)
+        elif state.knows_no_pair(result):
+            self._fates.no_pair(held, asked.begun, reason, now)
         else:
-            after_s = result.after_s if isinstance(result, RetryLater) else None
-            state.requests.ask_again(one, now, after_s)
+            state.requests.ask_again(one, now, after_s, reason)
         state.ledger.changed[one] = None
 
     def _queried_external(self, asked: Asked, result: Reply | MeshError, absent: bool, now: Now) -> None:
@@ -418,7 +465,8 @@ class Reconcile:
         elif absent:
             self._fates.external_absent(order, asked.begun, now)
         else:
-            state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None)
+            reason = str(result) if isinstance(result, Rejected | DataError) else ""
+            state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None, reason)
 
     # Reports of orders, from any source
 

@@ -36,6 +36,8 @@ from .effect_buffer import EffectBuffer
 from .effects import Now
 
 Terms = tuple[Decimal | None, Decimal | None]  # amount and price
+STUCK_TRIES = 3
+STUCK_S = 30.0  # pause between queries of an order that is stuck
 NOTHING_CHANGED = frozenset({"rejected", "not_sent", "absent"})  # outcomes of a request that had no effect
 
 
@@ -66,6 +68,7 @@ class PendingRequest:
     parts: dict[str, Part]
     ends: Ends
     earlier: bool = False  # left by an earlier epoch; this epoch did not send it
+    over: bool = False  # the exchange refuses it by now, and its orders are stuck
     doubt: bool = False  # an answer is no longer expected
     token: Any = None
     terms: dict[str, Terms] = field(default_factory=dict)  # new terms, for AMEND
@@ -93,6 +96,12 @@ class DoubtedOrder:
     once: int | None = None  # the doubt ends with one answer that shows the order, to an ask after this number
     absent: int = 0  # number of answers that count as proof of absence
     asking: bool = False
+    reason: str = ""  # why the last query did not settle the order
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether queries in a row did not settle the order: nothing else waits for it from now on."""
+        return bool(self.reason) and self.tries > STUCK_TRIES
 
 
 class PendingRequests:
@@ -133,11 +142,15 @@ class PendingRequests:
     @property
     def earlier(self) -> int:
         """Return the number of requests of earlier epochs that may still reach the exchange."""
-        return sum(one.earlier for one in self._pending.values())
+        return sum(one.earlier and not one.over for one in self._pending.values())
 
     @property
     def in_doubt(self) -> bool:
-        return bool(self.doubts)
+        return any(not doubt.is_stuck for doubt in self.doubts.values())
+
+    def stuck(self) -> dict[str, str]:
+        """Return the orders that queries do not settle, and why."""
+        return {one: doubt.reason for one, doubt in self.doubts.items() if doubt.is_stuck}
 
     def add(self, request: PendingRequest) -> None:
         self._pending[request.request_id] = request
@@ -157,7 +170,7 @@ class PendingRequests:
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             self.doubts[client_order_id] = DoubtedOrder(1, now.mono_ns, self._effects.asks if once else None)
-        else:
+        elif not doubt.is_stuck:
             doubt.once = self._effects.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
             doubt.tries = 1
@@ -213,14 +226,18 @@ class PendingRequests:
         placing = self.about(client_order_id, Part.PLACE)
         return all(one.doubt and self.has_expired(one, exchange_ns) for one in placing)
 
-    def ask_again(self, client_order_id: str, now: Now, after_s: float | None = None) -> None:
-        """Schedule the next query after a query that did not end the doubt."""
+    def ask_again(self, client_order_id: str, now: Now, after_s: float | None = None, reason: str = "") -> None:
+        """Schedule the next query after a query that did not end the doubt, for this reason."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             return
-        doubt.asking = False
+        doubt.asking, doubt.reason = False, reason
         pause_s = max(after_s or 0.0, self._backoff.delay_s(doubt.tries))
-        if doubt.absent:
+        if doubt.is_stuck:
+            pause_s = max(pause_s, STUCK_S)
+            for request in self.about(client_order_id):
+                request.over = self.has_expired(request, now.exchange_ns)
+        elif doubt.absent:
             pause_s = self._settings.absent_again_s
         else:
             doubt.tries += 1

@@ -21,6 +21,7 @@ from ....connectors.order_codec import (
     Ends,
     Kind,
     Never,
+    Refusal,
     Signed,
     TradingCodec,
     WhenSuperseded,
@@ -36,6 +37,7 @@ from .effect_buffer import EffectBuffer
 from .effects import Found, Lookup, Now, Send
 from .funds import Funds
 from .guards import Guards
+from .kept_instruments import KeptInstruments
 from .known_ids import KnownIds
 from .ledger import UNKNOWN_TERMS, Held, Ledger
 from .requests import (
@@ -86,6 +88,7 @@ class AccountState:
         self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects, self._settled)
         self.funds = Funds()
         self.guards = Guards(settings, codec.offer, instruments)
+        self.kept = KeptInstruments(self.guards, self.effects)
         self.born_after_ns = 0  # ids born later than this cannot be in the journal without being in memory
         self._lookups: dict[str, list[Callable[[Found, Now], None]]] = {}
 
@@ -247,6 +250,12 @@ class AccountState:
         born = self.born(client_order_id)
         known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + in_ns(self.settings.clock_slack_s)
         return born is None or born <= known_since or born > now.ns
+
+    def knows_no_pair(self, result: object) -> bool:
+        """Return whether the exchange answered that it does not know the pair of a request."""
+        if not isinstance(result, Rejected):
+            return False
+        return self.codec.refusal(str(result.code), str(result.reason)) is Refusal.NO_PAIR
 
     def look_up(self, lookup: Lookup, then: Callable[[Found, Now], None], now: Now) -> bool:
         """Look up a key in the journal, once, and call `then` with the answer. False: too many lookups wait already."""

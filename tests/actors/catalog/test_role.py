@@ -42,6 +42,7 @@ SPEC = ExchangeSpec(
     max_snapshot=5000,
     candles=CandleOffer({"1m": "1"}, page=2),
     used_headers={"x-used": "weight"},
+    unknown_symbol=frozenset({"no_symbol"}),
 )
 
 
@@ -93,6 +94,8 @@ class AcmeCodec:
         return [from_plain(Candle, row) for row in json.loads(response.body)]
 
     def failure(self, response: HttpResponse) -> Exception | None:
+        if response.status == 400:
+            return Rejected(json.loads(response.body), "no")
         return None if response.status == 200 else RetryLater(3.0, f"HTTP {response.status}")
 
 
@@ -100,6 +103,7 @@ class Exchange:
     """Answers like a `Rest`; `status`, `error` and `hold` make it misbehave."""
 
     def __init__(self) -> None:
+        self.refused: dict[str, str] = {}  # codes of requests for books, by symbol
         self.odd: list[Any] = []  # unreadable rows of the list
         self.listed = [pair("BTC-USDT"), pair("ETH-BTC"), pair("OLD-BTC", status="BREAK"), pair("X-Y")]
         self.tickers: dict[str, Any] = {
@@ -128,6 +132,8 @@ class Exchange:
         elif request.url.startswith("/candles"):
             start_ns, end_ns = map(int, request.url.split("/")[-2:])
             what = [to_plain(minute(at)) for at in range(-(-start_ns // MINUTE_NS) * MINUTE_NS, end_ns, MINUTE_NS)]
+        if request.url.startswith("/depth") and (code := self.refused.get(request.url.split("/")[2])):
+            return HttpResponse(400, {}, json.dumps(code).encode(), 1, 2)
         headers = {"x-used": "42", "retry-after": "9"}
         return HttpResponse(self.status, headers, json.dumps(what).encode(), 1, 2)
 
@@ -233,6 +239,22 @@ async def test_while_a_row_names_no_symbol_no_known_pair_is_taken_as_gone(rig: R
     changed = await role.handle("refresh", None)
     assert [plain["name"] for plain in changed["instruments"]] == ["BTC-USDT", "ETH-BTC", "OLD-BTC", "X-Y"]
     assert role.status()["left_out_rows"].startswith("a row without a name cannot be read: ")
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_it_finds_out_which_pairs_the_exchange_no_longer_has(rig: Rig, known: bool) -> None:
+    """A refusal with a code of many meanings counts only if a listed pair is answered for."""
+    role = await rig.start()
+    await role.handle("refresh", None)
+    rig.exchange.refused = {"ETHBTC": "no_symbol" if known else "bad_request"}
+    body = {"instruments": [pair("ETH-BTC").to_dict(), pair("X-Y").to_dict()]}
+    answer = {"gone": ["ETH-BTC"], "present": ["X-Y"], "lists_halted": True}
+    assert await role.handle("delisted", body) == answer
+    rig.exchange.refused |= dict.fromkeys(("BTCUSDT", "XY"), "bad_request")
+    expected = answer | {"gone": ["ETH-BTC"] if known else [], "present": []}
+    assert await role.handle("delisted", body) == expected
+    rig.exchange.error = RetryLater(1.0, "refused")
+    assert await role.handle("delisted", body) == answer | {"gone": [], "present": []}
 
 
 async def test_it_refreshes_by_itself(rig: Rig) -> None:

@@ -52,7 +52,7 @@ def typed(status: int, code: int | None = None, text: str = "words", changes: bo
         ("-1008", "Server is currently overloaded with other requests.", R.BUSY),
         ("-1006", "Execution status unknown.", R.UNKNOWN),
         ("-1007", "Timeout waiting for response from backend server.", R.UNKNOWN),
-        ("-1121", "Invalid symbol.", R.REJECTED),
+        ("-1121", "Invalid symbol.", R.NO_PAIR),
         ("-9999", "of tomorrow", R.REJECTED),
     ],
 )
@@ -120,6 +120,7 @@ def test_a_body_that_is_no_error(body):
 KINDS = {
     "AuthenticationError": {R.KEY},
     "PermissionDenied": {R.KEY, R.REJECTED},
+    "BadSymbol": {R.NO_PAIR, R.REJECTED},
     "RateLimitExceeded": {R.BUSY},
     "OrderNotFound": {R.NOT_THERE},
     "RequestTimeout": {R.UNKNOWN},

@@ -24,7 +24,7 @@ from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
 from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
 from venuemesh.supervisor.tree.placement import NodeView, choose, seat
-from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, plan_books
+from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, messages, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
 from venuemesh.supervisor.tree.routes import RouteTable
 from venuemesh.supervisor.tree.settings import MeshSettings
@@ -66,9 +66,49 @@ def test_the_last_rule_that_matches_decides() -> None:
 
 def test_named_pairs_that_are_not_there_are_refused_and_patterns_are_not() -> None:
     found = plan_of(listed("C-D", status="BREAK"), [(True, "A-B"), (True, "C-D"), (True, "Z*")])
-    assert set(found.refused) == {"A-B", "C-D"}
-    assert "BREAK" in found.refused["C-D"]
-    assert not found.specs
+    assert set(found.refused) == {"A-B"}
+    assert list(found.specs) == ["book/x/C-D"]
+
+
+def test_a_pair_that_does_not_trade_is_tracked_by_name_or_if_it_runs() -> None:
+    before = plan(["A-B", "C-D"], [(True, "*")])
+    halted = listed("A-B", "C-D", "E-F", status="BREAK")
+    after = plan_of(halted, [(True, "*")], before.specs)
+    assert list(after.specs) == ["book/x/A-B", "book/x/C-D"]
+    todo = changes(before.specs, after)
+    assert (todo.run, todo.end, len(todo.amend)) == ((), (), 2)
+    told = messages(before.specs["book/x/A-B"], todo.amend[0])
+    assert [(kind, body["instrument"]["status"]) for kind, body in told] == [("track", "BREAK")]
+    assert messages(todo.amend[0], todo.amend[0]) == []
+    assert not plan_of(halted, [(True, "*")]).specs
+    assert list(plan_of(halted, [(True, "*"), (True, "E-F")]).specs) == ["book/x/E-F"]
+    assert not plan_of(halted, [(True, "E-F"), (False, "E*")]).specs
+
+
+def test_running_pairs_that_the_list_lacks_stay_until_they_are_gone() -> None:
+    desired = desired_of(x=("A-B", "C-D", "E-*"))
+    desired.listed("x", listed("A-B", "C-D", "E-F"))
+    running = {spec.address: spec for spec in desired.books("x", {}).run}
+    assert (len(running), desired.is_watched("x")) == (3, False)
+    desired.listed("x", listed("1-2"))
+    assert desired.books("x", running) == Changes((), (), ())
+    assert sorted(one.name for one in desired.missing("x")) == ["A-B", "C-D", "E-F"]
+    assert (desired.refused, desired.is_watched("x")) == ({}, True)
+    assert set(desired.doubts) == set(running)
+    desired.judged("x", gone=["A-B"], silent=["E-F"])
+    todo = desired.books("x", running)
+    assert (todo.run, todo.end) == ((), ("book/x/A-B",))
+    assert [spec.config.instruments[0].status for spec in todo.amend] == ["UNLISTED"]
+    assert set(desired.refused) == {"book/x/A-B"}
+    running = {address: spec for address, spec in running.items() if address != "book/x/A-B"}
+    running[todo.amend[0].address] = todo.amend[0]
+    desired.rule("x", False, ["C-D"])  # untracked by the user: nothing keeps it
+    assert desired.books("x", running).end == ("book/x/C-D",)
+    desired.listed("x", listed("A-B", "E-F"))
+    todo = desired.books("x", running)
+    assert [spec.address for spec in todo.run] == ["book/x/A-B"]
+    assert [spec.config.instruments[0].status for spec in todo.amend] == ["TRADING"]
+    assert desired.missing("x") == []
 
 
 def test_new_pairs_fill_new_groups_and_gone_ones_leave_theirs_in_place() -> None:

@@ -186,7 +186,7 @@ def test_without_a_top_a_market_buy_may_take_everything() -> None:
 
 def test_changed_rules_are_reported_and_used() -> None:
     found, ledger = guards()
-    assert found.rules([pair("BTC-USDT", min_notional=D(500)), pair("NEW-USDT")]) == ["BTC-USDT"]
+    assert found.rules([pair("BTC-USDT", min_notional=D(500)), pair("NEW-USDT")], ledger.open_on) == ["BTC-USDT"]
     judged = found.judge(limit("vm1"), ledger, {}, NOW)
     assert isinstance(judged, RuleViolation)
     assert judged.rule == "min_notional"

@@ -10,7 +10,7 @@ from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Answer, Ask, Commit, Found, Halt, Lookup, Purpose, Refuse, Send
 from venuemesh.connectors.order_codec import Reply
 from venuemesh.connectors.reports import BalanceReport, OrderReport
-from venuemesh.journal.writes import PutEvent, PutOrder, PutRequest
+from venuemesh.journal.writes import PutEvent, PutMark, PutOrder, PutRequest
 from venuemesh.model.errors import (
     Fenced,
     InboxFull,
@@ -86,7 +86,8 @@ def test_the_intent_is_committed_before_the_request_and_answered_once_the_exchan
     commit, send = effects[0], effects[1]
     assert isinstance(commit, Commit)
     assert isinstance(send, Send)
-    put, request = commit.batch.writes
+    mark, put, request = commit.batch.writes
+    assert isinstance(mark, PutMark)
     assert isinstance(put, PutOrder)
     assert isinstance(request, PutRequest)
     assert (request.digest, request.not_after_ns) == (send.request.digest, send.request.not_after_ns)
