@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from .engine.rules import DEFAULT_SYMBOLS, listing
 from .face import find_protocols, protocol_names
 
 Read = TypeVar("Read")
+SHORTEST_TOKEN = 16
 
 
 @dataclass(slots=True)
@@ -28,7 +31,9 @@ class Options:
     protocols: tuple[str, ...] = ()  # by name; empty: the default protocols
     host: str = "127.0.0.1"
     port: int = 0
+    admin_host: str = "127.0.0.1"
     admin_port: int = 0
+    admin_token: str | None = field(default=None, repr=False)  # of every request of the admin interface
     seed: int = 1
     rate: float = 300.0
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
@@ -45,6 +50,10 @@ class Options:
         for name in ("port", "admin_port"):
             if not 0 <= getattr(self, name) <= 65_535:
                 raise Misconfigured(f"--{name.replace('_', '-')}", "must be from 0 to 65535")
+        if self.admin_token is None and not is_loopback(self.admin_host):
+            raise Misconfigured(
+                "--admin-host", f"{self.admin_host} can be reached from other hosts: give --admin-token"
+            )
         if not 0 <= self.rate <= 1_000_000:
             raise Misconfigured("--rate", "must be from 0 to 1000000 level changes a second")
         if not 1_000 <= self.history <= 100_000_000:
@@ -64,6 +73,13 @@ class Options:
         return self
 
 
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise Misconfigured("exchange", message)
@@ -74,12 +90,21 @@ def _parser() -> _Parser:
     parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object")
     parser.add_argument("--protocols", default="", metavar="A,B", help="protocols to serve: " + _offered())
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address of the exchange; the admin interface is always on loopback"
+        "--host", default="127.0.0.1", help="address of the exchange; the admin interface has --admin-host"
     )
     parser.add_argument(
         "--port", default="0", help="port of the first protocol; each further one has the next port; 0: free ports"
     )
     parser.add_argument("--admin-port", default="0", help="port of the admin interface; 0: a free port")
+    parser.add_argument(
+        "--admin-host", default="127.0.0.1", help="address of the admin interface; other hosts need --admin-token"
+    )
+    parser.add_argument(
+        "--admin-token",
+        default=None,
+        metavar="FILE",
+        help="a file, mode 0600, of one line: the token that every request of the admin interface needs",
+    )
     parser.add_argument("--seed", default="1", help="seed of the participants and faults")
     parser.add_argument("--rate", default="300", help="level changes per second, over all symbols")
     parser.add_argument(
@@ -129,7 +154,9 @@ def parse(arguments: Sequence[str]) -> Options:
         protocols=tuple(name.strip() for name in given.protocols.split(",") if name.strip()),
         host=given.host,
         port=_whole_number("--port", given.port),
+        admin_host=given.admin_host,
         admin_port=_whole_number("--admin-port", given.admin_port),
+        admin_token=None if given.admin_token is None else _token(Path(given.admin_token)),
         seed=_whole_number("--seed", given.seed),
         rate=_real("--rate", given.rate),
         symbols=tuple(name.strip() for name in given.symbols.split(",") if name.strip()),
@@ -140,6 +167,20 @@ def parse(arguments: Sequence[str]) -> Options:
         json=given.json,
         paused=given.paused,
     ).check()
+
+
+def _token(path: Path) -> str:
+    """Read the token of the admin interface. Raises Misconfigured."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise Misconfigured("--admin-token", f"other users may read {path}; run: chmod 600 {path}")
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured("--admin-token", f"cannot read {path}: {error}") from None
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or any(mark.isspace() for mark in token):
+        wanted = f"one line of at least {SHORTEST_TOKEN} ASCII characters, without spaces"
+        raise Misconfigured("--admin-token", f"{path} must have {wanted}")
+    return token
 
 
 def _offered() -> str:

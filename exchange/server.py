@@ -48,9 +48,10 @@ class Server:
         protocols: dict[str, Any] = {}
         for position, (name, face) in enumerate(self.venue.faces.items()):
             protocols[name] = dict(face.urls(await self._serve(face, position)))
-        admin_port = await self._listen(Admin(self.venue).app(), "127.0.0.1", self.options.admin_port, "--admin-port")
+        admin, host = Admin(self.venue, self.options.admin_token), self.options.admin_host
+        admin_port = await self._listen(admin.app(), host, self.options.admin_port, "--admin-port")
         # Every protocol is at the top level, and again under `protocols` for programs that iterate over all protocols.
-        self.urls = {**protocols, "protocols": protocols, "admin": f"http://127.0.0.1:{admin_port}"}
+        self.urls = {**protocols, "protocols": protocols, "admin": f"http://{_at(host, admin_port)}"}
         self._beat = asyncio.create_task(self._beats())
         return self.urls
 
@@ -72,7 +73,7 @@ class Server:
         app.router.add_routes(face.routes())
         port = self.options.port and self.options.port + position
         port = await self._listen(app, self.options.host, port, "--port")
-        return f"[{self.options.host}]:{port}" if ":" in self.options.host else f"{self.options.host}:{port}"
+        return _at(self.options.host, port)
 
     async def _listen(self, app: web.Application, host: str, port: int, option: str) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
@@ -92,6 +93,10 @@ class Server:
             self.venue.beat(now)
             spent = self.clock.monotonic_ns() - now
             await asyncio.sleep(max(0.001, (SLICE_NS - spent) / 1e9))
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None = None) -> int:

@@ -469,7 +469,7 @@ def local_exchange(
     key, secret, word = secrets.token_hex(32), secrets.token_hex(32), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
         folder = Path(name)
-        amounts = ", ".join(f'{asset} = "{amount}"' for asset, amount in held.items())
+        amounts = ", ".join(f'"{asset}" = "{amount}"' for asset, amount in held.items())
         own = f'key = "{key}", secret = "{secret}", passphrase = "{word}"'
         second = f'key = "{other}", secret = "{other_secret}", passphrase = "{word}"'
         accounts = f"[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{{own}}}, {{{second}}}]\n"

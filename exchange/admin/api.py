@@ -1,4 +1,6 @@
-"""The admin interface: loopback only, JSON. Faults, rates, books, history; docs/local-exchange.md has every endpoint.
+"""The admin interface: JSON, for this host, or for hosts with its token. Faults, rates, books, history.
+
+docs/local-exchange.md has every endpoint.
 
 Every body is checked before anything changes: the answer to a wrong body is 400 and names the field.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -54,14 +57,19 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Admin:
-    """Serves the admin interface of one venue."""
+    """Serves the admin interface of one venue. With a token every request needs it, without one only loopback may."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, token: str | None = None) -> None:
         self.venue = venue
+        self._token = token
         self.accounts = AccountsAdmin(venue)
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=1 << 20, middlewares=[_guard])
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._guard(request, handler)
+
+        app = web.Application(client_max_size=1 << 20, middlewares=[guard])
         for path, read in (
             ("/admin/stats", self.stats),
             ("/admin/faults", self.faults),
@@ -100,6 +108,34 @@ class Admin:
             ("/admin/limits", LimitsBody, self.change_limits),
             ("/admin/forgive", Nothing, self.forgive),
         ]
+
+    # ---------------------------------------------------------------------------------------------------- access
+
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse strangers; refusals become typed JSON errors."""
+        try:
+            self._check_access(request)
+            return await handler(request)
+        except Refusal as refusal:
+            return _json(refusal.body, refusal.status)
+        except Rejected as rejected:
+            unknown = rejected.code in ("UNKNOWN_SYMBOL", "UNKNOWN_ORDER")
+            body = {"error": {"type": rejected.code, "field": "symbol" if unknown else None, "reason": rejected.reason}}
+            return _json(body, 404 if unknown else 400)
+        except web.HTTPException as error:
+            return _json({"error": {"type": "http", "field": None, "reason": error.reason}}, error.status)
+
+    def _check_access(self, request: web.Request) -> None:
+        """Raises Refusal."""
+        if "Origin" in request.headers:
+            raise Refusal(None, "not for web pages", 403, "forbidden")
+        if self._token is None:
+            if request.remote is None or not ipaddress.ip_address(request.remote).is_loopback:
+                raise Refusal(None, "loopback only", 403, "forbidden")
+            return
+        given = request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {self._token}".encode()):
+            raise Refusal("Authorization", "must be 'Bearer ' and the token of --admin-token", 401, "unauthorized")
 
     # -------------------------------------------------------------------------------------------------- reading
 
@@ -389,25 +425,6 @@ def _acting(shape: type[Body], act: Callable[[Any], Any]) -> Handler:
         return _json(await done if asyncio.iscoroutine(done) else done)
 
     return handle
-
-
-@web.middleware
-async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Loopback only; refusals become typed JSON errors."""
-    try:
-        if request.remote is None or not ipaddress.ip_address(request.remote).is_loopback:
-            raise Refusal(None, "loopback only", 403, "forbidden")
-        if "Origin" in request.headers:
-            raise Refusal(None, "not for web pages", 403, "forbidden")
-        return await handler(request)
-    except Refusal as refusal:
-        return _json(refusal.body, refusal.status)
-    except Rejected as rejected:
-        unknown = rejected.code in ("UNKNOWN_SYMBOL", "UNKNOWN_ORDER")
-        body = {"error": {"type": rejected.code, "field": "symbol" if unknown else None, "reason": rejected.reason}}
-        return _json(body, 404 if unknown else 400)
-    except web.HTTPException as error:
-        return _json({"error": {"type": "http", "field": None, "reason": error.reason}}, error.status)
 
 
 def _json(body: Any, status: int = 200) -> web.Response:

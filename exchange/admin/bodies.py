@@ -145,7 +145,7 @@ class SymbolBody(Body):
 
 class AmountBody(Body):
     account: str
-    asset: str = Field(pattern=r"^[A-Z0-9]{1,20}$")
+    asset: str = Field(pattern=r"^[^\W_a-z]{1,20}$")
     amount: str
 
 

@@ -189,16 +189,21 @@ def _read(status: int, raw: bytes) -> Any:
     return body
 
 
+def _headers(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
 class AdminClient(_Calls[Any]):
     """Blocks until the answer. Raises Rejected with the refusal's type and field; OSError: no answer."""
 
-    def __init__(self, base: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, base: str, timeout_s: float = 30.0, token: str | None = None) -> None:
         self.base = base
         self.timeout_s = timeout_s
+        self._headers = _headers(token)
 
     def _call(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
         data = None if method == "GET" else json.dumps(body if body is not None else {}).encode()
-        request = urllib.request.Request(_url(self.base, path, query), data=data, method=method)
+        request = urllib.request.Request(_url(self.base, path, query), data, self._headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout_s) as response:
                 return _read(response.status, response.read())
@@ -209,11 +214,13 @@ class AdminClient(_Calls[Any]):
 class AsyncAdminClient(_Calls[Coroutine[Any, Any, Any]]):
     """The client for asyncio, over the caller's aiohttp session."""
 
-    def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, base: str, session: aiohttp.ClientSession, token: str | None = None) -> None:
         self.base = base
         self._session = session
+        self._headers = _headers(token)
 
     async def _call(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Any:
         data = None if method == "GET" else json.dumps(body if body is not None else {})
-        async with self._session.request(method, _url(self.base, path, query), data=data) as response:
+        url = _url(self.base, path, query)
+        async with self._session.request(method, url, data=data, headers=self._headers) as response:
             return _read(response.status, await response.read())

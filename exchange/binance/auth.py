@@ -47,7 +47,9 @@ class Signed:
 
 
 def authenticate(engine: Engine, signed: Signed, security: str, now_ns: int) -> tuple[Account, ApiKey]:
-    """Return the account and key behind a request that needs `security` (TRADE, USER_DATA or USER_STREAM).
+    """Return the account and key behind a request that needs `security`: TRADE, USER_DATA, USER_STREAM or MARKET_DATA.
+
+    MARKET_DATA needs a key and no signature.
 
     Raises:
         ApiError: -1021, -1022, -1100, -1102, -2014, -2015.
@@ -57,6 +59,10 @@ def authenticate(engine: Engine, signed: Signed, security: str, now_ns: int) -> 
         account, key = signed.session
     else:
         account, key = _owner(engine, signed)
+    if security == "MARKET_DATA":
+        if key.revoked:
+            raise errors.bad_key()
+        return account, key
     for name in ("timestamp",) if by_session else ("timestamp", "signature"):
         if signed.sent.get(name) in (None, ""):
             raise errors.missing(name)

@@ -13,9 +13,12 @@ from ..floor import Floor
 from ..public_face import PublicFace
 from ..wire.connection import Connection
 from ..wire.frames import text_frame
+from . import elsewhere
 from .client import Client
 from .desk import Desk
 from .errors import UNKNOWN
+from .methods import BY_ROUTE
+from .queries import BY_PATH
 from .rest import Rest
 from .sockets import Sockets
 from .streams import shutdown_event
@@ -31,7 +34,8 @@ class Binance(PublicFace[Desk]):
         super().__init__(Desk(floor, self.name))
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        rest, sockets = Rest(self.desk), Sockets(self.desk)
+        methods, served = {**BY_ROUTE, **elsewhere.BY_ROUTE}, {**BY_PATH, **elsewhere.BY_PATH}
+        rest, sockets = Rest(self.desk, methods, served), Sockets(self.desk)
         return [
             web.get("/ws", sockets.raw),
             web.get("/ws/{names:.*}", sockets.raw),

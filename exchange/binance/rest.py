@@ -24,11 +24,11 @@ from .auth import Signed, without_signature
 from .desk import Desk
 from .errors import ApiError
 from .front import FrontEnvelope, Outcome, refused_by
-from .methods import BY_ROUTE
-from .queries import BY_PATH, Asked, Query
+from .queries import Asked, Query
 from .signed import Method, perform
 
-_FORM = "application/x-www-form-urlencoded"
+# A form is read under any of these types, as the real exchange does: some clients send forms with another type.
+_FORMS = ("application/x-www-form-urlencoded", "application/octet-stream", "application/json", "text/plain")
 _WITH_BODY = ("POST", "PUT", "DELETE")
 
 
@@ -67,8 +67,8 @@ class Rest:
     def __init__(
         self,
         desk: Desk,
-        methods: Mapping[tuple[str, str], Method] = BY_ROUTE,
-        queries: Mapping[str, Query] = BY_PATH,
+        methods: Mapping[tuple[str, str], Method],
+        queries: Mapping[str, Query],
     ) -> None:
         """`methods` by verb and path, `queries` by path."""
         self.desk = desk
@@ -161,7 +161,7 @@ class Rest:
 async def _read(request: web.Request) -> tuple[Signed, bool]:
     """Read a signed request; return it, and whether a parameter occurs twice in one place."""
     query, body = request.raw_path.partition("?")[2], ""
-    if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
+    if request.method in _WITH_BODY and request.content_type in _FORMS:
         # Latin-1 keeps every byte, so that bytes beyond ASCII remain visible.
         body = (await request.read()).decode("latin-1")
     parts = [parse_qsl(part, keep_blank_values=True) for part in (body, query)]

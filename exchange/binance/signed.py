@@ -67,7 +67,7 @@ class Method:
     verb: str
     path: str
     name: str
-    security: str  # TRADE | USER_DATA | USER_STREAM
+    security: str  # TRADE | USER_DATA | USER_STREAM | MARKET_DATA
     params: tuple[Param, ...]
     weight: Callable[[Mapping[str, Any]], int]
     answer: Callable[[Asked], Any]

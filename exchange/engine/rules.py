@@ -18,7 +18,7 @@ QUOTES = ("USDT", "USDC", "BTC", "ETH", "BNB", "EUR")
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ETHBTC")
 STATUSES = ("TRADING", "HALT", "BREAK", "END_OF_DAY", "CANCEL_ONLY")
 
-_SYMBOL = re.compile(r"[A-Z0-9]{2,20}", re.ASCII)
+_SYMBOL = re.compile(r"[^\W_]{2,20}")  # letters and digits of any script
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def rules_for(symbol: str) -> Rules:
     if symbol in KNOWN:
         return KNOWN[symbol]
     quote = next((q for q in QUOTES if symbol.endswith(q) and len(symbol) > len(q)), None)
-    if quote is None or _SYMBOL.fullmatch(symbol) is None:
+    if quote is None or _SYMBOL.fullmatch(symbol) is None or symbol != symbol.upper():
         raise Misconfigured("symbols", f"{symbol!r} is not a symbol with one of the quotes {', '.join(QUOTES)}")
     draw = random.Random(zlib.crc32(symbol.encode()))
     in_btc = quote in ("BTC", "ETH", "BNB")

@@ -48,7 +48,7 @@ class Order:
 
     def __init__(self, face: Plain, request: web.Request, sent: dict[str, str]) -> None:
         self.face, self.sent = face, sent
-        self.channel = HttpChannel(request)
+        self.channel = HttpChannel(request, face.floor.faults, self)
         self.symbol = sent["pair"].replace("/", "")
         self.account = face.floor.engine.accounts[sent["account"]]
         self.receipts = face.floor.receipts_of(self.account).received([sent.get("id")])

@@ -7,12 +7,12 @@ import asyncio
 import json
 import sys
 import urllib.request
+from urllib.parse import urlsplit
 
 import ccxt
 import ccxt.pro
 
 REST, WS, ADMIN = sys.argv[1:4]
-OPTIONS = {"options": {"defaultType": "spot", "fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False}}
 
 
 def admin(method, path, body=None):
@@ -25,15 +25,15 @@ def pointed(client):
     """The client with its base URLs pointed here, as any user of ccxt may."""
     api = client.urls["api"]
     for name, url in list(api.items()):
-        if isinstance(url, str) and "/api/v" in url:
-            api[name] = REST + url[url.index("/api/v") :]
+        if isinstance(url, str):
+            api[name] = REST + urlsplit(url).path
     if "ws" in api:
         api["ws"]["spot"] = WS + "/ws"
     return client
 
 
 def over_rest():
-    client = pointed(ccxt.binance(OPTIONS))
+    client = pointed(ccxt.binance())
     markets = client.load_markets()
     book = client.fetch_order_book("BTC/USDT", 5)
     trades = client.fetch_trades("BTC/USDT", limit=5)
@@ -57,7 +57,7 @@ def over_rest():
 
 
 async def over_websocket():
-    client = pointed(ccxt.pro.binance(OPTIONS))
+    client = pointed(ccxt.pro.binance())
     try:
         await client.load_markets()
         trades, ticker, candles = await asyncio.gather(

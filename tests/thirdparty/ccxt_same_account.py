@@ -6,26 +6,17 @@ python ccxt_same_account.py REST_URL; on stdin {"apiKey", "secret"} and commands
 
 import json
 import sys
+from urllib.parse import urlsplit
 
 import ccxt
 
 REST = sys.argv[1]
 PAIR = "BTC/USDT"
-client = ccxt.binance(
-    json.loads(sys.stdin.readline())
-    | {
-        "options": {
-            "defaultType": "spot",
-            "fetchMarkets": {"types": ["spot"]},
-            "fetchCurrencies": False,
-            "fetchMargins": False,
-        }
-    }
-)
+client = ccxt.binance(json.loads(sys.stdin.readline()))
 api = client.urls["api"]
 for name, url in list(api.items()):
     if isinstance(url, str):
-        api[name] = REST + (url[url.index("/api/v") :] if "/api/v" in url else "/elsewhere")
+        api[name] = REST + urlsplit(url).path
 client.load_markets()
 
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import sys
 import urllib.request
+from urllib.parse import urlsplit
 
 import ccxt
 import ccxt.pro
@@ -18,14 +19,6 @@ import ccxt.pro
 REST, WS, WS_API, ADMIN = sys.argv[1:5]
 CREDENTIALS, *OTHERS = json.load(sys.stdin)
 PAIR, SYMBOL = "BTC/USDT", "BTCUSDT"
-OPTIONS = {
-    "options": {
-        "defaultType": "spot",
-        "fetchMarkets": {"types": ["spot"]},
-        "fetchCurrencies": False,
-        "fetchMargins": False,
-    }
-}
 WAIT_S = 30
 LOOK_S = 0.2
 
@@ -37,11 +30,11 @@ def admin(path, body=None):
 
 
 def pointed(client):
-    """The client with its base URLs pointed here, as any user of ccxt may; what is not spot leads nowhere."""
+    """The client with its base URLs pointed here, as any user of ccxt may."""
     api = client.urls["api"]
     for name, url in list(api.items()):
         if isinstance(url, str):
-            api[name] = REST + (url[url.index("/api/v") :] if "/api/v" in url else "/elsewhere")
+            api[name] = REST + urlsplit(url).path
     if "ws" in api:
         api["ws"]["spot"] = WS + "/ws"
         api["ws"]["ws-api"]["spot"] = WS_API
@@ -57,8 +50,9 @@ def refused(call, *arguments, **named):
 
 
 def over_rest():
-    client = pointed(ccxt.binance(CREDENTIALS | OPTIONS))
+    client = pointed(ccxt.binance(CREDENTIALS))
     client.load_markets()
+    fee = client.fetch_trading_fee(PAIR)
     book = client.fetch_order_book(PAIR, 5)
     bid, ask = book["bids"][0][0], book["asks"][0][0]
     far = round(bid * 0.9, 2)
@@ -88,6 +82,8 @@ def over_rest():
     again = refused(client.cancel_order, made["doomed"]["id"], PAIR)
     still_open = client.fetch_open_orders(PAIR)
     found = {
+        "currencies": {code: currency["id"] for code, currency in client.currencies.items()},
+        "fee": [fee["maker"], fee["taker"]],
         "made": made,
         "errors": errors,
         "cancelled": cancelled,
@@ -106,7 +102,7 @@ def over_rest():
 
 
 async def over_websocket():
-    client = pointed(ccxt.pro.binance(CREDENTIALS | OPTIONS))
+    client = pointed(ccxt.pro.binance(CREDENTIALS))
     moved = asyncio.Event()
 
     async def follow(watch, *arguments):
@@ -171,7 +167,7 @@ async def with_other_keys():
     """An order placed and cancelled over each transportand reported, with each of the other keys."""
     seen_rows = []
     for credentials in OTHERS:
-        client = pointed(ccxt.pro.binance(credentials | OPTIONS))
+        client = pointed(ccxt.pro.binance(credentials))
         try:
             await client.load_markets()
             far = round((await client.fetch_order_book(PAIR, 5))["bids"][0][0] * 0.9, 2)

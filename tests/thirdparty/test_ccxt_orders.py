@@ -144,6 +144,12 @@ def test_orders_ended_as_their_kind_says(traded: tuple[dict[str, Any], Any]) -> 
     assert rest["replaced"]["id"] not in {order["id"] for order in rest["made"].values()}
 
 
+def test_currencies_and_fees_come_from_the_wallet(traded: tuple[dict[str, Any], Any]) -> None:
+    rest = traded[0]["rest"]
+    assert set(rest["currencies"]) - {"BNFCR"} == {"BNB", "BTC", "ETH", "SOL", "USDT"}  # ccxt adds that one itself
+    assert rest["fee"] == [0.001, 0.001]
+
+
 def test_refusals_are_understood(traded: tuple[dict[str, Any], Any]) -> None:
     rest = traded[0]["rest"]
     assert rest["errors"] == {

@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import json
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -368,3 +370,21 @@ async def test_the_pairs_are_those_of_the_recording(story):
         assert market.order_book("BBB-USDT").vwap(Side.BUY, "1") == 101
         with pytest.raises(Misconfigured, match="make another one"):
             await market.play()
+
+
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text()
+
+
+async def test_the_readmes_backtest_runs_as_shown(story):
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def backtest" in code]
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    sizes = []
+
+    async def strategy(market):
+        async for top in market.order_book(market.trading_pairs[0]).changes():
+            sizes.append(int(top.best_bid.size))
+
+    result = await names["backtest"](story, strategy)
+    assert sizes == [*range(1, 31)]
+    assert result["AAAUSDT"]["state"] == "LIVE"
