@@ -23,6 +23,7 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ...connectors.market_codec import Codec
@@ -374,9 +375,18 @@ class Gateway:
             raise RetryLater(0.0, f"this {signed.draft.kind.value} request waited too long to be sent")
         return fresh
 
-    async def write(self, signed: Signed, written: Callable[[Ends], None] | None = None) -> HttpResponse:
+    def can_prepare(self, signed: Signed) -> bool:
+        """Return whether `write` may be called with `release`: a REST request whose bytes are final."""
+        return signed.call is None and not self._signs_late
+
+    async def write(
+        self,
+        signed: Signed,
+        written: Callable[[Ends], None] | None = None,
+        release: asyncio.Future[None] | None = None,
+    ) -> HttpResponse:
         """Write a request once and return the response, of any status. Once it is written, call `written` with the end
-        of the written bytes.
+        of the written bytes. With `release` the request waits, ready on an open connection, until that future is done.
 
         Raises:
             RetryLater: provably not written: no connection, or the signature's validity had ended.
@@ -386,6 +396,8 @@ class Gateway:
 
         def last_look(fresh: Signed) -> bytes | None:
             self._context.alive()
+            if release is not None:
+                reach("request.send")
             if self.clock.now_ns() > fresh.not_after_ns:
                 raise RetryLater(
                     0.0, f"the validity of this {signed.draft.kind.value} request ended before it could be sent"
@@ -397,7 +409,8 @@ class Gateway:
             return fresh.call
 
         loop = asyncio.get_running_loop()
-        reach("request.send")
+        if release is None:
+            reach("request.send")
         if signed.call is not None:
             if self.calls is None:
                 raise Misconfigured(
@@ -408,7 +421,8 @@ class Gateway:
             async with self._turn(signed):
                 fresh = self._fresh(signed)
                 assert fresh.request is not None
-                response = await self._rest.send(fresh.request, self.answer_s, before_write=lambda: last_look(fresh))  # type: ignore[call-arg]
+                look = partial(last_look, fresh)
+                response = await self._rest.send(fresh.request, self.answer_s, before_write=look, release=release)  # type: ignore[call-arg]
         self._answered(signed, response)
         reach("request.answered")
         self.last_recv_ns = self._context.monotonic_ns()

@@ -2,7 +2,8 @@
 
     machine -> [Commit, Send, Answer, Commit, ...]
         Commit   goes to the committer at once (which groups waiting commits into one transaction); the rest waits
-        Send     the bytes are written once; the outcome goes back into the machine
+        Send     the bytes are written once; the outcome goes back into the machine. What can be done before without
+                 writing a byte (`prepare`) is done while the commit is under way
         Ask, Lookup, MeasureClock   change nothing, so they do not wait
 
 After a failed commit no effect behind it is performed, and no later commit: all of these go back to the machine, so no
@@ -33,6 +34,7 @@ class EffectHandler(Protocol):
     """Executes effects for the performer; no method blocks."""
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None: ...
+    def prepare(self, effect: Send) -> None: ...
     def send(self, effect: Send) -> None: ...
     def ask(self, effect: Ask) -> None: ...
     def lookup(self, effect: Lookup) -> None: ...
@@ -90,7 +92,10 @@ class Performer:
                 case Ask() | Lookup() | MeasureClock():
                     self._do(effect)
                 case _ if self._steps:
-                    self._steps[-1].behind.append(effect)
+                    step = self._steps[-1]
+                    step.behind.append(effect)
+                    if isinstance(effect, Send) and step.done is not None:
+                        self._role.prepare(effect)
                 case _:
                     self._do(effect)
 

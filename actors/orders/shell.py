@@ -68,6 +68,7 @@ MAX_WAITING = 1_000  # commands that wait for the load
 WAKE_S = 60.0  # longest time between two looks at the machine's clock
 SWITCH_S = 0.0005  # longest wait of the journal's thread for the interpreter lock, which it takes ten times a commit
 TICK_S = 0.001  # shortest time between two ticks
+PREPARED_MAX = 8  # requests that wait for their commit on an open connection
 
 
 class ManagerShell:
@@ -104,6 +105,7 @@ class ManagerShell:
         self._dead_man: DeadMan | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
+        self._prepared: dict[str, tuple[asyncio.Future[None], asyncio.Task[None]]] = {}  # by request id; see `prepare`
         self._alarm: asyncio.TimerHandle | None = None  # of the next tick
         self._numbers = itertools.count(1)
         self._waiting = 0
@@ -322,14 +324,44 @@ class ManagerShell:
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None:
         self.view.committed(writes, numbers)
 
+    def prepare(self, effect: Send) -> None:
+        """Prepare a request on an open connection while its intent is committed; `send` releases it."""
+        signed = effect.request
+        if (
+            len(self._prepared) < PREPARED_MAX
+            and not self.prepaid.isdisjoint(signed.draft.orders)
+            and self.gateway.can_prepare(signed)
+        ):
+            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._prepared[signed.request_id] = release, self._spawn(self._send(signed, release))
+
     def send(self, effect: Send) -> None:
-        self.timings.reached(COMMITTED, effect.request.draft.orders)
-        sending = self._spawn(self._send(effect.request))
+        signed = effect.request
+        self.timings.reached(COMMITTED, signed.draft.orders)
+        prepared = self._prepared.pop(signed.request_id, None)
+        if prepared is None:
+            sending = self._spawn(self._send(signed))
+        else:
+            release, sending = prepared
+            release.set_result(None)
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
 
-    async def _send(self, signed: Signed) -> None:
-        result: Reply | MeshError
+    def _drop_prepared(self, request_id: str) -> None:
+        """End a request that is prepared and must not be sent."""
+        prepared = self._prepared.pop(request_id, None)
+        if prepared is not None:
+            prepared[0].cancel()
+
+    async def _send(self, signed: Signed, release: asyncio.Future[None] | None = None) -> None:
+        """Send a request and give the machine its result; with `release`, only once that future is done."""
+        result = await self._result(signed, release)
+        if release is not None:
+            await release  # it is not done if the request failed while it was prepared
+        reach("request.result")
+        self._do(self.machine.answered(signed.request_id, result, self.now()))
+
+    async def _result(self, signed: Signed, release: asyncio.Future[None] | None) -> Reply | MeshError:
         try:
             if self.prepaid.isdisjoint(signed.draft.orders):
                 try:
@@ -340,21 +372,19 @@ class ManagerShell:
                 except (InboxFull, OutcomeUnknown) as error:  # from the limits role: nothing was sent
                     raise RetryLater(1.0, str(error)) from error
             self.prepaid.difference_update(signed.draft.orders)
-            response = await self.gateway.write(signed, partial(self._written, signed))
+            response = await self.gateway.write(signed, partial(self._written, signed), release)
             self.timings.reached(ANSWERED, signed.draft.orders)
             self.allowance.answered(response, signed.draft.cost)
-            result = self.gateway.codec.reply(signed, response)
+            return self.gateway.codec.reply(signed, response)
         except DecodeError as error:
-            result = OutcomeUnknown(signed.draft.kind.value, str(error))
+            return OutcomeUnknown(signed.draft.kind.value, str(error))
         except Rejected as error:
             self.gateway.refused(error)
-            result = error
+            return error
         except MeshError as error:
-            result = error
+            return error
         finally:
             self.gateway.give_up(signed)
-        reach("request.result")
-        self._do(self.machine.answered(signed.request_id, result, self.now()))
 
     def _written(self, signed: Signed, ends: Ends) -> None:
         self.timings.reached(WRITTEN, signed.draft.orders)
@@ -400,6 +430,7 @@ class ManagerShell:
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
         for effect in effects:
             if isinstance(effect, Send):
+                self._drop_prepared(effect.request.request_id)
                 self.gateway.give_up(effect.request)
         self._do(self.machine.journal_failed(effects, error, self.now()))
         if not self._journal_down:

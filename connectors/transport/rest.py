@@ -35,9 +35,29 @@ class _Attempt:
     """Whether a request got a connection, so that its bytes may have been sent."""
 
     what: str
-    connected: bool = False
+    limit_s: float
+    clock: Clock
     before_write: Callable[[], None] | None = None
     refusal: Exception | None = None  # what `before_write` raised
+    release: asyncio.Future[None] | None = None
+    limit: asyncio.Timeout | None = None
+    connected: bool = False
+    sent_ns: int = 0
+
+    async def begin(self) -> None:
+        """Called with an open connection: wait for the release, then look a last time."""
+        if self.release is not None and self.limit is not None:
+            self.limit.reschedule(None)
+            await self.release
+            self.limit.reschedule(asyncio.get_running_loop().time() + self.limit_s)
+        if self.before_write is not None:
+            try:
+                self.before_write()
+            except Exception as refusal:
+                self.refusal = refusal
+                raise
+        self.sent_ns = self.clock.time_ns()
+        self.connected = True
 
 
 async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
@@ -49,13 +69,7 @@ async def _on_connection(session: aiohttp.ClientSession, context: object, params
             raise OutcomeUnknown(attempt.what, "the connection was lost after the request was written")
         if isinstance(params, aiohttp.TraceConnectionCreateStartParams):
             return
-        if attempt.before_write is not None:
-            try:
-                attempt.before_write()
-            except Exception as refusal:
-                attempt.refusal = refusal
-                raise
-        attempt.connected = True
+        await attempt.begin()
 
 
 class Rest:
@@ -109,12 +123,17 @@ class Rest:
         return aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S)
 
     async def send(
-        self, request: HttpRequest, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
+        self,
+        request: HttpRequest,
+        timeout_s: float | None = None,
+        before_write: Callable[[], None] | None = None,
+        release: asyncio.Future[None] | None = None,
     ) -> HttpResponse:
         """Send `request` once and return the answer, of any status.
 
         `before_write` is called when the connection is open and nothing is written yet; its errors are raised here,
-        and nothing was sent.
+        and nothing was sent. With `release` the request is prepared and waits, with an open connection, until that
+        future is done; the timeout then begins. Cancelling the future cancels this call, and nothing was sent.
 
         Raises:
             RetryLater: no connection could be opened; nothing was sent.
@@ -125,12 +144,11 @@ class Rest:
         proxy = self._proxy(request.url)
         session = self._open(proxy)
         path = urlsplit(request.url).path
-        attempt = _Attempt(f"{request.method} {path}", before_write=before_write)
         limit_s = self._timeout_s if timeout_s is None else timeout_s
-        sent_ns = self._clock.time_ns()
+        attempt = _Attempt(f"{request.method} {path}", limit_s, self._clock, before_write, release)
         try:
             async with (
-                asyncio.timeout(limit_s),
+                asyncio.timeout(limit_s) as attempt.limit,
                 session.request(
                     request.method,
                     URL(request.url, encoded=True),
@@ -142,7 +160,7 @@ class Rest:
                 ) as answer,
             ):
                 body = await self._read(answer)
-                return HttpResponse(answer.status, _lower(answer.headers), body, sent_ns, self._clock.time_ns())
+                return HttpResponse(answer.status, _lower(answer.headers), body, attempt.sent_ns, self._clock.time_ns())
         except (
             aiohttp.ClientConnectorCertificateError,
             aiohttp.InvalidURL,

@@ -26,7 +26,9 @@ class Socket:
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.connected, self.written = clock, asyncio.Event(), 0
 
-    async def send(self, request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+    async def send(
+        self, request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None
+    ) -> HttpResponse:
         if request.url.startswith("/time"):
             return HttpResponse(200, {}, str(self.clock.time_ns()).encode(), 1, 2)
         await self.connected.wait()
@@ -95,7 +97,9 @@ async def test_a_process_that_stood_still_ends_before_it_writes(gateway):
 async def test_a_process_that_stood_still_does_not_arm_the_dead_man_switch(gateway):
     sent: list[Any] = []
 
-    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+    async def send(
+        request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None
+    ) -> HttpResponse:
         if request.url.startswith("/time"):
             return HttpResponse(200, {}, str(gateway.clock.time_ns()).encode(), 1, 2)
         sent.append(request)
@@ -111,7 +115,9 @@ async def test_a_process_that_stood_still_does_not_arm_the_dead_man_switch(gatew
 async def test_a_read_that_is_refused_for_its_time_is_sent_again_with_the_right_one(gateway):
     answers = [HttpResponse(408, {}, b"", 1, 2), HttpResponse(200, {}, b"[]", 1, 2)]
 
-    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+    async def send(
+        request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None
+    ) -> HttpResponse:
         if request.url.startswith("/time"):
             return HttpResponse(200, {}, str(gateway.clock.time_ns()).encode(), 1, 2)
         return answers.pop(0)
@@ -135,7 +141,9 @@ async def test_a_read_that_comes_in_pages_is_one_reply(gateway):
 
 
 async def test_an_unanswered_read_stays_unanswered(gateway):
-    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+    async def send(
+        request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None
+    ) -> HttpResponse:
         raise OutcomeUnknown("GET", "cut")
 
     gateway.socket.send = send

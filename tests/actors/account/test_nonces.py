@@ -138,7 +138,9 @@ class Socket:
         self.under_way = self.most = 0
         self.urls: list[str] = []
 
-    async def send(self, request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+    async def send(
+        self, request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None
+    ) -> HttpResponse:
         if request.url.startswith("/time"):
             return HttpResponse(200, {}, str(self.clock.time_ns()).encode(), 1, 2)
         if before_write is not None:

@@ -37,6 +37,10 @@ class Role:
     def __init__(self) -> None:
         self.did: list[Any] = []
         self.failed: list[Any] = []
+        self.prepared: list[Any] = []
+
+    def prepare(self, effect: Send) -> None:
+        self.prepared.append(effect.request)
 
     def committed(self, writes: Any, numbers: Any) -> None:
         self.did.append(("committed", writes[0].name))
@@ -145,3 +149,14 @@ async def test_a_role_whose_cell_has_ended_performs_nothing_behind_its_commit():
     await asyncio.sleep(0.01)
     performer.perform([send("b")])
     assert role.did == []
+
+
+async def test_a_request_is_prepared_only_behind_a_commit_that_is_under_way(rig):
+    rig.performer.perform([send("free"), commit("1"), send("a"), commit("2"), send("b")])
+    await until(lambda: len(rig.journal.asked) == 2)
+    assert rig.role.prepared == ["a", "b"]
+    rig.journal.answer(0, JournalUnavailable(1.0, "disk full"))
+    rig.performer.perform([commit("3"), send("c")])  # before the failure was handled: it goes back unsent
+    rig.journal.answer(1, JournalUnavailable(1.0, "disk full"))
+    await until(lambda: rig.role.failed)
+    assert rig.role.did == [("send", "free")]

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+import time
 import traceback
 from collections.abc import AsyncIterator
 
@@ -49,6 +50,41 @@ async def test_one_connection_serves_many_requests(rest: Rest) -> None:
         for _ in range(5):
             await rest.send(HttpRequest("GET", f"{server.url}/"))
         assert (server.connections, len(server.requests)) == (1, 5)
+
+
+async def test_a_prepared_request_writes_nothing_before_its_release_and_its_time_limit_begins_then(rest: Rest) -> None:
+    async with RawHttp(ok) as server:
+        await rest.send(HttpRequest("GET", f"{server.url}/"))  # its connection is used again
+        release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        looked: list[bool] = []
+        request = HttpRequest("POST", f"{server.url}/order")
+        sending = asyncio.ensure_future(
+            rest.send(request, 0.2, before_write=lambda: looked.append(release.done()), release=release)
+        )
+        await asyncio.sleep(0.4)  # longer than its time limit
+        assert (len(server.requests), looked, sending.done()) == (1, [], False)
+        released_ns = time.time_ns()
+        release.set_result(None)
+        got = await sending
+        assert (got.status, looked, len(server.requests), server.connections) == (200, [True], 2, 1)
+        assert got.sent_ns >= released_ns
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_a_prepared_request_that_is_cancelled_leaves_its_connection_to_others(warm: bool) -> None:
+    rest = Rest(timeout_s=5.0, connections=1)
+    async with RawHttp(ok) as server:
+        if warm:
+            await rest.send(HttpRequest("GET", f"{server.url}/"))
+        release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sending = asyncio.ensure_future(rest.send(HttpRequest("POST", f"{server.url}/order"), release=release))
+        await until(lambda: server.connections == 1)
+        release.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await rest.send(HttpRequest("GET", f"{server.url}/after"))
+        assert [request.split()[0] for request in server.requests] == [b"GET"] * (2 if warm else 1)
+    await rest.close()
 
 
 async def test_the_url_headers_and_body_leave_as_given(rest: Rest) -> None:
