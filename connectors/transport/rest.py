@@ -30,7 +30,7 @@ CHUNK = 64 * 1024
 QUERY = re.compile(r"\?[^\s'\")]*")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Attempt:
     """Whether a request got a connection, so that its bytes may have been sent."""
 
@@ -145,7 +145,13 @@ class Rest:
         session = self._open(proxy)
         path = urlsplit(request.url).path
         limit_s = self._timeout_s if timeout_s is None else timeout_s
-        attempt = _Attempt(f"{request.method} {path}", limit_s, self._clock, before_write, release)
+        attempt = _Attempt(
+            what=f"{request.method} {path}",
+            limit_s=limit_s,
+            clock=self._clock,
+            before_write=before_write,
+            release=release,
+        )
         try:
             async with (
                 asyncio.timeout(limit_s) as attempt.limit,

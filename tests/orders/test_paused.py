@@ -126,7 +126,8 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
     async with asyncio.timeout(20.0):
         while not (first.done or second.done):  # noqa: ASYNC110 - the manager that took the account first ends
             await asyncio.sleep(0.02)
-    await asyncio.sleep(0.2)  # the other manager continues
+        while not case.ledger()["orders"]:  # noqa: ASYNC110 - the other manager continues
+            await asyncio.sleep(0.02)
     (case.place.folder / "stop-orders").touch()
     ends = [await first.result(), await second.result()]
     assert sorted(status for status, _ in ends) == [0, 1], ends
