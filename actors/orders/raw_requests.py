@@ -12,9 +12,11 @@ from typing import Any
 
 import orjson
 
-from ...connectors.order_codec import Kind
+from ...connectors.order_codec import Draft, Kind, Signed
 from ...journal.writes import CloseRequest
-from ...model.errors import MeshError, OutcomeUnknown, Rejected
+from ...model.errors import MeshError, OutcomeUnknown, Rejected, UnknownOrder
+from ...model.http import HttpResponse
+from ...model.order import CancelResult, OrderStatus
 from .machine.state import intent
 from .queries import needed_text, text
 from .shell import ManagerShell
@@ -41,18 +43,47 @@ class RawRequests:
         await shell.loaded()
         pairs = [(str(name), str(value)) for name, value in params.items()]
         method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
-        gateway = shell.gateway
-        draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
+        draft = shell.gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
         name = f"raw-{own or shell.ids()}"
         if draft.changes and own is not None and await self._was_sent(name):
             raise OutcomeUnknown(
                 f"{method} {path}", "a request with this id was sent already, and its outcome is unknown"
             )
+        _, response = await self._sent(draft, name)
+        return {"status": response.status, "body": _body(response.body)}
+
+    async def cancel_external(self, body: Any) -> dict[str, Any]:
+        """Cancel one open order that was placed outside the mesh; return the result. Reports change the order's state.
+
+        Raises:
+            UnknownOrder: the account has no such external order.
+            RetryLater, OutcomeUnknown: the request was not sent, or the exchange gave no answer.
+        """
+        shell, name = self._shell, needed_text(body, "id")
+        await shell.loaded()
+        order = next((one for one in shell.machine.externals() if one.client_order_id == name), None)
+        if order is None:
+            raise UnknownOrder(name)
+        if order.is_done:
+            return CancelResult(name, True, order.status).to_dict()
+        codec, request_id = shell.gateway.codec, shell.ids()
+        draft = codec.cancel(replace(order, client_order_id=request_id), shell.markets.instrument(order.pair))
+        signed, response = await self._sent(draft, f"raw-{request_id}")
+        try:
+            codec.reply(signed, response)
+        except Rejected as error:
+            return CancelResult(name, False, order.status, str(error.code), str(error.reason)).to_dict()
+        return CancelResult(name, True, OrderStatus.CANCELED).to_dict()
+
+    async def _sent(self, draft: Draft, name: str) -> tuple[Signed, HttpResponse]:
+        """Sign and send a request; journal it first, if it changes something. No order of the mesh depends on it."""
+        shell, gateway = self._shell, self._shell.gateway
         await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
         try:
             if draft.changes:  # this write also fences: it fails for an earlier manager of the account
-                await shell.write(intent(signed, (), shell.context.time_ns()))
+                raw = replace(signed, draft=replace(draft, kind=Kind.RAW))
+                await shell.write(intent(raw, (), shell.context.time_ns()))
             response = await gateway.write(signed)
         finally:
             gateway.give_up(signed)
@@ -61,7 +92,7 @@ class RawRequests:
             with contextlib.suppress(MeshError):  # return the answer, even if the journal did not accept it
                 outcome = "accepted" if response.status == 200 else "rejected"
                 await shell.write([CloseRequest(name, outcome, shell.context.time_ns())])
-        return {"status": response.status, "body": _body(response.body)}
+        return signed, response
 
     async def signed_read(self, body: Any) -> dict[str, Any]:
         """Sign and send a read for a role that must not sign; return the whole answer. Raises Rejected."""

@@ -253,6 +253,9 @@ class OrderManagerRole:
             )
         )
 
+    async def _cancel_external(self, body: Any) -> Any:
+        return await self._raw.cancel_external(body)
+
     async def _cancel_all(self, body: Any) -> Any:
         shell = self._shell
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
@@ -435,6 +438,7 @@ class OrderManagerRole:
         "place": _place,
         "cancel": _cancel,
         "cancel_all": _cancel_all,
+        "cancel_external": _cancel_external,
         "amend": _amend,
         "replace": _replace,
         "get": _get,

@@ -495,6 +495,7 @@ class ManagerShell:
         """Return the status, with reasons as text."""
         mono_ns = self.context.monotonic_ns()
         shown: dict[str, Any] = {"state": self.state, "error": self.error or None, "ready": False}
+        shown["on_shutdown"] = self.settings.on_shutdown
         if self.booted.is_set():
             shown |= {**self.machine.status(), **self.view.status()}
             shown["state"], shown["error"] = self._state(shown)

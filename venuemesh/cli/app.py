@@ -173,12 +173,31 @@ def _plan(
 
 
 @app.command()
-def down(mesh: MeshName = "mesh", address: Address = None) -> None:
-    """Stop a mesh in an orderly way, and the Ray cluster that `up` started for it."""
+def down(
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the open orders of all accounts first.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a mesh in an orderly way, and the Ray cluster that `up` started for it; name the orders left open.
+
+    Exit status 1 when --cancel was given and an order may still be open.
+    """
+    from .open_orders import OpenOrders
     from .service import stop
 
+    orders = OpenOrders.find(mesh, address)
+    if cancel:
+        orders.cancel()
     stop(mesh, address=address)
-    out.print(f"mesh {mesh} is down")
+    if as_json:
+        print(json.dumps({"mesh": mesh, **orders.to_dict()}))
+    else:
+        for line in orders.lines():
+            out.plain(line)
+        out.plain(f"mesh {mesh} is down")
+    if cancel and not orders.all_cancelled:
+        raise typer.Exit(1)
 
 
 @app.command()

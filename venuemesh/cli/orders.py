@@ -147,13 +147,29 @@ def cancel_all(
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for the outcome, also of orders in doubt.", min=0.1)
     ] = 15.0,
+    external: Annotated[
+        bool,
+        typer.Option("--external", help="Also cancel orders of the account that were placed elsewhere; asks first."),
+    ] = False,
+    yes: Yes = False,
     mesh: MeshName = "mesh",
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel every order of an account that is not done. Exit status 1 when one may still be open."""
+    if external and owner is not None:
+        raise Misconfigured("--external", "orders placed elsewhere have no owner; leave --owner out")
     market = _market(mesh, address, exchange, account)
-    _print_cancelled(market.cancel_all(timeout, pair=pair, owner=owner), as_json)
+    elsewhere: list[str] = []
+    if external:
+        from .consent import confirm
+
+        found = market.in_flight_orders(external=True, pair=pair)
+        elsewhere = [name for name, order in found.items() if order.external]
+        if elsewhere:
+            confirm(f"cancel {len(elsewhere)} orders that were placed elsewhere: {', '.join(elsewhere)}", yes)
+    results = market.cancel_all(timeout, pair=pair, owner=owner)
+    _print_cancelled([*results, *(market.cancel_external(name) for name in elsewhere)], as_json)
 
 
 @app.command()

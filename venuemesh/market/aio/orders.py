@@ -216,6 +216,20 @@ class AsyncOrders(AsyncRoom):
         answer = await self._command("cancel_all", body, timeout_s + 5.0, "cancel_all")
         return [CancelResult.from_dict(plain) for plain in answer]
 
+    async def cancel_external(self, client_order_id: str, timeout_s: float = 15.0) -> CancelResult:
+        """Cancel an order that was placed outside the mesh; return the exchange's answer.
+
+        Args:
+            client_order_id: as `in_flight_orders(external=True)` has it: `external:PAIR:ID`.
+
+        Raises:
+            UnknownOrder: the account has no such external order.
+            RetryLater: the manager is away, or the request was not sent.
+            OutcomeUnknown: handed over, but not answered; call it again.
+        """
+        answer = await self._command("cancel_external", {"id": client_order_id}, timeout_s, client_order_id)
+        return CancelResult.from_dict(answer)
+
     async def amend(
         self,
         client_order_id: str,
