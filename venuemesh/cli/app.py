@@ -287,14 +287,18 @@ def watch(
     seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Show live books until Ctrl-C: state, best bid and ask, spread, updates per second, age."""
     from .running import attach
-    from .tables import watch_books
+    from .tables import watch_books, watch_lines
 
     market = attach(mesh, address=address).market(exchange)
     views = {pair: market.order_book(pair) for pair in pairs}
-    watch_books(out.console, views, seconds)
+    if as_json:
+        watch_lines(lambda row: out.plain(json.dumps(row)), views, seconds)
+    else:
+        watch_books(out.console, views, seconds)
 
 
 @app.command()
@@ -303,11 +307,14 @@ def track(
     pairs: Patterns,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Track more trading pairs while the mesh runs."""
     from .running import attach
 
     attach(mesh, address=address).track(exchange, *pairs)
+    if as_json:
+        print(json.dumps({"exchange": exchange, "tracked": pairs}))
 
 
 @app.command()
@@ -316,11 +323,14 @@ def untrack(
     pairs: Patterns,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Stop tracking trading pairs while the mesh runs."""
     from .running import attach
 
     attach(mesh, address=address).untrack(exchange, *pairs)
+    if as_json:
+        print(json.dumps({"exchange": exchange, "untracked": pairs}))
 
 
 @app.command()
@@ -328,12 +338,17 @@ def restart(
     pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/*/BTC-*'.")],
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Restart actors one at a time; each serves again before the next one stops."""
     from .running import attach
 
-    for restarted in attach(mesh, address=address).restart(pattern):
-        out.print(restarted)
+    restarted = attach(mesh, address=address).restart(pattern)
+    if as_json:
+        print(json.dumps({"restarted": restarted}))
+        return
+    for name in restarted:
+        out.print(name)
 
 
 # ---------------------------------------------------------------------- trading
@@ -426,6 +441,7 @@ def record(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     environment: Environment = None,
     option: Options = None,
+    as_json: AsJson = False,
 ) -> None:
     """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
     import asyncio
@@ -437,6 +453,9 @@ def record(
     recorded = asyncio.run(
         record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws, environment=environment, options=options)
     )
+    if as_json:
+        print(json.dumps(recorded, default=str))
+        return
     for line in record_lines(recorded):
         out.print(line)
 

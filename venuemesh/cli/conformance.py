@@ -126,8 +126,16 @@ def describe(wanted: Plan) -> Iterator[str]:
     yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in listed)
 
 
-def run_plan(wanted: Plan, say: Callable[[str], None]) -> int:
-    """Run the checks and print a line for each. Return 0, or 1 when a check failed.
+def row_of(part: str, result: Result) -> dict[str, Any]:
+    """Return one check as plain values for JSON."""
+    outcome = {"outcome": result.outcome.value, "reason": result.reason or None, "ms": round(result.seconds * 1e3, 1)}
+    return {"suite": part, "name": result.name, **outcome}
+
+
+def run_plan(wanted: Plan, say: Callable[[str], None], seen: list[tuple[str, Result]] | None = None) -> int:
+    """Run the checks and pass a line for each to `say`. Return 0, or 1 when a check failed.
+
+    `seen` gets each suite's name and result.
 
     Raises:
         UnknownExchange, UnknownInstrument: the exchange or its pair is not known.
@@ -135,7 +143,7 @@ def run_plan(wanted: Plan, say: Callable[[str], None]) -> int:
         Misconfigured: the connector cannot be checked, the key is not usable, or the account holds too little.
     """
     suite = _suite(wanted)
-    seen: list[tuple[str, Result]] = []
+    seen = [] if seen is None else seen
 
     def show(result: Result, part: str = "market data") -> None:
         seen.append((part, result))

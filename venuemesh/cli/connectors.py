@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import keys as account_keys
 from .arguments import AsJson, Environment
 from .options import Options, read_options
-from .output import out
+from .output import ignore, out
+
+if TYPE_CHECKING:
+    from ..conformance.runner import Result
 
 app = typer.Typer()
 
@@ -38,11 +41,15 @@ def new_connector(
     into: Annotated[
         Path, typer.Option("--into", help="Folder in which the project folder is created.", metavar="DIR")
     ] = Path(),
+    as_json: AsJson = False,
 ) -> None:
     """Create a connector project that passes its tests. Then replace its wire format with your exchange's."""
     from .new_connector import lay_out
 
     folder = lay_out(name, into)
+    if as_json:
+        print(json.dumps({"folder": str(folder)}))
+        return
     print(f"{folder}: README.md has the next steps; try it: cd {folder} && pip install -e '.[dev]' && pytest")
 
 
@@ -81,6 +88,7 @@ def conformance(
     ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API for trading.")] = None,
     orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
     stream: Annotated[str, typer.Option(help="How order reports arrive: websocket or polling.")] = "websocket",
+    as_json: AsJson = False,
 ) -> None:
     """Run the suites that every connector must pass; print one line per check. Exit status 1 when a check fails.
 
@@ -88,16 +96,20 @@ def conformance(
     --ws and --ws-api; without these URLs, on the exchange's testnet. --dry-run prints the needed balances and the
     cost of a run.
     """
-    from .conformance import Plan, Trade, account_of, describe, run_plan
+    from .conformance import Plan, Trade, account_of, describe, row_of, run_plan
 
     account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)
     trade = Trade(trading, account, ws_api, orders, stream)
     plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade, record)
     if dry_run:
-        for line in describe(plan):
-            print(line)
+        lines = list(describe(plan))
+        print(json.dumps({"exchange": exchange, "lines": lines}) if as_json else "\n".join(lines))
         return
-    raise typer.Exit(run_plan(plan, print))
+    seen: list[tuple[str, Result]] = []
+    status = run_plan(plan, ignore if as_json else print, seen)
+    if as_json:
+        print(json.dumps({"exchange": exchange, "checks": [row_of(part, result) for part, result in seen]}))
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -119,6 +131,7 @@ def connect(
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
     field_file: account_keys.FieldFiles = None,
+    as_json: AsJson = False,
 ) -> None:
     """Test an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, also its account."""
     import asyncio
@@ -152,10 +165,18 @@ def connect(
     try:
         asyncio.run(probe.run())
     finally:
-        if probe.checked:
-            out.print(checked_table(exchange, probe.checked))
-        if (balances := probe.balances()) is not None:
-            out.print(balances_table(balances))
+        balances = probe.balances()
+        if as_json:
+            steps = [{"step": step.what, "ms": round(step.ms, 1), "seen": step.result} for step in probe.checked]
+            held = None if balances is None else {asset: one.to_dict() for asset, one in balances.items()}
+            print(json.dumps({"exchange": exchange, "steps": steps, "balances": held}))
+        else:
+            if probe.checked:
+                out.print(checked_table(exchange, probe.checked))
+            if balances is not None:
+                out.print(balances_table(balances))
+    if as_json:
+        return
     if chosen.key is None and not given.public:
         out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
 

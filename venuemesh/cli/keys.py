@@ -123,6 +123,7 @@ def add(
     ] = None,
     keystore: KeystorePath = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing entry of that name.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add a key. The command reads values without a file from the terminal, without showing them."""
     from ..connectors.registry import connector, known
@@ -156,6 +157,10 @@ def add(
     }
     key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=source, fields=fields)
     entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
+    if as_json:
+        shown = {"name": entry.name, "exchange": entry.exchange, "kind": entry.kind, "key": entry.hint}
+        print(json.dumps({**shown, "keystore": str(store.path)}))
+        return
     print(f"{entry.name}: {entry.kind} key {entry.hint} of {entry.exchange}, in {store.path}")
 
 
@@ -197,12 +202,19 @@ def list_keys(
 
 
 @app.command()
-def remove(name: EntryName, keystore: KeystorePath = None) -> None:
+def remove(
+    name: EntryName,
+    keystore: KeystorePath = None,
+    as_json: AsJson = False,
+) -> None:
     """Remove an entry. A running mesh that has read the key keeps using it until its actors are replaced."""
     from ..keystore.store import Keystore
 
     store = Keystore(keystore)
     store.remove(name)
+    if as_json:
+        print(json.dumps({"name": name, "keystore": str(store.path)}))
+        return
     print(f"{name}: removed from {store.path}")
 
 

@@ -14,7 +14,7 @@ import typer
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.events import Side
 from ..model.order import CancelResult, OrderStatus
-from .arguments import Address, AsJson, Exchange, MeshName
+from .arguments import Address, AsJson, AsJsonLines, Exchange, MeshName
 from .consent import ASK_ABOVE, AskAbove, Yes
 from .output import out
 
@@ -109,9 +109,11 @@ def account_command(
     account: AccountName = None,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show an account's state as JSON: whether it is ready, clock offset, guards, pauses, unresolved requests."""
-    print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
+    found = _market(mesh, address, exchange, account).account_status()
+    print(json.dumps(found, indent=None if as_json else 2))
 
 
 @app.command()
@@ -180,6 +182,7 @@ def stream(
     seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Follow an account's user stream, from the last frames on; print each decoded frame as a line of JSON."""
     _follow_stream(_market(mesh, address, exchange, account).aio, raw, seconds)
@@ -196,6 +199,7 @@ def events(
     seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Follow an account's numbered events; print each as a line of JSON."""
     market = _market(mesh, address, exchange, account).aio
@@ -217,11 +221,16 @@ def pause(
     ] = "paused from the command line",
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
     from .running import attach
 
-    for name in attach(mesh, address=address).pause(exchange, account, pair, reason=reason):
+    found = attach(mesh, address=address).pause(exchange, account, pair, reason=reason)
+    if as_json:
+        print(json.dumps({"paused": found, "pair": pair}))
+        return
+    for name in found:
         out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
 
 
@@ -232,11 +241,16 @@ def resume(
     pair: Pair = None,
     mesh: MeshName = "mesh",
     address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Accept new orders again."""
     from .running import attach
 
-    for name in attach(mesh, address=address).resume(exchange, account, pair):
+    found = attach(mesh, address=address).resume(exchange, account, pair)
+    if as_json:
+        print(json.dumps({"resumed": found, "pair": pair}))
+        return
+    for name in found:
         out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")
 
 
@@ -256,12 +270,16 @@ def export(
     since: Annotated[str | None, typer.Option(help="Only rows from this time on, ISO 8601, UTC.")] = None,
     until: Annotated[str | None, typer.Option(help="Only rows before this time, ISO 8601, UTC.")] = None,
     mesh: MeshName = "mesh",
+    as_json: AsJson = False,
 ) -> None:
     """Write a journal's orders, trades (own fills) or events to a file. The mesh need not run."""
     from .export import export_journal
 
     chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
     rows = export_journal(what, to, form, force=force, config=config, url=journal, mesh=mesh, **chosen)
+    if as_json:
+        print(json.dumps({"file": str(to), "what": what, "rows": rows}))
+        return
     out.print(f"{to}: {rows} {what}")
 
 

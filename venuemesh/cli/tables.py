@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -240,6 +240,22 @@ def watch_books(console: Console, views: Mapping[str, BookReading], seconds: flo
             live.update(watch_table(views, rates, time.monotonic_ns()), refresh=True)
             if seconds is not None and tick * 0.25 >= seconds:
                 return
+
+
+def watch_lines(say: Callable[[dict[str, Any]], None], views: Mapping[str, BookReading], seconds: float | None) -> None:
+    """Pass every book that has changed to `say`, at most four times a second, for `seconds` or until Ctrl-C."""
+    before: dict[str, Any] = {}
+    for tick in every(0.25):
+        for pair, view in views.items():
+            top = view.peek()
+            sides = ((name, getattr(top, name)) for name in ("best_bid", "best_ask"))
+            row: dict[str, Any] = {"state": top.state.name, "ts_recv_ns": top.ts_recv_ns}
+            row |= {name: None if side is None else [f"{side.price:f}", f"{side.size:f}"] for name, side in sides}
+            if before.get(pair) != row:
+                before[pair] = row
+                say({"pair": pair, **row})
+        if seconds is not None and tick * 0.25 >= seconds:
+            return
 
 
 def checked_table(exchange: str, checked: Sequence[Checked]) -> Grid:

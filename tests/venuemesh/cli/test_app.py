@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import typer.main
 
 from venuemesh.cli.app import app
 from venuemesh.mesh import mesh as client
@@ -180,3 +181,14 @@ def test_commands_that_need_no_ray_do_not_import_it(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
     assert "is not running" in done.stderr
     assert "cannot be read" in done.stderr
+
+
+def test_every_command_has_json():
+    """All but the console, which is for people, and `exchange`, which passes its options on."""
+    whole = typer.main.get_command(app)
+    commands = {name: [one] for name, one in whole.commands.items() if name not in ("console", "exchange", "keys")}
+    commands["keys"] = list(whole.commands["keys"].commands.values())
+    without = [
+        name for name, found in commands.items() for one in found if not any("--json" in p.opts for p in one.params)
+    ]
+    assert without == []

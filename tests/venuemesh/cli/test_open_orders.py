@@ -115,3 +115,22 @@ def test_orders_placed_elsewhere_are_cancelled_only_with_a_yes(mesh, cli):
         market.cancel_external(own)
     with pytest.raises(UnknownOrder):
         market.cancel_external("external:BTC-USDT:1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (("track", "binance", "ETH-USDT"), "tracked"),
+        (("untrack", "binance", "ETH-USDT"), "untracked"),
+        (("watch", "binance", PAIR, "--seconds", 0.3), "best_bid"),
+        (("account", "binance"), "ready"),
+        (("events", "binance", "--after", 0, "--seconds", 0.5), "number"),
+        (("orders", "binance", "--all"), "orders"),
+        (("trades", "binance"), "trades"),
+        (("balances", "binance"), "USDT"),
+    ],
+)
+def test_commands_on_a_mesh_print_json_on_their_last_line(cli, arguments, key):
+    status, answer = cli(*arguments)
+    assert status == 0
+    assert key in answer
