@@ -35,6 +35,17 @@ def test_status_shows_the_tree(service, cli, shell):
     assert "book/binance/BTC-USDT" in shell("status", "--mesh", "service").stdout
 
 
+def test_a_shell_completes_the_pairs_of_the_running_mesh_without_ray(service, state):
+    code = "import sys; sys.argv = ['venuemesh']; sys.modules['ray'] = None; "
+    code += "from venuemesh.__main__ import main; main()"
+    words = "venuemesh book --mesh service binance BTC"
+    shell = {"_VENUEMESH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "5"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=state | shell, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["BTC-USDT"], "")
+
+
 def test_book_prints_levels(service, shell):
     done = shell("book", "binance", "BTC-USDT", "--depth", 3, "--mesh", "service", "--json")
     book = json.loads(done.stdout.splitlines()[-1])
@@ -89,7 +100,8 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, lone
     )
     done = cli("up", path, check=False)
     assert done.returncode == 2
-    assert "'BTC-UDST' on binance: binance lists no such pair; did you mean BTC-USDT?" in done.stderr
+    assert "unknown trading pair 'BTC-UDST' on binance: exchanges.binance.pairs names a pair" in done.stderr
+    assert "did you mean BTC-USDT?" in done.stderr
     assert not (Path(state["XDG_STATE_HOME"]) / "venuemesh" / "typo.json").exists()
     assert lone_shell("status", "--mesh", "typo", check=False).returncode == 2
 

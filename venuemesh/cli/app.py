@@ -13,8 +13,19 @@ import typer
 
 from .. import defaults
 from ..model.errors import MeshError, Misconfigured, RetryLater
-from . import connectors, keys, orders
-from .arguments import Address, AsJson, AsJsonLines, Environment, Exchange, MeshName, Patterns
+from . import completion, connectors, keys, orders
+from .arguments import (
+    Address,
+    AsJson,
+    AsJsonLines,
+    Connector,
+    Environment,
+    Exchange,
+    MeshName,
+    Patterns,
+    TradingPair,
+    TradingPairs,
+)
 from .local_venues import PAIRS, LocalVenues
 from .options import Options, read_options
 from .output import Say, out, steps
@@ -216,7 +227,12 @@ def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = F
 @app.command()
 def logs(
     actor: Annotated[
-        str | None, typer.Argument(help="Address of an actor, with wildcards; or 'supervisor'.", metavar="[ADDRESS]")
+        str | None,
+        typer.Argument(
+            help="Address of an actor, with wildcards; or 'supervisor'.",
+            metavar="[ADDRESS]",
+            autocompletion=completion.addresses,
+        ),
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Largest number of events, newest last.")] = 50,
@@ -255,7 +271,7 @@ def logs(
 @app.command()
 def book(
     exchange: Exchange,
-    pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
+    pair: TradingPair,
     depth: Annotated[int, typer.Option("--depth", min=1, max=5000, help="Price levels to show per side.")] = 10,
     mesh: MeshName = "mesh",
     address: Address = None,
@@ -283,7 +299,7 @@ def book(
 @app.command()
 def watch(
     exchange: Exchange,
-    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
+    pairs: TradingPairs,
     seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
     address: Address = None,
@@ -335,7 +351,9 @@ def untrack(
 
 @app.command()
 def restart(
-    pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/*/BTC-*'.")],
+    pattern: Annotated[
+        str, typer.Argument(help="Addresses, with wildcards: 'book/*/BTC-*'.", autocompletion=completion.addresses)
+    ],
     mesh: MeshName = "mesh",
     address: Address = None,
     as_json: AsJson = False,
@@ -433,7 +451,7 @@ def replay(
 
 @app.command()
 def record(
-    exchange: Annotated[str, typer.Argument(help="Exchange to record.")],
+    exchange: Connector,
     pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
     to: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .jsonl.zst.")],
     seconds: Annotated[float | None, typer.Option(help="Seconds to record; default: until Ctrl-C.")] = None,

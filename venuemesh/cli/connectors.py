@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import keys as account_keys
-from .arguments import AsJson, Environment
+from .arguments import AsJson, Connector, Environment
 from .options import Options, read_options
 from .output import ignore, out
 
@@ -55,7 +55,7 @@ def new_connector(
 
 @app.command()
 def conformance(
-    exchange: Annotated[str, typer.Argument(help="Exchange whose connector to check.")],
+    exchange: Connector,
     samples: Annotated[
         Path | None,
         typer.Option(help="Python file that defines SAMPLES; default: the connector's samples.", metavar="FILE"),
@@ -114,7 +114,7 @@ def conformance(
 
 @app.command()
 def connect(
-    exchange: Annotated[str, typer.Argument(help="Exchange to try.")],
+    exchange: Connector,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
@@ -183,7 +183,7 @@ def connect(
 
 @app.command()
 def api(
-    exchange: Annotated[str, typer.Argument(help="Exchange to send the request to.")],
+    exchange: Connector,
     method: Annotated[str, typer.Argument(help="HTTP method: GET, POST, ...")],
     path: Annotated[str, typer.Argument(help="Path of the request, such as /v1/time.")],
     params: Annotated[

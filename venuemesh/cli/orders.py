@@ -14,7 +14,8 @@ import typer
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.events import Side
 from ..model.order import CancelResult, OrderStatus
-from .arguments import Address, AsJson, AsJsonLines, Exchange, MeshName
+from . import completion
+from .arguments import Address, AnyExchange, AsJson, AsJsonLines, Exchange, MeshName, TradingPair
 from .consent import ASK_ABOVE, AskAbove, Yes
 from .output import out
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from ..market.market import AsyncMarket, Market
 
 AccountName = Annotated[
-    str | None, typer.Option("--account", "-a", help="Account; default: the exchange's only account.")
+    str | None,
+    typer.Option(
+        "--account", "-a", help="Account; default: the exchange's only account.", autocompletion=completion.accounts
+    ),
 ]
-Pair = Annotated[str | None, typer.Option("--pair", help="Only of this trading pair.")]
+Pair = Annotated[str | None, typer.Option("--pair", help="Only of this trading pair.", autocompletion=completion.pairs)]
 Owner = Annotated[str | None, typer.Option("--owner", help="Only of this owner.")]
 CLI_OWNER = "cli"
 
@@ -177,7 +181,10 @@ def cancel_all(
 @app.command()
 def stream(
     exchange: Exchange,
-    account: Annotated[str | None, typer.Argument(help="Account; default: the exchange's only account.")] = None,
+    account: Annotated[
+        str | None,
+        typer.Argument(help="Account; default: the exchange's only account.", autocompletion=completion.accounts),
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also print the exchange's frames, with secrets masked.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
@@ -213,7 +220,7 @@ def events(
 
 @app.command()
 def pause(
-    exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
+    exchange: AnyExchange = None,
     account: AccountName = None,
     pair: Pair = None,
     reason: Annotated[
@@ -236,7 +243,7 @@ def pause(
 
 @app.command()
 def resume(
-    exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
+    exchange: AnyExchange = None,
     account: AccountName = None,
     pair: Pair = None,
     mesh: MeshName = "mesh",
@@ -264,8 +271,14 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     config: Annotated[Path | None, typer.Option(help="The mesh's configuration file, which names its journal.")] = None,
     journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
-    exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
-    account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option("--exchange", "-e", help="Only of this exchange.", autocompletion=completion.exchanges),
+    ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", "-a", help="Only of this account.", autocompletion=completion.accounts),
+    ] = None,
     pair: Pair = None,
     since: Annotated[str | None, typer.Option(help="Only rows from this time on, ISO 8601, UTC.")] = None,
     until: Annotated[str | None, typer.Option(help="Only rows before this time, ISO 8601, UTC.")] = None,
@@ -286,7 +299,7 @@ def export(
 def _placing(side: str) -> Callable[..., None]:
     def place(
         exchange: Exchange,
-        pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
+        pair: TradingPair,
         amount: Annotated[str | None, typer.Argument(help="Amount in the base asset.")] = None,
         price: Annotated[str | None, typer.Option("--price", "-p", help="Limit price.")] = None,
         kind: Annotated[

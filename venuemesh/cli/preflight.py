@@ -32,6 +32,7 @@ from ..model.errors import (
     RetryLater,
     UnknownInstrument,
 )
+from ..model.spelling import similar_pairs
 from .connect import OFFSET_SAMPLES, VALIDITY_MS, measure_clock
 from .output import Say
 
@@ -107,7 +108,7 @@ class _Check:
         try:
             answer = await rest.send(request)
         except RetryLater as error:
-            raise self._unreachable("rest", self._table.rest or self._codec.spec.rest, error.__cause__) from error
+            raise self._unreachable("rest", self._settings.rest_base, error.__cause__) from error
         failure = self._codec.failure(answer)
         if isinstance(failure, MAY_HEAL):
             raise failure
@@ -120,7 +121,8 @@ class _Check:
             raise Misconfigured(self._place("rest"), f"{reason}; {self._remedy('rest')}") from unread
         for pair in self._table.pairs:
             if pair not in listed and not any(sign in pair for sign in "*?"):
-                raise UnknownInstrument(self._name, pair, f"it does not list the pair; correct {self._place('pairs')}")
+                reason = f"{self._place('pairs')} names a pair that the exchange does not list"
+                raise UnknownInstrument(self._name, pair, reason, similar_pairs(pair, listed))
 
     def _sockets(self) -> Iterator[tuple[str, str]]:
         """Yield key and URL of the websockets that the exchange's actors open, where they are known in advance."""

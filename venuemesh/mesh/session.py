@@ -258,7 +258,7 @@ def join_near(mesh: str, cluster: str | None, waits: Callable[[str], None] | Non
         cluster: the address of the Ray cluster; None: any.
         waits: called with the reason when the supervisor does not answer within `SAY_S`.
     """
-    for directory in _near_directories(mesh):
+    for directory in near_directories(mesh):
         place = asyncio.run(_look(mesh, directory, waits))
         if place is not None and cluster in (None, place.cluster):
             with _lock:
@@ -267,7 +267,7 @@ def join_near(mesh: str, cluster: str | None, waits: Callable[[str], None] | Non
     return False
 
 
-def _near_directories(mesh: str) -> list[Path]:
+def near_directories(mesh: str) -> list[Path]:
     """Return the segment directories of this mesh on this host where a process listens, the supervisor's first."""
     try:
         directories = list((segment_root() / mesh).iterdir())
