@@ -274,7 +274,7 @@ class Fates:
             exchange_id = fill.exchange_order_id
             if exchange_id and exchange_id == order.exchange_order_id:
                 found = found or fill.trade_id not in held.fills
-                state.ledger.fill(held, fill, now)
+                state.ledger.fill(held, fill, now, is_listed=True)
             elif order.exchange_order_id is None and not self._is_anothers(order.pair, exchange_id, search):
                 found = True
         if found:

@@ -76,7 +76,7 @@ class LateFees:
         if held is not None and isinstance(result, Reply):
             for fill in result.fills:
                 if fill.exchange_order_id in ("", held.order.exchange_order_id):
-                    self._state.ledger.fill(held, fill, now)
+                    self._state.ledger.fill(held, fill, now, is_listed=True)
         if late is None:
             return
         if held is None or not held.without_fee or late.asks >= ASKS:

@@ -25,7 +25,8 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from ....connectors.reports import FillReport, OrderReport
 from ....connectors.spec import Amend
 from ....journal.writes import PutFill, PutOrder
-from ....model.errors import InvalidTransition, MeshError
+from ....model.errors import MeshError
+from ....model.events import Side
 from ....model.order import (
     NEXT,
     ZERO,
@@ -44,6 +45,7 @@ from .effects import Now
 S = OrderStatus
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 TINY = Decimal("1e-60")  # anything above zero
+ROUNDING = Decimal("0.01")  # largest relative and absolute difference of a quote amount from price x amount
 ENDS = {
     S.FILLED: Step.LAST_FILL,
     S.CANCELED: Step.CANCELED,
@@ -88,6 +90,7 @@ class Held:
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
     stated_ask: int = 0  # number of the last ask that stated it completely: no fill was missing
     open_ask: int = 0  # number of the last ask whose answer listed it as open
+    suspects: dict[str, str] = field(default_factory=dict)  # trade ids of fills that cannot be true, and why
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
     seen_ns: int = 0  # time of the latest report or fill, by the exchange's clock
@@ -110,7 +113,7 @@ class Held:
         For an order by quote amount both sums count, because nothing else states its size.
         """
         order = self.order
-        if self.total > order.filled:
+        if self.total > order.filled or self.suspects:
             return True
         return self.ending is not None and order.amount is None and self.quote_total > order.quote_filled
 
@@ -289,8 +292,8 @@ class Ledger:
             held.amount_unstated = not held.order.is_done
         elif report.status in ENDS and not held.order.is_done:
             step = ENDS[report.status]
-            if step is Step.LAST_FILL and report.filled is None and held.order.amount is not None:
-                held.total = max(held.total, held.order.amount)
+            if step is Step.LAST_FILL and held.order.amount is not None:  # even if the stated total is below
+                held.total = max(held.total, held.order.amount if report.amount is None else report.amount)
             held.ending = Ending(step, report.ts_event_ns, report.code, report.reason)
         self.end_if_full(held, now)
         self.changed[order.client_order_id] = None
@@ -320,8 +323,12 @@ class Ledger:
         if not order.is_done and order.amount is not None and order.filled >= order.amount:
             self.step(held, Step.LAST_FILL, now)
 
-    def fill(self, held: Held, fill: FillReport, now: Now) -> None:
-        """Count a fill once. A later report of the fill completes a fee that the first report lacks."""
+    def fill(self, held: Held, fill: FillReport, now: Now, *, is_listed: bool = False) -> None:
+        """Count a fill once. A later report of the fill completes a fee that the first report lacks.
+
+        A fill that cannot be true is not counted: the machine requests the order's fills. `is_listed`: the fill is from
+        that list, which decides about an odd price or quote amount.
+        """
         held.seen_ns = max(held.seen_ns, fill.ts_event_ns)
         order = held.order
         if fill.trade_id in held.fills:
@@ -333,10 +340,11 @@ class Ledger:
             held.total, held.amount_unstated = max(held.total, filled), True
             self.changed[order.client_order_id] = None
             return
-        if order.amount is not None and filled > order.amount:
-            reason = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
-            self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", reason))
+        if (odd := impossible(order, fill, filled)) is not None or (not is_listed and (odd := unlikely(order, fill))):
+            held.suspects[fill.trade_id] = f"fill {fill.trade_id}: {odd}"
+            self.changed[order.client_order_id] = None
             return
+        held.suspects.pop(fill.trade_id, None)
         fees = _fees_with(order, fill)
         held.order = replace(
             order,
@@ -431,6 +439,27 @@ class Ledger:
             self.forgotten_ns = max(self.forgotten_ns, old.order.created_ns)
             if old.order.exchange_order_id is not None:
                 self._by_exchange_id.pop((old.order.pair, old.order.exchange_order_id), None)
+
+
+def impossible(order: Order, fill: FillReport, filled: Decimal) -> str | None:
+    """Return why a fill cannot be one of an order; None if it can. `filled` is the order's total with the fill."""
+    if fill.side is not None and fill.side is not order.side:
+        return f"it is a {fill.side.value}, and the order is a {order.side.value}"
+    if order.amount is not None and filled > order.amount:
+        return f"{fill.amount:f} on {order.filled:f} of {order.amount:f}"
+    return None
+
+
+def unlikely(order: Order, fill: FillReport) -> str | None:
+    """Return what is odd about a fill: its price is beyond the order's limit, or its quote amount is not price x
+    amount."""
+    worth = EXACT.multiply(fill.price, fill.amount)
+    if abs(EXACT.subtract(fill.quote_amount, worth)) > EXACT.add(EXACT.multiply(worth, ROUNDING), ROUNDING):
+        return f"{fill.amount:f} at {fill.price:f} for {fill.quote_amount:f}"
+    if order.price is None:
+        return None
+    is_beyond = fill.price > order.price if order.side is Side.BUY else fill.price < order.price
+    return f"at {fill.price:f}, beyond the order's price {order.price:f}" if is_beyond else None
 
 
 def completes(fill: FillReport, own: Fill) -> bool:

@@ -337,8 +337,12 @@ class Reconcile:
             return True
         for fill in reply.fills:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
-                self._state.ledger.fill(held, fill, now)
+                self._state.ledger.fill(held, fill, now, is_listed=True)
         offer = self._state.codec.offer
+        if reply.rows < offer.fills_page or offer.fills_by_time:  # the list is complete: it has no such fill
+            listed = {fill.trade_id for fill in reply.fills}
+            held.suspects = {one: why for one, why in held.suspects.items() if one in listed}
+            self._state.ledger.end_if_full(held, now)
         if reply.rows >= offer.fills_page and not offer.fills_by_time:
             self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk finds the other fills
         if held.short:
@@ -346,7 +350,8 @@ class Reconcile:
             if slot is not None:
                 odd = left_out_text(reply.left_out)
                 stated = f"{held.total:f} is filled, and the exchange lists fills of {held.order.filled:f}"
-                slot.failed(f"{stated}; fills of order {odd}" if odd else stated)
+                also = [f"fills of order {odd}"] if odd else []
+                slot.failed("; ".join([stated, *also, *held.suspects.values()]))
                 pause_s = STUCK_S if slot.is_stuck else self._state.settings.retry_s
                 slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
@@ -369,7 +374,7 @@ class Reconcile:
                 known, newest = newest, page_of(fill)
             held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
-                state.ledger.fill(held, fill, now)
+                state.ledger.fill(held, fill, now, is_listed=True)
             elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in state.ledger.open()):
                 # The fill may belong to an order in doubt: wait until that order is settled
                 if slot is not None:
@@ -418,7 +423,7 @@ class Reconcile:
         def then(found: Found, now: Now) -> None:
             held = self._state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
-                self._state.ledger.fill(held, fill, now)
+                self._state.ledger.fill(held, fill, now, is_listed=True)
                 return
             if found.order is not None and self._externals.get(pair, fill.exchange_order_id) is None:
                 self._externals.restore(found.order, found.fills)

@@ -257,10 +257,10 @@ def test_a_fill_beyond_the_amount_requests_the_order_where_orders_may_grow() -> 
     reported.report(7, "4", filled="3", status=S.PARTIALLY_FILLED)
     reported.fill(6, "3")
     assert (reported.held.order.status, reported.held.short, reported.terms) == (S.PARTIALLY_FILLED, False, (4, 100))
-    halted = Reported(frozenset({Amend.SMALLER}))
-    halted.report(5, "2")
-    halted.fill(6, "3")
-    assert halted.effects.halted is not None
+    shrinking = Reported(frozenset({Amend.SMALLER}))
+    shrinking.report(5, "2")
+    shrinking.fill(6, "3")
+    assert (shrinking.held.short, shrinking.held.order.filled) == (True, 0)
 
 
 def test_a_change_that_the_exchange_refuses_leaves_the_order_as_it_was() -> None:

@@ -137,11 +137,39 @@ def test_a_late_fill_counts_on_a_cancelled_order_and_may_complete_it() -> None:
     assert book.events == ["created", "cancelled", "filled", "filled", "completed"]
 
 
-def test_a_fill_beyond_the_amount_is_a_broken_assumption() -> None:
+@pytest.mark.parametrize(
+    ("change", "is_possible"),
+    [
+        ({"amount": D(4), "quote_amount": D(40)}, False),  # more than the order
+        ({"side": Side.SELL}, False),
+        ({"price": D(11), "quote_amount": D(11)}, True),  # beyond the order's price
+        ({"quote_amount": D(0)}, True),
+        ({"quote_amount": D(100)}, True),
+    ],
+)
+def test_a_fill_that_cannot_be_true_is_requested_and_its_id_stays_free(
+    change: dict[str, Any], is_possible: bool
+) -> None:
+    """Only the list of fills can confirm an odd price or quote amount."""
+    book, odd = Book(), replace(fill("7"), **change)
+    book.tell(ACK, report(S.FILLED, "3", odd))
+    assert (book.held.order.filled, book.held.short, book.status, book.halted) == (D(0), True, S.OPEN, False)
+    book.ledger.fill(book.held, odd, book.now, is_listed=True)
+    assert bool(book.held.order.filled) is is_possible
+    assert book.held.short
+    if not is_possible:
+        book.ledger.fill(book.held, fill("7", "3"), book.now, is_listed=True)
+        assert (book.status, book.held.short, book.held.suspects) == (S.FILLED, False, {})
+
+
+def test_an_order_is_filled_only_when_its_fills_add_up_to_its_amount() -> None:
     book = Book()
-    book.tell(ACK, report(S.OPEN, None, fill("1", "2")), report(S.OPEN, None, fill("2", "2")))
-    assert book.halted
-    assert book.held.order.filled == D(2)
+    book.tell(ACK, report(S.FILLED, "0"))
+    assert (book.status, book.held.short) == (S.OPEN, True)
+    book.tell(report(S.FILLED, "1", fill("1", "1")))
+    assert (book.status, book.held.short) == (S.PARTIALLY_FILLED, True)
+    book.tell(report(S.FILLED, "3", fill("2", "2")))
+    assert (book.status, book.held.order.filled) == (S.FILLED, D(3))
 
 
 def test_an_order_by_quote_amount_is_done_when_both_sums_agree() -> None:
