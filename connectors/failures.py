@@ -25,6 +25,7 @@ import orjson
 
 from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.http import HttpResponse
+from .limit_answers import wait_until_s
 from .order_codec import Refusal
 from .reading import excerpt, plain_count
 
@@ -32,12 +33,14 @@ WAIT_S = 1.0
 
 
 class ErrorBody(NamedTuple):
-    """An exchange's own code and text of a failure. `wait_s`: the delay before a retry, if the body states it."""
+    """An exchange's own code and text of a failure. `wait_s`: the delay before a retry, if the body states it;
+    `until_ns`: the end of that delay instead, in ns since the Unix epoch."""
 
     code: str
     reason: str
     wait_s: float | None = None
     data: Any = None
+    until_ns: int | None = None
 
 
 def coded(codes: Mapping[Refusal, str], listed: str = "") -> dict[str, Refusal]:
@@ -134,7 +137,10 @@ class Failures:
             return min(float(after), self.max_wait_s)
         if error is not None and error.wait_s is not None and 0 <= error.wait_s <= self.max_wait_s:
             return error.wait_s
-        return self.waits_s.get(response.status, WAIT_S)
+        usual = self.waits_s.get(response.status, WAIT_S)
+        if error is not None and error.until_ns is not None:
+            return min(wait_until_s(error.until_ns, response.recv_ns, usual), self.max_wait_s)
+        return usual
 
     @staticmethod
     def _words(response: HttpResponse, error: ErrorBody | None) -> str:

@@ -6,18 +6,22 @@ If an exchange states more than HTTP statuses do, its connector has its own read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ..model.time import SECOND_NS
 from .reading import plain_count
 
 Cost = tuple[tuple[str, int], ...]
 LONGEST_S = 3 * 86_400.0  # longest accepted pause: exchanges ban for a few days at most
+CLOCK_DOUBT_S = 2.0  # between the exchange's clock and ours
 WAITS_S = {429: 60.0, 418: 120.0}  # if the exchange states no time; 418 is a ban, and repeated bans get longer
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
     """The exchange refused a request for its rate: wait `wait_s` before the next request that uses one of `limits`.
+
+    `until_ns` overrides `wait_s` by the end of the pause, in ns since the Unix epoch, if the exchange states only that.
 
     Without `limits`, wait before every request of the egress. A limit with a count per pair pauses only for the pair of
     the request, or for every pair if the hit is `of_account`: then `limits` are all that the account's requests use.
@@ -26,6 +30,13 @@ class Hit:
     wait_s: float
     limits: tuple[str, ...] = ()
     of_account: bool = False
+    until_ns: int | None = None
+
+    def at(self, now_ns: int) -> Hit:
+        """Return the hit with `wait_s` from `now_ns` of the wall clock, without `until_ns`."""
+        if self.until_ns is None:
+            return self
+        return replace(self, wait_s=wait_until_s(self.until_ns, now_ns, self.wait_s), until_ns=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,12 @@ class LimitAnswer:
 def by_status(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
     """Read only statuses: 429 and 418 are hits, with the pause of `Retry-After`."""
     return LimitAnswer(None if status not in WAITS_S else Hit(retry_after_s(headers, WAITS_S[status])))
+
+
+def wait_until_s(until_ns: int, now_ns: int, otherwise: float) -> float:
+    """Return the pause until a time that the exchange states, at most three days; or `otherwise` if it has passed."""
+    wait_s = (until_ns - now_ns) / SECOND_NS
+    return min(wait_s + CLOCK_DOUBT_S, LONGEST_S) if wait_s > 0 else otherwise
 
 
 def retry_after_s(headers: Mapping[str, str], otherwise: float) -> float:

@@ -102,6 +102,11 @@ def text(value: Any) -> str:
     return value
 
 
+def text_or_none(value: Any) -> str | None:
+    """Return a text; None if it is null or empty."""
+    return None if value is None else text(value) or None
+
+
 def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _wrong(value, "true or false")

@@ -75,8 +75,10 @@ class Budget:
         self.observe(self.read(status, headers))
 
     def read(self, status: int, headers: Mapping[str, str], body: bytes = b"", cost: Cost = ()) -> LimitAnswer:
-        """Return what an answer says about limits."""
+        """Return what an answer says about limits; a hit has its pause from now on."""
         answer, spec = self._spec.limit_answer(status, headers, body, cost), self._spec
+        if answer.hit is not None and answer.hit.until_ns is not None:
+            answer = replace(answer, hit=answer.hit.at(self._context.time_ns()))
         counts = ((limit, plain_count(headers.get(name, ""))) for name, limit in spec.used_headers.items())
         used = {limit: count for limit, count in counts if count is not None}
         return replace(answer, used=used | dict(answer.used)) if used else answer

@@ -7,10 +7,16 @@ Source: rest-api.md, HTTP Return Codes; web-socket-api.md, Status codes; errors.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ...model.time import MILLISECOND_NS
 from ..failures import ErrorBody, Failures, coded, extractor
+from ..limit_answers import LONGEST_S, Cost, Hit, LimitAnswer, by_status
 from ..order_codec import Refusal
+from ..reading import plain_count
 
 # errors.md; a code that is not here is REJECTED: an explicit no
 CODES = coded(
@@ -47,13 +53,36 @@ TEXTS = {  # errors.md, Messages for -1010, -2010, -2011 and -2038
 }
 
 
+# errors.md, -1003 TOO_MANY_REQUESTS: "Way too much request weight used; IP banned until %s.", in milliseconds
+BANNED = re.compile(r"banned until (?P<ms>[0-9]{13})(?![0-9])", re.ASCII)
+
+
 @extractor
 def error_body(read: Any) -> ErrorBody | None:
-    """Read {"code":..,"msg":..}; the websocket API adds when to retry, as two times in milliseconds."""
+    """Read {"code":..,"msg":..}; the websocket API adds when to retry, as two times in milliseconds. The text of a ban
+    names its end."""
     code, reason, data = str(int(read["code"])), str(read["msg"]), read.get("data")
     until, now = (data.get(name) if isinstance(data, dict) else None for name in ("retryAfter", "serverTime"))
     wait_s = (until - now) / 1000 if type(until) is int and type(now) is int else None
-    return ErrorBody(code, reason, wait_s, data)
+    banned = BANNED.search(reason)
+    until_ns = None if banned is None else int(banned["ms"]) * MILLISECOND_NS
+    return ErrorBody(code, reason, wait_s, data, until_ns)
+
+
+def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
+    """Read statuses, and how long to wait: from `Retry-After`, or else from the body.
+
+    Source: rest-api.md, IP Limits; errors.md, -1003, read 2026-11-28.
+    """
+    answer = by_status(status, headers, body, cost)
+    if answer.hit is None or plain_count(headers.get("retry-after", "")):
+        return answer
+    error = error_body(body)
+    if error is None:
+        return answer
+    if error.wait_s is not None and error.wait_s > 0:
+        return LimitAnswer(Hit(min(error.wait_s, LONGEST_S)))
+    return LimitAnswer(replace(answer.hit, until_ns=error.until_ns))
 
 
 FAILURES = Failures(

@@ -25,6 +25,7 @@ from ..reading import (
     positive_decimal,
     rows,
     text,
+    text_or_none,
 )
 from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
 from ..spec import named
@@ -53,7 +54,7 @@ ZERO = Decimal(0)
 EXECUTION = named("symbol=s orderId=i status=X transactTime=T side=S type=o timeInForce=f")
 MAYBE = named("origClientOrderId=C clientOrderId=c origQty=q price=p stopPrice=P quoteOrderQty=Q executedQty=z")
 MAYBE |= named("cummulativeQuoteQty=Z orderListId=g expiryReason=eR rejectReason=r")
-FILL = named("price=L qty=l quoteQty=Y commission=n isMaker=m tradeId=t")
+FILL = named("price=L qty=l quoteQty=Y commission=n commissionAsset=N isMaker=m tradeId=t")
 LIST = named("orderListId=g symbol=s listOrderStatus=L transactionTime=T listClientOrderId=C")
 
 
@@ -106,7 +107,7 @@ def _fill_of(order: OrderReport, row: dict[str, Any], is_maker: bool) -> FillRep
     about = (order.ts_event_ns, order.exchange_order_id, order.side, order.symbol)
     price, amount = decimal(row["price"]), decimal(row["qty"])
     quote = decimal(row["quoteQty"]) if "quoteQty" in row else price * amount
-    fee, asset = decimal(row["commission"]), text(row["commissionAsset"]) or None
+    fee, asset = decimal(row["commission"]), text_or_none(row["commissionAsset"])
     return FillReport(trade_id, price, amount, quote, fee, asset, is_maker, *about)
 
 
@@ -191,7 +192,7 @@ def execution(event: dict[str, Any]) -> OrderReport:
     report = order(_named(event, EXECUTION, MAYBE))
     if event["x"] != "TRADE":
         return report
-    fill = _named(event, FILL, {"allocId": "a"}) | {"commissionAsset": "" if event["N"] is None else event["N"]}
+    fill = _named(event, FILL, {"allocId": "a"})
     return replace(report, fills=(_fill_of(report, fill, flag(fill["isMaker"])),))
 
 

@@ -21,6 +21,7 @@ from ..spec import (
     Offer,
     Option,
 )
+from .refusals import limit_answer
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -133,6 +134,7 @@ SPEC = ExchangeSpec(
     max_connection_s=23.5 * 3600,  # same: a connection is valid for 24 hours
     max_streams=1024,  # same, WebSocket Limits
     used_headers={"x-mbx-used-weight-1m": WEIGHT},  # rest-api.md, IP Limits
+    limit_answer=limit_answer,
     wire_decimals=8,  # as recorded; baseAssetPrecision and quoteAssetPrecision of exchangeInfo
     # web-socket-streams.md, Aggregate Trade Streams: `f` and `l` name a range of trade ids; the manual does not state
     # that `t` of <symbol>@trade has no gaps

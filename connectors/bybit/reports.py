@@ -16,7 +16,7 @@ import orjson
 
 from ...model.events import Side
 from ...model.order import Fee, OrderStatus, OrderType, TimeInForce
-from ..reading import decimal, flag, milliseconds_text, plain_decimal, rows, text
+from ..reading import decimal, flag, milliseconds_text, plain_decimal, rows, text, text_or_none
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..trading import held
 
@@ -97,8 +97,8 @@ def fill(row: dict[str, Any]) -> FillReport:
         price=price,
         amount=amount,
         quote_amount=plain_decimal(row["execValue"]),
-        fee=None if row["execFee"] == "" else decimal(row["execFee"]),
-        fee_asset=text(row["feeCurrency"]) or None,
+        fee=None if row["execFee"] in ("", None) else decimal(row["execFee"]),
+        fee_asset=text_or_none(row["feeCurrency"]),
         is_maker=flag(row["isMaker"]),
         ts_event_ns=milliseconds_text(row["execTime"]),
         exchange_order_id=_id(row["orderId"]),

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..reading import decimal, digits, milliseconds_text, plain_decimal, rows, text
+from ..reading import decimal, digits, milliseconds_text, plain_decimal, rows, text, text_or_none
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..trading import held
 
@@ -95,8 +95,8 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
         price=price,
         amount=amount,
         quote_amount=price * amount,
-        fee=None if fee == "" else -decimal(fee) or Decimal(0),
-        fee_asset=text(asset) or None,
+        fee=None if fee in ("", None) else -decimal(fee) or Decimal(0),
+        fee_asset=text_or_none(asset),
         is_maker=MAKER[row["execType"]],
         ts_event_ns=milliseconds_text(row["fillTime"]),
         exchange_order_id=str(digits(row["ordId"])),

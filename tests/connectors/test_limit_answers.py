@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.connectors import binance, bybit, kraken, okx
+from venuemesh.connectors.binance.refusals import FAILURES
 from venuemesh.connectors.limit_answers import Hit, retry_after_s
+from venuemesh.model.errors import RetryLater
+from venuemesh.model.http import HttpResponse
 
+BINANCE_US = binance.BINANCE_US
 BINANCE, BYBIT, KRAKEN, OKX = binance.CONNECTOR, bybit.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR
 ODD = ["", "-1", "1.5", "1e3", "\u0663", "9" * 41, "many"]
 
@@ -24,6 +29,23 @@ def test_a_delay_is_capped():
     assert retry_after_s({}, 7.0) == 7.0
 
 
+@pytest.mark.parametrize(
+    ("from_now_s", "wait_s"),
+    [(300, 302.0), (0.5, 2.5), (0, 120.0), (-86_400, 120.0), (30 * 86_400, 3 * 86_400.0)],
+)
+async def test_a_ban_lasts_until_the_time_in_its_text(from_now_s: float, wait_s: float):
+    """With two seconds for the difference of the clocks, and at most three days; a time that has passed is no time."""
+    clock = FakeClock()
+    until_ms = int((clock.time_ns() / 1e9 + from_now_s) * 1000)
+    body = BANNED.replace(b"1659142907531", b"%d" % until_ms)
+    budget = Budget(context_of("catalog/acme", clock), BINANCE.spec, "binance", "default")
+    assert budget.read(418, {}, body).hit == Hit(pytest.approx(wait_s, abs=0.01))
+    response = HttpResponse(418, {}, body, clock.time_ns(), clock.time_ns())
+    for failure in (BINANCE.codec().failure(response), FAILURES.failure(response, False, "a query")):
+        assert isinstance(failure, RetryLater)
+        assert failure.after_s == pytest.approx(wait_s, abs=0.01)
+
+
 @pytest.mark.parametrize("text", ODD)
 async def test_a_count_that_is_not_a_plain_number_is_ignored(text: str):
     budget = Budget(context_of("catalog/acme"), BINANCE.spec, "binance", "default")
@@ -32,6 +54,8 @@ async def test_a_count_that_is_not_a_plain_number_is_ignored(text: str):
     assert BYBIT.spec.limit_answer(200, {"x-bapi-limit-status": text}, b"", (("place", 1),)).remaining == {}
 
 
+# The exchange's text in errors.md, -1003 TOO_MANY_REQUESTS
+BANNED = b'{"code":-1003,"msg":"Way too much request weight used; IP banned until 1659142907531. Please use WebSocket"}'
 PLACE = (("place", 1),)
 TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
 
@@ -43,6 +67,19 @@ TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
         (BINANCE, 418, {"retry-after": "7"}, b"", (("weight", 1),), Hit(7.0)),
         (BINANCE, 418, {}, b"", (), Hit(120.0)),
         (BINANCE, 403, {}, b"", (("weight", 1),), None),
+        (BINANCE, 418, {}, BANNED, (), Hit(120.0, until_ns=1_659_142_907_531_000_000)),
+        (BINANCE, 418, {"retry-after": "7"}, BANNED, (), Hit(7.0)),
+        (BINANCE, 418, {"retry-after": "soon"}, BANNED, (), Hit(120.0, until_ns=1_659_142_907_531_000_000)),
+        (BINANCE_US, 429, {}, BANNED, (), Hit(60.0, until_ns=1_659_142_907_531_000_000)),
+        (BINANCE, 418, {}, BANNED.replace(b"531.", b"5310000."), (), Hit(120.0)),  # no time of thirteen digits
+        (
+            BINANCE,
+            418,
+            {},
+            b'{"code":-1003,"msg":"banned","data":{"serverTime":1659142907531,"retryAfter":1659142937531}}',
+            (),
+            Hit(30.0),
+        ),
         (OKX, 200, {}, b'{"code":"50011","msg":"Rate limit reached"}', PLACE, Hit(2.0, ("place",))),
         (OKX, 429, {}, b'{"code":"50011","msg":"Too Many Requests"}', (("books", 1),), Hit(2.0, ("books",))),
         (OKX, 429, {}, b"", (), Hit(2.0)),

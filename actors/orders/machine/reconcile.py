@@ -11,6 +11,10 @@ in doubt or the stream is down, rarely otherwise. A round finds everything that 
                                   list
     an unknown order              looked up in the journal if its id has our form; otherwise external
 
+Gaps may come many times a second, and a round costs a part of the rate limit. The first gap begins a round at once.
+Gaps that follow begin one round together, some seconds after the last one, and each time twice as long after it, up to
+`GAPS_S`.
+
 Each question is a slot. A slot is open until an ask that began after the question was raised is answered. A failed ask
 is repeated after a pause. When all slots are closed, the round is complete.
 """
@@ -23,6 +27,7 @@ from ....connectors.order_codec import Draft, Refusal, Reply
 from ....connectors.reading import left_out_text
 from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutBalances, PutMark
+from ....model.backoff import Backoff
 from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
@@ -41,6 +46,8 @@ S = OrderStatus
 ALL = ""
 CHANGED = "changed"  # balances after a change of an order; the question has no slot
 MARK = "fills:"
+GAPS_S = 20.0  # longest pause between rounds for gaps
+GAPS_CALM_S = 60.0  # without a gap; then the next gap is the first again
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
@@ -57,6 +64,11 @@ class Reconcile:
         self._dirty: set[str] = set()  # pairs whose fills must be walked
         self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
+        soon_s = state.settings.reconcile_s[0]
+        self._gaps_apart = Backoff(soon_s, max(soon_s, GAPS_S), jitter=0.0)
+        self._gap_rounds = 0  # in a row
+        self._gap_round_ns: int | None = None  # when the last of them began
+        self._gap_due_ns: int | None = None  # a round for gaps will begin then
         self._balances_due_ns: int | None = None
         self._balances_asked = self._balances_again = False  # a request is under way; another one is due after it
         self.stream_up = False
@@ -74,9 +86,8 @@ class Reconcile:
     @property
     def reconciled(self) -> bool:
         """Whether the round after the last start or gap is complete and no earlier request can still arrive."""
-        return (
-            self.serving and self._is_complete and not self._state.requests.earlier and self.round_over_ns is not None
-        )
+        is_over = self.round_over_ns is not None and self._gap_due_ns is None
+        return self.serving and is_over and self._is_complete and not self._state.requests.earlier
 
     @property
     def _is_complete(self) -> bool:
@@ -88,7 +99,7 @@ class Reconcile:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
         due += self._fees.due_ns
         doubts = self._state.requests.wake_ns
-        due += [at for at in (doubts, self._balances_due_ns) if at is not None]
+        due += [at for at in (doubts, self._balances_due_ns, self._gap_due_ns) if at is not None]
         return min([*due, self._next_ns])
 
     @property
@@ -123,6 +134,7 @@ class Reconcile:
         for pair in sorted(self._dirty):
             self.raise_question(Purpose.PAIR_FILLS, pair, now)
         self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
+        self._gap_due_ns = None
 
     def raise_question(self, purpose: Purpose, key: str, now: Now) -> None:
         """Raise a question. Only an ask that begins after this call can answer it."""
@@ -157,13 +169,36 @@ class Reconcile:
         self._fates.followed_from(self._state.effects.asks if self.stream_up else None)
         if what == "down":
             self._soon(now)
-        elif self.started:
+        elif not self.started:
+            return
+        elif what == "up":
             self.round(now)
+        else:
+            self._gap(now)
+
+    def _gap(self, now: Now) -> None:
+        """Begin a round now, or later if another one began for a gap a short time ago."""
+        before_ns = self._gap_round_ns
+        if before_ns is None or now.mono_ns - before_ns >= in_ns(GAPS_CALM_S):
+            self._gap_rounds = 0
+            before_ns = now.mono_ns
+        due_ns = before_ns + in_ns(self._gaps_apart.delay_s(self._gap_rounds))
+        if due_ns <= now.mono_ns:
+            self._gap_round(now)
+        else:
+            self._gap_due_ns = due_ns
+
+    def _gap_round(self, now: Now) -> None:
+        self._gap_rounds += 1
+        self._gap_round_ns = now.mono_ns
+        self.round(now)
 
     def tick(self, now: Now) -> None:
         """Send the asks that are due."""
         if not self.started:
             return
+        if self._gap_due_ns is not None and self._gap_due_ns <= now.mono_ns:
+            self._gap_round(now)
         if self._next_ns <= now.mono_ns:
             self.round(now)
         if self.in_doubt or not self.stream_up:

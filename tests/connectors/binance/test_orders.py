@@ -329,6 +329,13 @@ TAKEN = {"price": "4000.00", "qty": "1.50", "commission": "0.006", "commissionAs
 CANCELED = ROW | {"status": "CANCELED", "origClientOrderId": "a", "clientOrderId": "x"}
 
 
+def test_a_fill_in_the_answer_to_placing_without_a_fee():
+    (report,) = reply(
+        codec().place(new(), PAIR), ROW | {"fills": [TAKEN | {"commission": "0", "commissionAsset": None}]}
+    ).orders
+    assert [(fill.fee, fill.fee_asset) for fill in report.fills] == [(D(0), None)]
+
+
 def test_a_full_answer_to_placing():
     row = ROW | {"status": "PARTIALLY_FILLED", "executedQty": "1.50", "cummulativeQuoteQty": "6000", "fills": [TAKEN]}
     (report,) = reply(codec().place(new(), PAIR), row).orders
@@ -605,7 +612,10 @@ def test_own_fills():
     assert (fill.trade_id, fill.exchange_order_id, fill.symbol, fill.side) == ("28457", "100234", "BTCUSDT", Side.BUY)
     assert (fill.price, fill.amount, fill.quote_amount) == (D("4.000001"), D(12), D("48.000012"))
     assert (fill.fee, fill.fee_asset, fill.is_maker) == (D("10.1"), "BNB", True)
-    for change in ({"isMaker": 1}, {"isBuyer": None}, {"id": "28457"}):
+    for absent in (None, ""):  # no fee, as the stream states it
+        (free,) = reply(codec().fills(PAIR, None), [TRADE | {"commission": "0", "commissionAsset": absent}]).fills
+        assert (free.fee, free.fee_asset) == (D(0), None)
+    for change in ({"isMaker": 1}, {"isBuyer": None}, {"id": "28457"}, {"commissionAsset": 0}):
         answer = reply(codec().fills(PAIR, None), [TRADE | change, TRADE])
         assert (answer.fills, len(answer.left_out), answer.rows) == ((fill,), 1, 2)
     with pytest.raises(DecodeError):

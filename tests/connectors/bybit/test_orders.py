@@ -348,6 +348,12 @@ def test_orders_and_fills_come_apart() -> None:
     assert (again.status, again.code) == (OrderStatus.FILLED, None)
 
 
+@pytest.mark.parametrize("absent", ["", None])
+def test_a_fee_that_is_not_stated_is_none(absent: str | None) -> None:
+    (report,) = pushed("execution", EXECUTION | {"execFee": absent, "feeCurrency": absent})
+    assert [(fill.fee, fill.fee_asset) for fill in report.fills] == [(None, None)]
+
+
 @pytest.mark.parametrize("write", [lambda extra: extra, lambda extra: orjson.dumps(extra).decode()])
 def test_a_fill_may_have_taxes_besides_its_fee(write: Callable[[Any], Any]) -> None:
     """websocket/private/execution.mdx: a list; order/execution.mdx: text."""

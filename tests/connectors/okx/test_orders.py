@@ -267,6 +267,9 @@ def test_a_fee_that_is_paid_is_positive_and_pages_go_by_bill() -> None:
     assert fill.ts_event_ns == 1_708_587_373_361_000_000
     (rebate,) = read(CODEC.fills(BTC, None, "6"), [FILL | {"fee": "0.1", "feeCcy": "USDT", "execType": "M"}]).fills
     assert (rebate.fee, rebate.fee_asset, rebate.is_maker) == (D("-0.1"), "USDT", True)
+    for absent in ("", None):
+        (unknown,) = read(CODEC.fills(BTC, None, "6"), [FILL | {"fee": absent, "feeCcy": absent}]).fills
+        assert (unknown.fee, unknown.fee_asset) == (None, None)
     reply = read(CODEC.fills(BTC, None, "6"), [FILL | {"fillSz": "0"}, FILL])
     assert (len(reply.fills), [row.name for row in reply.left_out]) == (1, ["680800019749904384"])
     page = [FILL | {"billId": str(n)} for n in range(300, 201, -1)]

@@ -198,6 +198,39 @@ def test_a_gap_while_a_round_is_under_way_queries_again(world: World) -> None:
     assert world.machine.reconciled
 
 
+def rounds_in(world: World, seconds: float, gaps_per_s: float) -> int:
+    """Let gaps come, answer every ask at once, and count the requests for the open orders."""
+    count = 0
+    for step in range(int(seconds * 10)):
+        world.advance(0.1)
+        if (step * gaps_per_s) % 10 < gaps_per_s:
+            world.do(world.machine.stream("gap", world.now))
+        world.perform()
+        count += asked(world).count("open_orders")
+        world.go()
+    return count
+
+
+def test_gaps_that_follow_each_other_cost_one_round_in_some_seconds(world: World) -> None:
+    assert rounds_in(world, 60, gaps_per_s=10) <= 6
+    assert not world.machine.reconciled  # another round is due
+    place(world, limit("vm1"))
+    world.exchange.fill(world.exchange.orders["1000"], D(1))
+    world.exchange.stream.clear()  # the frame of this fill was unreadable
+    assert rounds_in(world, 20.5, gaps_per_s=10) in (1, 2)
+    assert status(world) is S.FILLED
+    world.settle()
+    assert world.machine.reconciled
+
+
+def test_a_gap_after_a_calm_minute_is_answered_at_once(world: World) -> None:
+    rounds_in(world, 60, gaps_per_s=10)
+    rounds_in(world, 90, gaps_per_s=0)
+    assert world.machine.reconciled
+    assert rounds_in(world, 0.2, gaps_per_s=10) == 1
+    assert rounds_in(world, 30, gaps_per_s=0.5) in (2, 3)
+
+
 def test_a_failed_ask_is_repeated_after_a_pause(world: World) -> None:
     world.advance(61)
     world.perform()
