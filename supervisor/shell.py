@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -35,6 +36,7 @@ T = TypeVar("T")
 REFRESH_S = 15.0  # longest wait for a list of instruments
 REFUSED_S = 0.5  # pause after a failed creation of a cell, because the cluster may refuse at once
 EXIT_DEFECT = 70
+TEXT_MAX = 500
 
 
 class SupervisorShell:
@@ -215,7 +217,7 @@ class SupervisorShell:
             answer = await self.port.create(cell, node, trading)
         except (Gone, Unreachable, ValueError, MeshError) as error:
             await asyncio.sleep(REFUSED_S)
-            self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))
+            self.on(m.CreateFailed(cell, end_of(error.__cause__ or error)))
             return
         self.on(m.CellCreated(cell, answer["pid"], answer["start"]))
         self.spawn(self._attend(cell))
@@ -366,3 +368,11 @@ class SupervisorShell:
                 self.replan(exchange)
         with contextlib.suppress(MeshError):  # the catalog's status has the error
             await self.ask_role(catalog_address(exchange), "refresh", None, REFRESH_S)
+
+
+def end_of(error: BaseException) -> str:
+    """Return the text of an error that may be a whole traceback: its last line, without the module of the class."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) < 2:
+        return repr(error)[:TEXT_MAX]
+    return re.sub(r"^(?:\w+\.)+(?=\w+(?:: |$))", "", lines[-1])[:TEXT_MAX]

@@ -76,7 +76,7 @@ def _row(
         "pid": cell.pid if cell else None,
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
-        "last_error": _stranded(machine, child) or child.last_error,
+        "last_error": _stranded(machine, child) or _no_process(machine, child) or child.last_error,
         "why": _why(machine, child, status, now_ns),
         "rss": used.get("rss"),
         "pss": used.get("pss"),
@@ -102,11 +102,19 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
             fits(child.spec, NodeView(node, labels, 0, 0)) for node, labels in machine.nodes.items()
         ):
             return f"no node of the cluster has the labels {dict(child.spec.labels)}{before}"
-        return f"waits for a process{before}"
+        missing = _no_process(machine, child)
+        return f"waits for a process{f': {missing}' if missing else ''}{before}"
     if state in (ChildState.BACKOFF, ChildState.DEGRADED):
         again_s = max(0.0, (child.retry_ns - now_ns) / SECOND_NS)
         return f"{child.last_error or 'it ended too often'}; next start in {again_s:.1f} s"
     return child.last_error
+
+
+def _no_process(machine: Machine, child: Child) -> str | None:
+    """Return why no process starts for a waiting child; None while one may start, or the child waits for another."""
+    if child.state is not ChildState.WAITING or child.node not in machine.create_errors:
+        return None
+    return f"a process did not start on node {child.node[:12]}: {machine.create_errors[child.node]}"
 
 
 def _stranded(machine: Machine, child: Child) -> str | None:

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...model.errors import Misconfigured
+
 PERIOD_S = 0.05
 HEARTBEAT_LIMIT_S = 0.25  # default: a book or process whose last heartbeat is older counts as dead
 SUPERVISOR = "supervisor"  # the supervisor's pulse on its node
@@ -43,7 +45,7 @@ class Beat:
 
 
 class Pulse:
-    """The writer of a pulse. One per process."""
+    """The writer of a pulse. One per process. Raises Misconfigured: there is no room for it."""
 
     def __init__(self, directory: Path, cell: str, address: str = "") -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,6 +55,11 @@ class Pulse:
         try:
             os.posix_fallocate(descriptor, 0, _SIZE)
             self._map = mmap.mmap(descriptor, _SIZE)
+        except OSError as error:
+            self.path.unlink(missing_ok=True)
+            reason = f"no room for the {_SIZE} bytes of {cell}: {error.strerror}"
+            remedy = "free space there, or set VENUEMESH_SEGMENTS to another folder"
+            raise Misconfigured(f"the folder {directory}", f"{reason}; {remedy}") from None
         finally:
             os.close(descriptor)
         self._progress = 0

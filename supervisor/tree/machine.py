@@ -95,6 +95,7 @@ class Machine:
         self._name_cell = name_cell
         self._effects: list[Effect] = []
         self._adopting_ns: dict[str, int] = {}  # node -> start of the last adoption there
+        self.create_errors: dict[str, str] = {}  # node -> why the last process there did not start
         self._past = dict(past or {})  # children that ended too often under an earlier supervisor
         self._rolled: set[str] = set()  # children of the queue that were already stopped once
 
@@ -124,6 +125,7 @@ class Machine:
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:
         self.nodes.pop(event.node, None)
         self._adopting_ns.pop(event.node, None)
+        self.create_errors.pop(event.node, None)
         for cell in [cell for cell in self.cells.values() if cell.node == event.node]:
             self._forget(cell)
             self._effects.append(Discard(cell.name))
@@ -138,12 +140,14 @@ class Machine:
             self._effects.append(Discard(event.cell))
             return
         cell.pid, cell.start = event.pid, event.start
+        self.create_errors.pop(cell.node, None)
         if cell.state is CellState.CREATING:
             cell.state, cell.deadline_ns = CellState.SPARE, None
 
     def _create_failed(self, event: CreateFailed, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
         if cell is not None and cell.state is CellState.CREATING:
+            self.create_errors[cell.node] = event.error
             self._forget(cell)
             self._effects.append(Discard(cell.name))
 

@@ -14,7 +14,7 @@ from tests.fakes.settings import exchange_settings
 from venuemesh.model.backoff import Backoff
 from venuemesh.model.errors import RetryLater, UnknownExchange
 from venuemesh.supervisor import retrying_store, shell
-from venuemesh.supervisor.shell import SupervisorShell
+from venuemesh.supervisor.shell import SupervisorShell, end_of
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec
 from venuemesh.supervisor.tree.records import ChildState
@@ -128,3 +128,25 @@ async def test_a_restart_keeps_changes_and_a_mesh_created_again_does_not() -> No
     assert restarted.desired.stopped == []
     assert not restarted.machine.children[gone.address].wanted
     assert store.values["desired"]["birth"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (
+            RuntimeError(
+                "The actor died because of an error raised in its creation task, ray::Cell.__init__()\n"
+                'Traceback (most recent call last):\n  File "a.py", line 1, in __init__\n'
+                "venuemesh.model.errors.Misconfigured: the folder /dev/shm/x: no room for the 304 bytes of cell-1\n"
+            ),
+            "Misconfigured: the folder /dev/shm/x: no room for the 304 bytes of cell-1",
+        ),
+        (
+            RuntimeError("Traceback (most recent call last):\n  x\nOSError: [Errno 28] No space"),
+            "OSError: [Errno 28] No space",
+        ),
+        (ValueError("no such name"), "ValueError('no such name')"),
+    ],
+)
+def test_the_end_of_a_traceback_is_the_cause(error: Exception, end: str) -> None:
+    assert end_of(error) == end

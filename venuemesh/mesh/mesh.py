@@ -99,14 +99,17 @@ def launch(config: MeshConfig) -> Mesh:
     time, and networks that were stopped.
 
     Raises:
-        Misconfigured: a mesh of that name runs there already, or an account cannot start unattended (see
-            `check_accounts`).
+        Misconfigured: a mesh of that name runs there already, an account cannot start unattended (see
+            `check_accounts`), or the folder of segments is full.
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
     import ray
 
+    from ..actors.cell.pulse import Pulse
     from ..actors.cell.ray_calls import namespace
+    from ..actors.cell.sweep import PULSES
     from ..config.checks import check_accounts
+    from ..orderbook.segment.directory import segment_directory
     from ..supervisor.ray_supervisor import create
 
     name = config.mesh.name
@@ -121,6 +124,8 @@ def launch(config: MeshConfig) -> Mesh:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, this_node, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
             state = make_run_directory()  # the journal's folder, unless the configuration names another folder
+        # Without room for its pulse the supervisor could not start and could tell nobody.
+        Pulse(segment_directory(name, this_node) / PULSES, f"launch-{os.getpid()}").close()
         create(config.for_supervisor(this_node, state))
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")

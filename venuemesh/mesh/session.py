@@ -4,7 +4,8 @@ Theory of operation. Each process that uses a mesh has one `Session` for the mes
 whose event loop keeps a copy of the route table by one long poll, renews the process's leases and sends every call.
 Callers hand over a coroutine and get a future: sync code blocks for the result, async code awaits the future from any
 loop, so Ray blocks no event loop. A market that was pickled into another process uses the session there, or makes one.
-While the supervisor is away, the session uses the last known routes.
+In a fork of such a process neither its thread nor its connection to Ray works: there every use is an error. While the
+supervisor is away, the session uses the last known routes.
 
 A process on a node of the mesh reaches it over the sockets of that node (`actors.cell.near`); to other nodes it uses
 Ray. The command line does not join Ray (`join_near`): a cell of its node passes on what goes to other nodes.
@@ -32,7 +33,7 @@ from ..actors.cell.near import is_listening, near_directory
 from ..actors.cell.near_pass import PassedRoutes, cell_sockets
 from ..actors.cell.near_routes import SUPERVISOR_AWAY_S, NearRoutes
 from ..actors.cell.pulse import SUPERVISOR
-from ..model.errors import MeshError, MeshNotRunning, RetryLater
+from ..model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..orderbook.segment.directory import segment_directory, segment_root
 from ..orderbook.view import BookReading
@@ -49,6 +50,7 @@ _sessions: dict[tuple[int, str, str], Session] = {}
 _near: dict[str, Place] = {}  # the meshes that this process uses without Ray
 _last: dict[str, tuple[int, Any, Session]] = {}  # by mesh: process, connection to Ray, the session last used there
 _lock = threading.Lock()
+_forked_from: int | None = None  # the process that used a mesh, of which this process is a fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,15 @@ class Session:
     # ------------------------------------------------------------------ from any thread
 
     def run(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine on the session's loop; return its future at once. Raises MeshNotRunning: it was closed."""
+        """Start a coroutine on the session's loop; return its future at once.
+
+        Raises:
+            MeshNotRunning: the session was closed.
+            Misconfigured: this process is a fork of the session's process.
+        """
+        if _forked_from is not None:
+            work.close()
+            raise _fork_error(self.mesh)
         if not self._thread.is_alive():
             work.close()
             raise MeshNotRunning(self.mesh, "this process has left the mesh")
@@ -185,7 +195,10 @@ def session(mesh: str) -> Session:
 
     Raises:
         MeshNotRunning: this process is not connected to a Ray cluster.
+        Misconfigured: this process is a fork of one that used a mesh.
     """
+    if _forked_from is not None:
+        raise _fork_error(mesh)
     process, client = os.getpid(), _ray_client()
     last = _last.get(mesh)
     if last is not None and last[0] == process and last[1] is client:
@@ -200,6 +213,26 @@ def session(mesh: str) -> Session:
             found = _sessions[key] = Session(mesh, _near[mesh] if client is None else _place(mesh))
         _last[mesh] = (process, client, found)
         return found
+
+
+def _fork_error(mesh: str) -> Misconfigured:
+    how = (
+        'start processes with multiprocessing.get_context("spawn") or as Ray actors, and call venuemesh.connect() there'
+    )
+    reason = f"this process is a fork of process {_forked_from}, whose connection to the mesh a fork cannot use: {how}"
+    return Misconfigured(f"mesh {mesh!r} in process {os.getpid()}", reason)
+
+
+def _mark_fork() -> None:
+    """In a new fork: remember whether its parent used a mesh. A worker that was forked before any use is not marked."""
+    global _forked_from, _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    if _forked_from is None and (_sessions or _near or _ray_client() is not None):
+        _forked_from = os.getppid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_fork)
 
 
 def leave(mesh: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from venuemesh.actors.cell.pulse import (
     usage,
 )
 from venuemesh.actors.cell.sweep import leave, sweep
+from venuemesh.model.errors import Misconfigured
 
 MS = 1_000_000
 
@@ -56,6 +58,16 @@ def test_other_files_are_no_pulses(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "junk").write_bytes(content)
     assert read_beats(tmp_path) == {}
     assert read_beats(tmp_path / "absent") == {}
+
+
+def test_a_full_folder_is_named_and_keeps_no_empty_pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(Misconfigured, match=r"pulse.*no room .* of cell-1: No space left.*VENUEMESH_SEGMENTS"):
+        Pulse(tmp_path / "pulse", "cell-1")
+    assert list((tmp_path / "pulse").iterdir()) == []
 
 
 def test_a_process_without_progress_is_stale() -> None:

@@ -306,6 +306,23 @@ def test_the_tree_says_why_an_actor_is_not_as_it_should_be():
     assert row(world, "book/x/a")["why"].startswith("waits for a process; it ended before: its process")
 
 
+def test_actors_that_wait_for_a_process_know_why_none_starts():
+    world = World(settings=TreeSettings(), no_creation=True)
+    world.tell(m.NodeSeen("n1"))
+    world.tell(m.RunChildren(specs(SQLITE)))
+    world.run(2.0)
+    cause = "a process did not start on node n1: no room"
+    first = row(world, "limits/x/default")
+    assert first["why"] == f"waits for a process: {cause}"
+    assert first["last_error"] == cause
+    assert row(world, "book/x/a")["why"].startswith("starts after")
+    assert row(world, "book/x/a")["last_error"] is None
+    world.no_creation = False
+    world.run(5.0)
+    assert world.machine.create_errors == {}
+    assert row(world, "limits/x/default")["last_error"] is None
+
+
 def test_a_waiting_actor_names_what_it_starts_after_and_a_hung_one_keeps_its_cause():
     world = World(settings=TreeSettings())
     world.tell(m.RunChildren(specs(SQLITE)))
