@@ -106,7 +106,7 @@ class ManagerShell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._prepared: dict[str, tuple[asyncio.Future[None], asyncio.Task[None]]] = {}  # by request id; see `prepare`
-        self._alarm: asyncio.TimerHandle | None = None  # of the next tick
+        self._alarm: tuple[float, asyncio.Handle] | None = None  # of the next tick; by the loop's clock
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
@@ -150,7 +150,7 @@ class ManagerShell:
             if self.settings.dead_man_s is not None:
                 self._dead_man = DeadMan(self.gateway, self.settings.dead_man_s, context.monotonic_ns)
             if loaded.epoch > 1:
-                await count_spent(self.gateway, self.committer, self.settings.machine, instruments, context.time_ns())
+                await self._count_spent(self.committer, instruments)
             while not self.gateway.clock.is_known:
                 with contextlib.suppress(RetryLater):
                     await self.gateway.clock.ready()
@@ -158,6 +158,7 @@ class ManagerShell:
             self.error = str(error)
             context.fail(error)
             return
+        self.state, self.error = "STARTING", ""
         if self.gateway.nonces is not None:
             self.gateway.nonces.raise_above(int(loaded.marks.get(NONCE_MARK, "0")))
         self.cursors = dict(loaded.cursors)
@@ -174,6 +175,15 @@ class ManagerShell:
         self._spawn(journal.keep_trimmed())
         if self._dead_man is not None:
             self._spawn(self._dead_man.run())
+
+    async def _count_spent(self, committer: Committer, instruments: Sequence[Instrument]) -> None:
+        while True:
+            try:
+                now_ns = self.context.time_ns()
+                return await count_spent(self.gateway, committer, self.settings.machine, instruments, now_ns)
+            except JournalUnavailable as error:
+                self._wait_for_opening(error)
+                await asyncio.sleep(RETRY_S)
 
     def _affordable(self) -> OrderSettings:
         """Return the machine's settings with rounds as far apart as the limits of the key allow."""
@@ -209,7 +219,7 @@ class ManagerShell:
                 async with asyncio.timeout(LAST_ANSWERS_S):
                     await self._performer.idle()
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm[1].cancel()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -256,10 +266,11 @@ class ManagerShell:
         wait_s = min(WAKE_S, max(least_s, (wake_ns - self.context.monotonic_ns()) / SECOND_NS))
         at_s = loop.time() + wait_s
         if self._alarm is not None:
-            if self._alarm.when() <= at_s:
+            due_s, alarm = self._alarm
+            if due_s <= at_s:
                 return
-            self._alarm.cancel()
-        self._alarm = loop.call_at(at_s, self._tick)
+            alarm.cancel()
+        self._alarm = at_s, loop.call_at(at_s, self._tick)  # uvloop's handle does not always know its time
 
     def _tick(self) -> None:
         self._alarm = None

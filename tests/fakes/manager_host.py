@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.account_host import Mesh, Place, order, placing
+from venuemesh.actors.cell.loop_thread import new_loop
 from venuemesh.model import failpoint
 from venuemesh.model.errors import MeshError
 
@@ -204,10 +205,11 @@ def child(job: dict[str, Any]) -> None:
     """Run a job in this process, and end the process as abruptly as a power failure: nothing is closed."""
     failpoint.arm(job.get("failpoint") or None)
     try:
-        outcome, status = asyncio.run(run(job)), 0
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            outcome = runner.run(run(job))
     except BaseException as error:
         finish(job, {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1)
-    finish(job, outcome, status)
+    finish(job, outcome, 0)
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.fakes.account_host import Place
 from tests.fakes.exchange_process import ExchangeProcess
@@ -23,6 +25,12 @@ from venuemesh.model.order import AccountEvent, Balance, Fill, Order
 
 SETTLED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED", "FAILED", "UnknownOrder"}
 IDS = 12  # that the script `trade` uses
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """Cells run on uvloop, whose handles and clock differ from those of asyncio's loop."""
+    return uvloop.EventLoopPolicy()
 
 
 @dataclass

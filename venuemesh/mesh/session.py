@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..actors.cell.loop_thread import new_loop
 from ..actors.cell.messages import Asker, Gone, Unreachable
 from ..actors.cell.near import is_listening, near_directory
 from ..actors.cell.near_pass import PassedRoutes, cell_sockets
@@ -72,7 +73,7 @@ class Session:
         self.routes = RouteTable(mesh, self.node)
         self._owners = OwnerLeases(self.ask)
         self._mirrors = MirrorLeases(lambda: self.routes.elsewhere, self._ask_mirror)
-        self._loop = _new_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
         self._thread.start()
         self._cell_routes = self.run(self._open(place)).result(FIRST_S)
@@ -175,15 +176,6 @@ class Session:
     async def _ask_mirror(self, addresses: list[str]) -> float:
         lease_s: float = await self.supervisor("mirror", self.node, addresses, timeout_s=5.0)
         return lease_s
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """Make an event loop: uvloop, the faster one, where the system has it."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _view(mesh: str, kind: type[V], address: str, instrument: Instrument) -> V:
