@@ -320,8 +320,8 @@ class BookRole:
         ]
         same = len(set(states)) == 1
         socket = self._session.status()
-        if not errors and not socket["connected"]:
-            errors = [socket["last_error"] or socket["last_close"] or ""]
+        if not socket["connected"] and (last := socket["last_error"]) and not any(last in error for error in errors):
+            errors = [*errors[:2], f"the last attempt to connect failed: {last}"]
         return {
             "state": states[0].name if same else f"{live} of {len(states)} LIVE" if states else "EMPTY",
             "error": "; ".join(errors[:3]) or None,

@@ -22,12 +22,15 @@ from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLat
 from ...model.http import HttpRequest, HttpResponse
 from .clock import SYSTEM_CLOCK, Clock
 from .proxy import Proxy, proxy_for
-from .tunnel import connector_through, is_network_error
+from .tunnel import connector_through, is_network_error, system_reason
 
 KEEPALIVE_S = 30.0
 RETRY_S = 1.0  # the delay of RetryLater when no connection could be opened
 CHUNK = 64 * 1024
 QUERY = re.compile(r"\?[^\s'\")]*")
+
+# errors of aiohttp that add nothing to those of the system
+PLAIN = (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -228,5 +231,7 @@ def _cause(error: BaseException) -> BaseException | None:
 
 def _reason(error: BaseException) -> str:
     """Return the text of an error without the queries of URLs, which may be signed."""
+    if isinstance(error, aiohttp.ClientConnectorError) and type(error) in PLAIN:
+        return system_reason(error.os_error)  # without the words of aiohttp around it
     words = QUERY.sub("?...", str(error))
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

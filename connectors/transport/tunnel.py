@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import aiohttp
@@ -21,6 +22,12 @@ def is_network_error(error: BaseException) -> bool:
     aiohttp_socks raises its own errors from those of python-socks.
     """
     return isinstance(error, NETWORK_ERRORS) or isinstance(error.__cause__, SOCKS_ERRORS)
+
+
+def system_reason(error: OSError) -> str:
+    """Return the system's words for an error: "Connection refused", "Name or service not known"."""
+    number = error.errno
+    return os.strerror(number) if number is not None and number > 0 else error.strerror or str(error)
 
 
 def _kind(proxy: Proxy) -> ProxyType:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2  # spaces between two columns, and before the lines of a block
-TEXT_WIDTH = 24  # least width of a column of text that goes over several lines
+TEXT_WIDTH = 32  # least width of a column of text that goes over several lines
 
 Cell = str | Text
 
@@ -50,7 +50,9 @@ class Grid:
         if self.title:
             yield Text(self.title, style="italic")
         shown = self.fitting(options.max_width)
-        if shown:
+        if shown and self._needs(shown, folded=False) <= options.max_width:
+            yield from self._lines(shown)
+        elif shown:
             yield self._table(shown)
         else:
             yield from self._blocks(options.max_width)
@@ -75,13 +77,26 @@ class Grid:
             shown.remove(max(optional, key=lambda number: self.columns[number].rank))
         return shown
 
-    def _needs(self, shown: Sequence[int]) -> int:
-        return sum(self._width(number) for number in shown) + GAP * (len(shown) - 1)
+    def _needs(self, shown: Sequence[int], folded: bool = True) -> int:
+        return sum(self._width(number, folded) for number in shown) + GAP * (len(shown) - 1)
 
-    def _width(self, number: int) -> int:
+    def _width(self, number: int, folded: bool = True) -> int:
         column = self.columns[number]
         widest = max((_width(row[number]) for row in self.rows), default=0)
-        return max(cell_len(column.name), min(widest, TEXT_WIDTH) if column.folds else widest)
+        return max(cell_len(column.name), min(widest, TEXT_WIDTH) if column.folds and folded else widest)
+
+    def _lines(self, shown: Sequence[int]) -> RenderResult:
+        """Yield a line per row, without spaces at its end."""
+        widths = {number: self._width(number, folded=False) for number in shown}
+        names: Sequence[Cell] = [Text(column.name, "bold") for column in self.columns]
+        for row in (names, *self._drawn):
+            line = Text()
+            for number in shown:
+                cell, gap = _text(row[number]), widths[number] - _width(row[number])
+                line.append(" " * gap if self.columns[number].right else "").append_text(cell)
+                line.append(" " * (GAP if self.columns[number].right else gap + GAP))
+            line.rstrip()
+            yield line
 
     def _table(self, shown: Sequence[int]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")

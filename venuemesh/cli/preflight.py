@@ -9,7 +9,6 @@ machine, so they leave out exchanges that are bound to nodes with labels.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from ..connectors.market_codec import Codec, DialedByRequest
 from ..connectors.settings import ConnectorSettings
 from ..connectors.transport import Rest
 from ..connectors.transport.proxy import proxy_for
+from ..connectors.transport.tunnel import system_reason
 from ..keystore.key import Key
 from ..keystore.secrets import read_key_async
 from ..model.errors import (
@@ -108,7 +108,7 @@ class _Check:
         try:
             answer = await rest.send(request)
         except RetryLater as error:
-            raise self._unreachable("rest", self._settings.rest_base, error.__cause__) from error
+            raise self._unreachable("rest", error.reason) from error
         failure = self._codec.failure(answer)
         if isinstance(failure, MAY_HEAL):
             raise failure
@@ -142,7 +142,7 @@ class _Check:
         except TimeoutError:
             raise RetryLater(GIVE_UP_S, f"{url} has not accepted a connection within {GIVE_UP_S:g} s") from None
         except OSError as error:
-            raise self._unreachable(key, url, error) from error
+            raise self._unreachable(key, f"{url} cannot be reached: {system_reason(error)}") from error
         writer.close()
 
     async def _account(self, rest: Rest, account: str, table: AccountTable) -> None:
@@ -164,11 +164,8 @@ class _Check:
         if report is not None and not report.can_trade:
             self._say(f"{place}: the exchange does not let this key trade; its orders will be refused")
 
-    def _unreachable(self, key: str, url: str, error: BaseException | None) -> Unreachable:
-        failure = getattr(error, "os_error", error)  # aiohttp wraps the error of the system
-        number = getattr(failure, "errno", None)
-        reason = os.strerror(number) if number is not None and number > 0 else getattr(failure, "strerror", None)
-        return Unreachable(f"{self._place(key)}: {url} cannot be reached: {reason or failure}; {self._remedy(key)}")
+    def _unreachable(self, key: str, reason: str) -> Unreachable:
+        return Unreachable(f"{self._place(key)}: {reason}; {self._remedy(key)}")
 
     def _place(self, key: str) -> str:
         return f"exchanges.{self._name}.{key}"

@@ -346,6 +346,21 @@ async def test_a_change_of_status_is_taken_in_and_one_of_scale_refused(stages):
         await stage.role.handle("track", {"instrument": instrument(PAIRS[0], price_scale=3).to_dict()})
 
 
+async def test_the_status_says_why_a_book_has_no_connection(stages):
+    stage = stages()
+    stage.feed.last_error = "no route to host"
+    assert stage.role.status()["error"] == "the last attempt to connect failed: no route to host"  # never connected
+    await stage.live()
+    assert stage.role.status()["error"] is None
+    stage.feed.close("1006")
+    stage.feed.last_error = "1006"
+    lost = stage.role.status()["error"]
+    assert "1006" in lost
+    assert "the last attempt" not in lost  # the same cause once
+    stage.feed.last_error = "Connection refused"
+    assert stage.role.status()["error"] == f"{lost}; the last attempt to connect failed: Connection refused"
+
+
 async def test_snapshot_resync_stats_and_the_unknown(stages):
     stage = stages()
     await stage.live()

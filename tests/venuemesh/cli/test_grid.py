@@ -22,6 +22,7 @@ def drawn(grid, width: int, height: int = 24) -> list[str]:
     Console(file=out, width=width, height=height, highlight=False).print(grid)
     lines = out.getvalue().splitlines()
     assert all(len(line) <= width for line in lines)
+    assert width < 500 or all(line == line.rstrip() for line in lines)  # in pipes
     return [line.rstrip() for line in lines]
 
 
@@ -44,7 +45,7 @@ def test_status_shows_whole_addresses_and_the_whole_cause_at_every_width(width):
     assert "BACKOFF" in text
     assert all(word in text for word in LONG.split())
     assert "…" not in text
-    assert ("1795858659456.6" in text) == (width != 80)  # wide terminals show more; 40 columns hold no table
+    assert ("1795858659456.6" in text) == (width in (40, 200))  # wide terminals show more; 40 columns hold no table
 
 
 def test_a_restart_keeps_its_cause_and_a_serving_role_shows_its_own_state():
@@ -84,3 +85,10 @@ def test_the_demonstration_fits_24_lines_and_cuts_no_price():
         assert any(line.startswith("P0-USDT") and "64249.51" in line for line in lines)
         assert any(line.startswith("and ") for line in lines) == (height == 24)
     assert any(line.startswith("book/15") for line in lines)
+
+
+def test_a_pipe_gets_every_column_and_no_padding():
+    rows = [child("book/binance/BTC-USDT", why="x" * 300), child("catalog/binance")]
+    lines = drawn(status_table(tree(*rows)), 4096)
+    assert lines[2].endswith("1795858659456.6  " + "x" * 300)
+    assert lines[3].endswith("1795858659456.6")

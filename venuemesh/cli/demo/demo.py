@@ -36,7 +36,7 @@ from ...model.events import BookState
 from ...orderbook.view import AsyncBookView
 from ..grid import Column, Grid
 from ..output import Say
-from ..tables import WATCHED, Rates, incarnation_text, mebibytes, role_state, state_text, watch_cells
+from ..tables import WATCHED, Rates, incarnation_text, mebibytes, price_text, role_state, state_text, watch_cells
 from .screen import Screen
 from .strategies import (
     ACCOUNT,
@@ -358,7 +358,7 @@ class _Demo:
 
         def top(levels: dict[str, Any]) -> dict[str, str | None]:
             return {
-                name: f"{instrument.price(levels[side][0][0]):f}" if levels[side] else None
+                name: price_text(instrument.price(levels[side][0][0]), instrument) if levels[side] else None
                 for name, side in (("bid", "bids"), ("ask", "asks"))
             }
 
