@@ -53,6 +53,12 @@ async def judge(
     return Verdict(tuple(name for name in probed["gone"] if name in silent), halted)
 
 
+async def keep(exchange: str, instruments: Iterable[Instrument], ask: Ask) -> None:
+    """Let the catalog list these pairs, too, so that orders on them are taken. Raises MeshError: it does not answer."""
+    plain = [instrument.to_dict() for instrument in instruments]
+    await ask(catalog_address(exchange), "keep", {"instruments": plain}, BRIEF_S)
+
+
 async def _heard(pairs: Iterable[str], running: Mapping[str, ChildSpec], ask: Ask) -> dict[str, int]:
     """Return how many changes and trades each pair's book has had; a book that does not answer has no number."""
     found: dict[str, int] = {}

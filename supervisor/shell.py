@@ -22,7 +22,7 @@ from ..model.address import agent_address, catalog_address, is_book_of
 from ..model.errors import Fenced, MeshError, Misconfigured, Rejected, RetryLater
 from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
-from .retirement import judge
+from .retirement import judge, keep
 from .retrying_store import AWAY, Durable, Store
 from .tree import events as m
 from .tree.child import ChildSpec
@@ -357,6 +357,7 @@ class SupervisorShell:
         if missing := self.desired.missing(exchange):
             running = {a: child.spec for a, child in self.machine.children.items() if is_book_of(a, exchange)}
             with contextlib.suppress(MeshError):  # judged again later
+                await keep(exchange, missing, self.ask_role)
                 verdict = await judge(exchange, missing, running, self.ask_role)
                 logger.warning(
                     "the list lacks tracked pairs",
@@ -366,6 +367,7 @@ class SupervisorShell:
                 )
                 self.desired.judged(exchange, *verdict)
                 self.replan(exchange)
+                await keep(exchange, self.desired.missing(exchange), self.ask_role)
         with contextlib.suppress(MeshError):  # the catalog's status has the error
             await self.ask_role(catalog_address(exchange), "refresh", None, REFRESH_S)
 

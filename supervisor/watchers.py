@@ -112,7 +112,7 @@ class Watchers:
                 continue
             if answer and answer.get("version", 0) != after:
                 after = answer["version"]
-                shell.desired.listed(exchange, answer["instruments"])
+                shell.desired.listed(exchange, answer["instruments"], answer["kept"])
                 shell.replan(exchange)
 
     async def _mirrors(self) -> None:

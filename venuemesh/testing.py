@@ -44,7 +44,7 @@ from .model.address import catalog_address, is_book_of
 from .model.errors import MeshError, Misconfigured, RetryLater
 from .model.instrument import Instrument
 from .orderbook.view import BookReading
-from .supervisor.retirement import ListingClock, judge
+from .supervisor.retirement import ListingClock, judge, keep
 from .supervisor.tree.child import ChildSpec, Tier
 from .supervisor.tree.desired import Desired
 from .supervisor.tree.plan import messages
@@ -266,7 +266,7 @@ class LocalMesh:
         return version
 
     async def _list(self, exchange: str, listing: Mapping[str, Any]) -> None:
-        self._desired.listed(exchange, listing["instruments"])
+        self._desired.listed(exchange, listing["instruments"], listing["kept"])
         await self._replan(exchange)
 
     async def _follow_listing(self, exchange: str) -> None:
@@ -288,8 +288,10 @@ class LocalMesh:
         """Judge the missing pairs and fetch the list again, as the supervisor does."""
         if missing := self._desired.missing(exchange):
             with contextlib.suppress(MeshError):
+                await keep(exchange, missing, self._ask)
                 self._desired.judged(exchange, *await judge(exchange, missing, self._specs, self._ask))
                 await self._replan(exchange)
+                await keep(exchange, self._desired.missing(exchange), self._ask)
         with contextlib.suppress(MeshError):
             await self._ask(catalog_address(exchange), "refresh", None, CALL_S)
 

@@ -3,7 +3,8 @@
 A new incarnation fetches the list again and uses no state of its predecessor. The version of a list is the wall-clock
 time (ns) at which the list was first seen, so versions grow across incarnations too.
 
-    instruments                  {"version", "instruments": [Instrument.to_dict(), ...]}; waits for the first list
+    instruments                  {"version", "instruments": [Instrument.to_dict(), ...], "kept": names of those that the
+                                 exchange does not list}; waits for the first list
     refresh                      the same, fetched now
     active_markets               a row per trading instrument: name, base, quote, last_price, volume, quote_volume,
                                  usd_volume (decimal text; None where unknown), of the last 24 hours
@@ -12,6 +13,7 @@ time (ns) at which the list was first seen, so versions grow across incarnations
     candles {pair, interval, start_ns, end_ns, limit}
                                  a list of `Candle` as plain values, oldest first; see `CandleQuery`
     get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
+    keep {instruments}           list these pairs, too, where the exchange's list lacks them, until the next `keep`
     delisted {instruments}       {"gone", "present"}: names of these instruments, by the exchange's answer to each name;
                                  a pair whose answer states neither is in neither list. "lists_halted": see the spec
     check_network                None, when the exchange has answered just now
@@ -101,6 +103,10 @@ class CatalogRole:
         self._version = 0
         self._plain: list[dict[str, Any]] = []
         self._by_name: dict[str, Instrument] = {}
+        self._found: list[Instrument] = []  # as the exchange lists them
+        self._kept: dict[
+            str, Instrument
+        ] = {}  # pairs that the exchange does not list, and that are not known to be gone
         self._left_out: tuple[LeftOut, ...] = ()
         self._changed = asyncio.Event()
         self._error: str | None = None
@@ -160,6 +166,11 @@ class CatalogRole:
             case "get_snapshot":
                 limit = whole_number(body, "limit") or self._codec.snapshot_limit
                 return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
+            case "keep":
+                self._kept = {plain["name"]: Instrument.from_dict(plain) for plain in body["instruments"]}
+                if self._version:
+                    self._publish()
+                return None
             case "delisted":
                 return await self._delisted([Instrument.from_dict(plain) for plain in body["instruments"]])
             case "check_network":
@@ -236,7 +247,14 @@ class CatalogRole:
         if found.left_out != self._left_out:
             self._left_out = found.left_out
             logger.warning("rows of the list of instruments are left out", rows=left_out_text(found.left_out) or "none")
-        instruments = [*found, *still_listed(self._by_name.values(), found)]
+        self._found = [*found, *still_listed(self._by_name.values(), found)]
+        self._publish()
+
+    def _publish(self) -> None:
+        """Make a new version of the list, if it has changed: the exchange's list, and the kept pairs that it lacks."""
+        names = {instrument.name for instrument in self._found}
+        self._kept = {name: instrument for name, instrument in self._kept.items() if name not in names}
+        instruments = [*self._found, *self._kept.values()]
         plain = [instrument.to_dict() for instrument in sorted(instruments, key=lambda listed: listed.name)]
         if plain != self._plain:
             self._plain = plain
@@ -246,7 +264,7 @@ class CatalogRole:
             changed.set()
 
     def _listed(self) -> dict[str, Any]:
-        return {"version": self._version, "instruments": self._plain}
+        return {"version": self._version, "instruments": self._plain, "kept": sorted(self._kept)}
 
     async def _instrument(self, body: Any) -> Instrument:
         if not self._version:

@@ -93,12 +93,14 @@ class Desired:
             specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, node)]
         return [*specs, *self.settings.children]
 
-    def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
-        """Apply an exchange's list of instruments, in the form of `Instrument.to_dict`.
+    def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]], kept: Iterable[str] = ()) -> None:
+        """Apply an exchange's list of instruments, in the form of `Instrument.to_dict`, without those in `kept`.
 
         Running pairs that the list lacks are missing until they are judged: a list may be wrong.
         """
-        self._instruments[exchange], self._dormant = [Listed.read(plain) for plain in instruments], None
+        unlisted = set(kept)
+        found = [Listed.read(plain) for plain in instruments if plain["name"] not in unlisted]
+        self._instruments[exchange], self._dormant = found, None
         self._missing.pop(exchange, None)
 
     def missing(self, exchange: str) -> list[Instrument]:

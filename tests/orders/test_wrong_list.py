@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
 
-from venuemesh.model.errors import RuleViolation
+from venuemesh.model.errors import RuleViolation, UnknownInstrument
 from venuemesh.model.events import BookState
 from venuemesh.model.order import OrderStatus
 from venuemesh.testing import ACCOUNT, LocalExchange, LocalMesh, local_exchange
@@ -42,6 +43,12 @@ def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
         time.sleep(0.01)
 
 
+def knows(mesh: LocalMesh, pair: str) -> bool:
+    with contextlib.suppress(UnknownInstrument):
+        return bool(mesh.ask(MANAGER, "fees", {"pair": pair}))
+    return False
+
+
 def test_a_wrong_list_retires_no_book_and_loses_no_order(exchange: LocalExchange, mesh: LocalMesh) -> None:
     mesh.wait_ready()
     market, admin = mesh.market("binance"), exchange.admin
@@ -59,6 +66,9 @@ def test_a_wrong_list_retires_no_book_and_loses_no_order(exchange: LocalExchange
     mesh.restart(MANAGER)
     until(lambda: mesh.ask(MANAGER, "get", {"id": filled})["status"] == OrderStatus.FILLED.value)
     assert market.cancel_and_wait(other).status is OrderStatus.CANCELED
+    until(lambda: mesh.ask(CATALOG, "instruments")["kept"] == [PAIR, OTHER])
+    until(lambda: knows(mesh, OTHER))
+    assert market.wait(market.buy(OTHER, "0.01", price="1000"), "open").status is OrderStatus.OPEN
     assert market.status_dict == {PAIR: "LIVE", OTHER: "LIVE"}
     assert mesh.role_status(f"book/binance/{PAIR}")["pairs"][PAIR]["updates"] > updates  # not restarted
     assert market.order_book(PAIR).is_live

@@ -257,6 +257,24 @@ async def test_it_finds_out_which_pairs_the_exchange_no_longer_has(rig: Rig, kno
     assert await role.handle("delisted", body) == answer | {"gone": [], "present": []}
 
 
+async def test_it_lists_kept_pairs_until_the_exchange_lists_them_again(rig: Rig) -> None:
+    role = await rig.start()
+    first = await role.handle("refresh", None)
+    lost = rig.exchange.listed.pop(0)
+    await role.handle("refresh", None)
+    await role.handle("keep", {"instruments": [lost.to_dict()]})
+    kept = await role.handle("instruments", None)
+    assert (kept["instruments"], kept["kept"]) == (first["instruments"], ["BTC-USDT"])
+    await role.handle("keep", {"instruments": [lost.to_dict()]})
+    assert (await role.handle("refresh", None))["version"] == kept["version"]
+    rig.exchange.listed.append(lost)
+    again = await role.handle("refresh", None)
+    assert (again["instruments"], again["kept"]) == (first["instruments"], [])
+    rig.exchange.listed.pop()
+    await role.handle("keep", {"instruments": []})
+    assert "BTC-USDT" not in [plain["name"] for plain in (await role.handle("refresh", None))["instruments"]]
+
+
 async def test_it_refreshes_by_itself(rig: Rig) -> None:
     rig.settings = replace(rig.settings, refresh_s=0.01)
     role = await rig.start()

@@ -104,6 +104,9 @@ def test_running_pairs_that_the_list_lacks_stay_until_they_are_gone() -> None:
     running[todo.amend[0].address] = todo.amend[0]
     desired.rule("x", False, ["C-D"])  # untracked by the user: nothing keeps it
     assert desired.books("x", running).end == ("book/x/C-D",)
+    desired.listed("x", listed("1-2", "E-F"), kept=["E-F"])
+    assert desired.books("x", running) == Changes((), (), ("book/x/C-D",))
+    assert [one.name for one in desired.missing("x")] == ["E-F"]
     desired.listed("x", listed("A-B", "E-F"))
     todo = desired.books("x", running)
     assert [spec.address for spec in todo.run] == ["book/x/A-B"]
