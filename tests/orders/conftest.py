@@ -6,17 +6,17 @@ import asyncio
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from tests.fakes.account_host import Place
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.manager_host import Hosts
+from venuemesh.actors.cell.loop_thread import new_loop
 from venuemesh.cli.demo.audit import compare
 from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.journal.journal import Journal
@@ -27,10 +27,9 @@ SETTLED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTE
 IDS = 12  # that the script `trade` uses
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Cells run on uvloop, whose handles and clock differ from those of asyncio's loop."""
-    return uvloop.EventLoopPolicy()
+    return {"a cell's loop": new_loop}
 
 
 @dataclass
