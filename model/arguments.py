@@ -37,6 +37,21 @@ def read_question(value: object) -> Decimal:
     raise TypeError(f"{value!r} is not a number")
 
 
+def needed_number(name: str, value: Decimal | int | str) -> Decimal:
+    """Return an exact number, of an order.
+
+    Raises:
+        TypeError: a float, which is not exact, or another type that is not a number.
+        Rejected: text that is not a number in plain digits, or a number that is not finite or absurdly long.
+    """
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
+        raise TypeError(f'{name} is {value!r}; give text, an int or a Decimal, as what is sent must be exact: "0.01"')
+    try:
+        return read_exact(value)
+    except ValueError as error:
+        raise Rejected("bad_number", f"{name}: {str(value)[:80]!r} {error}") from None
+
+
 def read_enum(kind: type[E], name: str, value: E | str) -> E:
     """Return the member for a member, its value or its name. Raises Rejected, which lists the existing values."""
     if isinstance(value, kind):

@@ -19,6 +19,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, NamedTuple, Self
 
+from .arguments import needed_number, read_enum
 from .errors import InvalidTransition
 from .events import Side
 
@@ -188,6 +189,7 @@ class NewOrder(_Record):
 
     `amount` is in the base asset; a MARKET order may have `quote_amount` instead. `price` is None for orders that take
     any price. `self_trade` is the exchange's name of a self-trade prevention mode, None for the exchange's default.
+    Text is read where a number or an enum is meant, and a float is refused, as in `Market.buy`.
     """
 
     client_order_id: str
@@ -201,6 +203,25 @@ class NewOrder(_Record):
     stop_price: Decimal | None = None
     self_trade: str | None = None
     owner: str = ""
+
+    def __post_init__(self) -> None:
+        """Read numbers and enums as every call of the facade does. Raises TypeError, Rejected."""
+        for name, kind in _ENUMS_OF_NEW:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                object.__setattr__(self, name, read_enum(kind, name, value))
+        for name in _NUMBERS_OF_NEW:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Decimal):
+                object.__setattr__(self, name, needed_number(name, value))
+
+
+_ENUMS_OF_NEW: tuple[tuple[str, type[Enum]], ...] = (
+    ("side", Side),
+    ("order_type", OrderType),
+    ("time_in_force", TimeInForce),
+)
+_NUMBERS_OF_NEW = ("amount", "price", "quote_amount", "stop_price")
 
 
 class Fee(NamedTuple):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from venuemesh.config.mesh import check_config
-from venuemesh.market.values import needed_number
+from venuemesh.model.arguments import needed_number
 from venuemesh.model.errors import Misconfigured, Rejected
 from venuemesh.model.fixed import read_exact
 

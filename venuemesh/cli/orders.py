@@ -320,7 +320,8 @@ def _placing(side: str) -> Callable[..., None]:
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        from ..market.values import needed_number, read_number
+        from ..market.values import read_number
+        from ..model.arguments import needed_number
         from .consent import confirm_order
         from .tables import order_line
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..model.arguments import read_question, read_side
+from ..model.arguments import needed_number, read_question, read_side
 from ..model.errors import Rejected
 from ..model.events import Side
-from ..model.fixed import read_exact
 from ..model.order import ZERO, Balance, NewOrder, OrderType
 from ..model.time import in_ns
 
@@ -74,16 +73,6 @@ def read_number(name: str, value: Number | None) -> Decimal | None:
         Rejected: text that is not a number in plain digits, or a number that is not finite or absurdly long.
     """
     return None if value is None else needed_number(name, value)
-
-
-def needed_number(name: str, value: Number) -> Decimal:
-    """Return an exact number. Raises as `read_number`."""
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise TypeError(f'{name} is {value!r}; give text, an int or a Decimal, as what is sent must be exact: "0.01"')
-    try:
-        return read_exact(value)
-    except ValueError as error:
-        raise Rejected("bad_number", f"{name}: {str(value)[:80]!r} {error}") from None
 
 
 def needed_question(name: str, value: Asked) -> Decimal:

@@ -107,6 +107,19 @@ def test_floats_are_fine_where_nothing_is_sent_and_text_where_an_enum_is_meant(m
     assert (order.side, order.order_type, order.time_in_force) == (Side.BUY, OrderType.LIMIT, TimeInForce.IOC)
 
 
+def test_an_order_made_by_hand_is_read_by_the_same_rule():
+    """0.3 as a float is a little less: the manager would round it down by a step."""
+    made = NewOrder("one", "BTC-USDT", "buy", "limit", "0.3", 100, "gtc")
+    assert made == NewOrder("one", "BTC-USDT", Side.BUY, OrderType.LIMIT, D("0.3"), D(100), TimeInForce.GTC)
+    for field in ("amount", "price", "quote_amount", "stop_price"):
+        with pytest.raises(TypeError, match=f"{field} is 0.3; give text"):
+            NewOrder("one", "BTC-USDT", **{"side": "buy", "order_type": "LIMIT", "amount": D(1), field: 0.3})
+        with pytest.raises(Rejected, match=field):
+            NewOrder("one", "BTC-USDT", **{"side": "buy", "order_type": "LIMIT", "amount": D(1), field: "1_0"})
+    with pytest.raises(Rejected, match="MARKET"):
+        NewOrder("one", "BTC-USDT", "buy", "ICEBERG", D(1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

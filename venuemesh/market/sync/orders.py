@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 
 from ...model import rules
-from ...model.arguments import read_enum, read_side
+from ...model.arguments import needed_number, read_enum, read_side
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
 from ...model.order import CancelResult, NewOrder, Order, OrderType, TimeInForce
 from ...orderbook.view.waits import Waits
 from ..state import ANSWER_S
-from ..values import Number, expires_ns, needed_number, place_body, read_number
+from ..values import Number, expires_ns, place_body, read_number
 from .room import Room
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
