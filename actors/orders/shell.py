@@ -52,6 +52,7 @@ from .inbox import StreamInbox
 from .lookup import find
 from .machine.effects import Answer, Ask, Effect, Lookup, Now, Send
 from .machine.machine import OrderMachine
+from .machine.reconcile import GAPS_S
 from .machine.state import NONCE_MARK
 from .markets import Markets
 from .performer import Performer
@@ -532,6 +533,9 @@ class ManagerShell:
         refused = f"; the last request failed: {self._no_answer}" if self._no_answer else ""
         if not status["serving"]:
             return "RECONCILING", f"waiting for the exchange's open orders and balances{refused}"
+        if status["waits_for_gaps"]:
+            lost = "reports of the user stream are lost repeatedly (its frames cannot be read)"
+            return "RECONCILING", f"{lost}; they are requested within {GAPS_S:g} s{refused}"
         if not status["reconciled"]:
             waits = status["earlier_requests"]
             doubt = f"; {waits} requests of an earlier manager may still reach the exchange" if waits else ""

@@ -146,6 +146,7 @@ class OrderMachine:
             "serving": self.serving,
             "reconciled": self.reconciled,
             "stream_up": self._reconcile.stream_up,
+            "waits_for_gaps": self._reconcile.waits_for_gaps,
             "open_orders": state.ledger.open_count,
             "unresolved_requests": len(state.requests),
             "earlier_requests": state.requests.earlier,

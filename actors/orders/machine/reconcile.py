@@ -95,6 +95,11 @@ class Reconcile:
         return all(slot.is_stuck for slot in self._slots.values())
 
     @property
+    def waits_for_gaps(self) -> bool:
+        """Whether reports were lost, and the round for them has not begun, because another one began shortly before."""
+        return self._gap_due_ns is not None
+
+    @property
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
         due += self._fees.due_ns

@@ -214,6 +214,7 @@ def rounds_in(world: World, seconds: float, gaps_per_s: float) -> int:
 def test_gaps_that_follow_each_other_cost_one_round_in_some_seconds(world: World) -> None:
     assert rounds_in(world, 60, gaps_per_s=10) <= 6
     assert not world.machine.reconciled  # another round is due
+    assert world.machine.status()["waits_for_gaps"]
     place(world, limit("vm1"))
     world.exchange.fill(world.exchange.orders["1000"], D(1))
     world.exchange.stream.clear()  # the frame of this fill was unreadable
@@ -221,6 +222,7 @@ def test_gaps_that_follow_each_other_cost_one_round_in_some_seconds(world: World
     assert status(world) is S.FILLED
     world.settle()
     assert world.machine.reconciled
+    assert not world.machine.status()["waits_for_gaps"]
 
 
 def test_a_gap_after_a_calm_minute_is_answered_at_once(world: World) -> None:
