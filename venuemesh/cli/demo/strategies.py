@@ -22,7 +22,7 @@ from ...market.values import Page
 from ...mesh.mesh import AsyncMesh
 from ...model.address import orders_address
 from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
-from ...model.order import AccountEvent
+from ...model.order import AccountEvent, OrderStatus
 from ..grid import Column, Grid
 from .audit import compare
 
@@ -159,17 +159,22 @@ def touch(market: AsyncMarket, pair: str) -> tuple[Decimal, Decimal]:
 
 @dataclass(slots=True)
 class ManagerDeath:
-    """The kill of the order manager: milliseconds from the kill, and the ids handed over right before it."""
+    """The kill of the order manager, and the ids handed over right before it.
+
+    Milliseconds from the kill: `serving_ms` until the next manager took orders and cancels, `reconciled_ms` until no
+    unanswered request of the killed one could still reach the exchange, so that each outcome was known.
+    """
 
     address: str
     pid: int
     in_flight: list[str] = field(default_factory=list)
     serving_ms: float | None = None
+    reconciled_ms: float | None = None
     fates: dict[str, str] = field(default_factory=dict)
 
 
 async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> ManagerDeath:
-    """Hand over some orders, SIGKILL their manager, and measure the time until its successor is reconciled."""
+    """Hand over some orders, SIGKILL their manager, and measure until its successor serves, and is reconciled."""
     assert market.account is not None
     address = orders_address(market.exchange, market.account)
     child = next(row for row in (await mesh.status())["children"] if row["address"] == address)
@@ -186,8 +191,12 @@ async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> 
         async for _ in every(0.005):
             with contextlib.suppress(MeshError):
                 status = await market.account_status(1.0)
-                if status["ready"] and status["incarnation"] != before:
-                    death.serving_ms = (time.monotonic_ns() - killed_ns) / 1e6
+                if status["incarnation"] == before or not status.get("serving"):
+                    continue
+                passed_ms = (time.monotonic_ns() - killed_ns) / 1e6
+                death.serving_ms = death.serving_ms or passed_ms
+                if status["ready"]:
+                    death.reconciled_ms = passed_ms
                     break
     for order_id in death.in_flight:
         death.fates[order_id] = (await market.wait(order_id, "open", limit_s)).status.value
@@ -277,20 +286,29 @@ async def _all_events(market: AsyncMarket) -> list[AccountEvent]:
 
 def fates_text(death: ManagerDeath) -> str:
     """Describe the outcome of the orders that were in flight when the manager died."""
+    killed = f"killed {death.address} (process {death.pid}) with {len(death.in_flight)} orders in flight"
+    if death.serving_ms is None:
+        return killed
+    served = f"{killed}; orders and cancels were taken again after {death.serving_ms:.0f} ms"
+    if death.reconciled_ms is None:
+        return f"{served}; proving what became of those {len(death.in_flight)}"
     counted = Counter(death.fates.values())
-    fates = ", ".join(f"{number} {status}" for status, number in sorted(counted.items()))
-    served = "" if death.serving_ms is None else f"; reconciled and serving after {death.serving_ms:.0f} ms"
-    return f"killed {death.address} (process {death.pid}) with {len(death.in_flight)} orders in flight{served}: {fates}"
+    named = {OrderStatus.FAILED.value: f"{OrderStatus.FAILED.value} (never on the exchange)"}
+    fates = ", ".join(f"{number} {named.get(status, status)}" for status, number in sorted(counted.items()))
+    proof = "no unanswered request could still reach the exchange, which proved the outcomes"
+    return f"{served}; after {death.reconciled_ms / 1000:.1f} s {proof}: {fates}"
 
 
 def account_text(trading: dict[str, Any]) -> str:
-    """Describe the reconciliation in a line."""
+    """Describe the comparison of the account in a line."""
+    count, listed = sum(trading["orders"].values()), trading["orders_at_exchange"]
     orders = ", ".join(f"{number} {status}" for status, number in sorted(trading["orders"].items()))
-    equal = "[green]equal[/]" if trading["equal"] else "[red]not equal[/]"
+    absent = f" and {count - listed} that were refused or never sent, which it does not list" if count > listed else ""
+    equal = "[green]all equal[/]" if trading["equal"] else "[red]not equal[/]"
     return (
-        f"account {trading['account']}: {sum(trading['orders'].values())} orders ({orders}), {trading['fills']} fills, "
+        f"account {trading['account']}: {count} orders ({orders}), {trading['fills']} fills, "
         f"{trading['events']} events, {len(trading['balances'])} balances; "
-        f"with the exchange's ledger ({trading['orders_at_exchange']} orders): {equal}"
+        f"compared with the exchange's ledger of {listed} orders{absent}: {equal}"
     )
 
 
