@@ -69,7 +69,7 @@ def test_a_buy_order_is_placed_and_printed_in_one_line(run_alone, shown, story):
     line = run_alone("buy", "binance", "BTC-USDT", "0.01", "--type", "market").stdout.strip()
     assert line.startswith("vm")
     assert "FILLED, filled 0.01 at " in line
-    story.resting = shown("sell", "binance", "BTC-USDT", "0.02", "--price", "90000")
+    story.resting = shown("sell", "binance", "BTC-USDT", "0.02", "--price", "90000", "--yes")
     assert story.resting["status"] == "OPEN"
     assert story.resting["owner"] == "cli"
 
@@ -140,7 +140,8 @@ def test_pause_refuses_and_resume_takes_orders_again(run, run_alone, shown):
 @pytest.mark.parametrize(
     ("arguments", "answer"),
     [
-        (("buy", "binance", "BTC-USDT", "100", "--price", "50000"), "needs 5000000.000 USDT"),
+        (("buy", "binance", "BTC-USDT", "100", "--price", "50000", "--yes"), "needs 5000000.000 USDT"),
+        (("buy", "binance", "BTC-USDT", "0.1", "--type", "market"), "nothing was sent. Give --yes"),
         (("orders", "binance", "--account", "nobody"), "nobody"),
         (("cancel", "binance", "web_1"), "no order 'web_1'"),
     ],
