@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import time
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -109,6 +110,9 @@ class Summary:
     trading: dict[str, Any] = field(default_factory=dict)
     manager: dict[str, Any] = field(default_factory=dict)
     actors: list[dict[str, Any]] = field(default_factory=list)
+    restarted: list[str] = field(
+        default_factory=list
+    )  # actors that ended although the demonstration had not killed them
     problems: list[str] = field(default_factory=list)
 
 
@@ -405,6 +409,7 @@ class _Demo:
             }
             for row in self.tree["children"]
         ]
+        summary.restarted = restarted_unasked(summary)
         summary.actors += [{"address": f"strategy/{n}", "pid": pid} for n, pid in enumerate(strategy_pids)]
         summary.ok = not summary.problems
 
@@ -423,6 +428,19 @@ def _recovery_text(recovery: Recovery) -> str:
     if recovery.live_ms is not None:
         text += f", LIVE after {recovery.live_ms:.0f} ms"
     return text
+
+
+def restarted_unasked(summary: Summary) -> list[str]:
+    """Name the actors that were replaced more often than the demonstration killed them, each with its last error."""
+    killed = Counter(one["address"] for one in (summary.recovery_ms, summary.manager) if one)
+    found = []
+    for row in summary.actors:
+        more = (row["restarts"] or 0) - killed[row["address"]]
+        if more > 0:
+            times = "once" if more == 1 else f"{more} times"
+            why = row["last_error"] or "the supervisor has no error of it"
+            found.append(f"{row['address']} ended {times} although the demonstration had not killed it: {why}")
+    return found
 
 
 def _show_summary(console: Console, summary: Summary) -> None:
@@ -458,6 +476,8 @@ def _show_summary(console: Console, summary: Summary) -> None:
         console.print(fates_text(ManagerDeath(**manager)))
     if trading:
         console.print(account_text(trading))
+    for line in summary.restarted:
+        console.print(Text(line, "yellow"))
     for problem in summary.problems:
         console.print(f"[red]{problem}[/]")
     console.print("[green]all comparisons agree[/]" if summary.ok else "[red]a comparison does not agree[/]")

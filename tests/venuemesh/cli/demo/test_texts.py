@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from venuemesh.cli.demo.demo import Summary, restarted_unasked
 from venuemesh.cli.demo.strategies import ManagerDeath, account_text, fates_text
 
 DEATH = ManagerDeath("orders/binance/main", 77, ["a", "b", "c"])
@@ -30,3 +31,19 @@ def test_orders_that_the_exchange_never_had_are_named():
     )
     assert "never sent" not in account_text(trading | {"orders_at_exchange": 122})
     assert "[red]not equal[/]" in account_text(trading | {"equal": False})
+
+
+def test_an_actor_that_ended_by_itself_is_named_with_its_error():
+    def row(address, restarts, error=None):
+        return {"address": address, "restarts": restarts, "last_error": error}
+
+    asked = {"recovery_ms": {"address": "book/binance/BNB-USDT"}, "manager": {"address": "orders/binance/main"}}
+    actors = [row("book/binance/BNB-USDT", 1), row("orders/binance/main", 1), row("stream/binance/main", 0)]
+    assert restarted_unasked(Summary(**asked, actors=actors)) == []
+    actors = [row("orders/binance/main", 3, "AttributeError: no attribute 'when'"), row("stream/binance/main", 1)]
+    assert restarted_unasked(Summary(**asked, actors=actors)) == [
+        "orders/binance/main ended 2 times although the demonstration had not killed it: "
+        "AttributeError: no attribute 'when'",
+        "stream/binance/main ended once although the demonstration had not killed it: "
+        "the supervisor has no error of it",
+    ]
