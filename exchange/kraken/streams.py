@@ -118,10 +118,13 @@ class Streams:
         kind, _, argument = head.partition("-")
         channel = Channel(name, self._symbol(name), kind=kind, argument=argument)
         if kind == "book":
-            market = self._floor.engine.markets[channel.symbol]
-            channel.bids = BookWindow(market.bids, int(argument))
-            channel.asks = BookWindow(market.asks, int(argument))
+            self._open_windows(channel, self._floor.engine.markets[channel.symbol])
         return channel
+
+    @staticmethod
+    def _open_windows(channel: Channel, market: Market) -> None:
+        depth = int(channel.argument)
+        channel.bids, channel.asks = BookWindow(market.bids, depth), BookWindow(market.asks, depth)
 
     def _snapshot(self, channel: Channel) -> bytes | None:
         if channel.kind == "instrument":
@@ -138,12 +141,17 @@ class Streams:
         return self._candles(channel, "snapshot", CANDLES_SHOWN)
 
     def listed(self, market: Market) -> None:
-        """A symbol was listed."""
+        """A symbol was listed, perhaps again: listeners of its earlier books get the new one."""
         pair = self._pairs.add(market)
         self._changes[market.symbol] = market.level_changes()
         self._decimals[market.symbol] = pair.decimals
         self._announced[market.symbol] = market.rules
         self._announce_instruments([pair])
+        for channel in self.topics.of(market.symbol):
+            if channel.kind == "book" and channel.bids is not None and channel.asks is not None:
+                self._open_windows(channel, market)
+                body = self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
+                self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
 
     def delisted(self, market: Market) -> None:
         """A symbol was delisted; its channels become silent."""

@@ -252,3 +252,14 @@ async def test_candles_are_updated_and_confirmed(bybit: BybitExchange) -> None:
         rest = (await bybit.query("kline", category="spot", symbol="BTCUSDT", interval="1"))["list"]
         names = ("start", "open", "high", "low", "close", "volume", "turnover")
         assert [[str(row[name]) for name in names] for row in ended] == rest[:0:-1][:2]
+
+
+async def test_a_pair_that_is_listed_again_continues_its_topics(bybit: BybitExchange) -> None:
+    async with bybit.feed() as socket:
+        await bybit.say(socket, "subscribe", TOPIC, req_id="a")
+        await bybit.hear(socket, TOPIC)
+        await bybit.admin.delist("BTCUSDT")
+        bybit.advance(500)
+        await bybit.admin.list("BTCUSDT")
+        bybit.advance(500)
+        assert (await bybit.hear(socket, TOPIC))["topic"] == TOPIC

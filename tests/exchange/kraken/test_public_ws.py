@@ -337,3 +337,18 @@ async def test_malformed_requests_are_refused(kraken: KrakenExchange) -> None:
             assert await kraken.next(socket) == {"error": "Malformed request", "success": False}
         await kraken.say(socket, "fly", 1)
         assert (await kraken.next(socket))["error"] == "Event(s) not found"
+
+
+async def test_listeners_get_the_new_book_of_a_pair_that_is_listed_again(kraken: KrakenExchange) -> None:
+    async with kraken.feed() as socket:
+        await kraken.say(socket, "subscribe", channel="book", symbol=["BTC/USDT"], depth=25)
+        assert (await kraken.next(socket, "book"))["type"] == "snapshot"
+        await kraken.admin.delist("BTCUSDT")
+        kraken.advance(500)
+        await kraken.admin.list("BTCUSDT", start_price="1000")
+        while (message := await kraken.next(socket, "book"))["type"] != "snapshot":
+            pass
+        assert 900 < message["data"][0]["bids"][0]["price"] < 1100
+        await kraken.admin.order(symbol="BTCUSDT", side="SELL", quantity="1", type="MARKET")
+        kraken.advance(500)
+        assert (await kraken.next(socket, "book"))["type"] == "update"
