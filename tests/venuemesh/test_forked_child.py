@@ -13,6 +13,7 @@ import pytest
 from venuemesh.market.state import MarketState
 from venuemesh.mesh import session as sessions
 from venuemesh.mesh.link import MeshLink
+from venuemesh.mesh.mesh import connect
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -60,6 +61,8 @@ def test_every_use_in_a_fork_says_so(in_use: sessions.Session) -> None:
         lambda: link.own("orders/acme/main", "me", "keep"),
         lambda: link.network("acme", True, 1.0),
         lambda: in_use.run(nothing()),
+        lambda: connect("m"),
+        lambda: connect("m", address="192.0.2.1:6379"),
     ):
         error = in_fork(use)
         assert error.startswith("Misconfigured: mesh 'm' in process")

@@ -17,7 +17,7 @@ from ..actors.cell.pulse import SUPERVISOR
 from ..model.errors import MeshNotRunning, Misconfigured
 from .aio import AsyncCommands
 from .run_file import known_mesh, make_run_directory, read_run_file
-from .session import join_near
+from .session import join_near, refuse_fork
 from .sync import Commands
 
 if TYPE_CHECKING:
@@ -48,9 +48,11 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
 
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
-        Misconfigured: the process is connected to another cluster than the one at `address`.
+        Misconfigured: the process is connected to another cluster than the one at `address`, or is a fork of one that
+            used a mesh.
     """
     mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
+    refuse_fork(mesh)
     known = read_run_file(mesh) if address is not None else known_mesh(mesh)
     where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
     if where is None and "ray" not in sys.modules:
@@ -103,6 +105,7 @@ def launch(config: MeshConfig) -> Mesh:
             `check_accounts`), or the folder of segments is full.
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
+    refuse_fork(config.mesh.name)
     import ray
 
     from ..actors.cell.pulse import Pulse

@@ -189,8 +189,7 @@ def session(mesh: str) -> Session:
         MeshNotRunning: this process is not connected to a Ray cluster.
         Misconfigured: this process is a fork of one that used a mesh.
     """
-    if _forked_from is not None:
-        raise _fork_error(mesh)
+    refuse_fork(mesh)
     process, client = os.getpid(), _ray_client()
     last = _last.get(mesh)
     if last is not None and last[0] == process and last[1] is client:
@@ -205,6 +204,12 @@ def session(mesh: str) -> Session:
             found = _sessions[key] = Session(mesh, _near[mesh] if client is None else _place(mesh))
         _last[mesh] = (process, client, found)
         return found
+
+
+def refuse_fork(mesh: str) -> None:
+    """Raises Misconfigured: this process is a fork of one that used a mesh. Ray would wait for ever there."""
+    if _forked_from is not None:
+        raise _fork_error(mesh)
 
 
 def _fork_error(mesh: str) -> Misconfigured:
