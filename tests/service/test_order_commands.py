@@ -142,6 +142,7 @@ def test_pause_refuses_and_resume_takes_orders_again(run, run_alone, shown):
     [
         (("buy", "binance", "BTC-USDT", "100", "--price", "50000", "--yes"), "needs 5000000.000 USDT"),
         (("buy", "binance", "BTC-USDT", "0.1", "--type", "market"), "nothing was sent. Give --yes"),
+        (("buy", "binance", "BTC/USDT", "0.1", "--price", "50000"), "BTC-USDT"),
         (("orders", "binance", "--account", "nobody"), "nobody"),
         (("cancel", "binance", "web_1"), "no order 'web_1'"),
     ],

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from ..model.events import Side
 from ..model.order import CancelResult, OrderStatus
 from . import completion
 from .arguments import Address, AnyExchange, AsJson, AsJsonLines, Exchange, MeshName, TradingPair
@@ -320,7 +319,6 @@ def _placing(side: str) -> Callable[..., None]:
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        from ..market.values import read_number
         from ..model.arguments import needed_number
         from .consent import confirm_order
         from .tables import order_line
@@ -332,27 +330,11 @@ def _placing(side: str) -> Callable[..., None]:
             raise Misconfigured("--price", f"a LIMIT order needs one; write --type market to {side} at any price")
         market = _market(mesh, address, exchange, account, owner)
         force = time_in_force.upper() if time_in_force else None
-        confirm_order(
-            market,
-            Side(side),
-            pair,
-            read_number("amount", amount),
-            read_number("price", price or stop_price),
-            read_number("quote_amount", quote_amount),
-            above=needed_number("--ask-above", ask_above),
-            yes=yes,
-        )
-        order = market.place(
-            side,
-            pair,
-            amount,
-            order_type,
-            price=price,
-            time_in_force=force,
-            quote_amount=quote_amount,
-            stop_price=stop_price,
-            expires_s=timeout,
-        )
+        above = needed_number("--ask-above", ask_above)
+        new = market.new_order(side, pair, amount, order_type, price, force, quote_amount, stop_price)
+        limit = new.stop_price if new.price is None else new.price
+        confirm_order(market, new.side, pair, new.amount, limit, new.quote_amount, above=above, yes=yes)
+        (order,) = market.place_orders([new], expires_s=timeout)
         if until == "done" and not order.is_done:
             order = market.wait(order.client_order_id, until, timeout)
         if as_json:
