@@ -25,11 +25,12 @@ import orjson
 
 from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.http import HttpResponse
-from .limit_answers import wait_until_s
+from .limit_answers import LONGEST_S, retry_after_s, wait_until_s
 from .order_codec import Refusal
-from .reading import excerpt, plain_count
+from .reading import COUNT_DIGITS, EXCERPT, UNREADABLE, excerpt
 
 WAIT_S = 1.0
+REASON = 1000  # most characters of an exchange's text that an error keeps
 
 
 class ErrorBody(NamedTuple):
@@ -62,9 +63,10 @@ def extractor(read: Callable[[Any], ErrorBody | None]) -> Callable[[bytes], Erro
     @wraps(read)
     def extract(body: bytes) -> ErrorBody | None:
         try:
-            return read(orjson.loads(body))
-        except (LookupError, TypeError, ValueError, AttributeError):  # broken JSON is a ValueError
+            found = read(orjson.loads(body))
+        except UNREADABLE:  # broken JSON is a ValueError
             return None
+        return None if found is None else found._replace(code=found.code[:EXCERPT], reason=found.reason[:REASON])
 
     return extract
 
@@ -76,15 +78,15 @@ class Failures:
     `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides
     `codes` if one code has many meanings. A code in neither table is `unlisted`: an explicit refusal, unless the
     exchange's manual does not list all its codes. `waits_s`: statuses that mean "not served", with the delay to use if
-    the answer states none; `max_wait_s` is the upper limit of a stated delay. `in_success`: an answer with status 200
-    is a failure, too, if `extract` finds an error in it.
+    the answer states none. A stated delay counts for at most ten minutes, or for `bans_s` of its status. `in_success`:
+    an answer with status 200 is a failure, too, if `extract` finds an error in it.
     """
 
     extract: Callable[[bytes], ErrorBody | None]
     codes: Mapping[str, Refusal]
     texts: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
     waits_s: Mapping[int, float] = field(default_factory=lambda: {429: 60.0})
-    max_wait_s: float = 3 * 86_400.0
+    bans_s: Mapping[int, float] = field(default_factory=dict)
     in_success: bool = False
     unlisted: Refusal = Refusal.REJECTED
 
@@ -132,20 +134,19 @@ class Failures:
         return error, self.refusal(error.code, error.reason)
 
     def _wait_s(self, response: HttpResponse, error: ErrorBody | None) -> float:
-        after = plain_count(response.headers.get("retry-after", ""))
-        if after is not None:
-            return min(float(after), self.max_wait_s)
-        if error is not None and error.wait_s is not None and 0 <= error.wait_s <= self.max_wait_s:
-            return error.wait_s
-        usual = self.waits_s.get(response.status, WAIT_S)
-        if error is not None and error.until_ns is not None:
-            return min(wait_until_s(error.until_ns, response.recv_ns, usual), self.max_wait_s)
-        return usual
+        longest_s = self.bans_s.get(response.status, LONGEST_S)
+        wait_s = self.waits_s.get(response.status, WAIT_S)
+        if error is not None and error.wait_s is not None and error.wait_s >= 0:
+            wait_s = min(error.wait_s, longest_s)
+        elif error is not None and error.until_ns is not None:
+            wait_s = min(wait_until_s(error.until_ns, response.recv_ns, wait_s), longest_s)
+        return retry_after_s(response.headers, wait_s, longest_s)
 
     @staticmethod
     def _words(response: HttpResponse, error: ErrorBody | None) -> str:
         code, reason = (error.code, error.reason) if error else _anonymous(response)
-        return f"HTTP {response.status}, {code}: {reason}"
+        after = response.headers.get("retry-after", "")[:COUNT_DIGITS]
+        return f"HTTP {response.status}, {code}: {reason}" + (f" (Retry-After: {after})" if after else "")
 
 
 def _anonymous(response: HttpResponse) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -34,9 +34,11 @@ from ..model.time import SECOND_NS
 V = TypeVar("V")
 EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
+COUNT_DIGITS = 18  # of a count in a header: every such count fits int64
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # The errors of reading a message with another structure. JSONDecodeError is a ValueError.
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, DataError)
 
 
 class Written:
@@ -73,7 +75,10 @@ class reading:
     def __enter__(self) -> Any:
         try:
             if self._exact:
-                return json.loads(str(self._raw, "utf-8"), parse_float=Written, parse_constant=_no_number)
+                written = str(self._raw, "utf-8")
+                if SURROGATE.search(written):
+                    orjson.loads(written)  # refuses half a surrogate pair, which no other program can write or keep
+                return json.loads(written, parse_float=Written, parse_constant=_no_number)
             return orjson.loads(self._raw)
         except (ValueError, RecursionError) as error:
             raise self._unreadable(error) from error
@@ -134,6 +139,11 @@ def integer(value: Any) -> int:
     return value
 
 
+def request_key(value: Any) -> int | str:
+    """Read the id of a request as the exchange returns it: text, or an integer that fits 64 bits."""
+    return value if isinstance(value, str) else integer(value)
+
+
 def identifier(value: Any) -> str:
     """Read an id that the exchange writes as an integer; return the id as text."""
     return str(integer(value))
@@ -173,10 +183,22 @@ def rfc3339(value: Any) -> int:
 def number(value: Any) -> str:
     """Read a JSON number of at most 40 digits, without sign and exponent, in a message read with `exact`; return its
     text."""
-    written = value.text if type(value) is Written else str(value) if type(value) is int else "-"
+    written = _written(value)
     if not _is_plain(written):
         raise _wrong(value, "a number in plain digits")
     return written
+
+
+def signed_number(value: Any) -> Decimal:
+    """Read a JSON number of at most 40 digits, without exponent, in a message read with `exact`."""
+    written = _written(value)
+    if not _is_plain(written.removeprefix("-")):
+        raise _wrong(value, "a number in plain digits")
+    return Decimal(written)
+
+
+def _written(value: Any) -> str:
+    return value.text if type(value) is Written else str(value) if type(value) is int else ""
 
 
 def decimal(value: Any) -> Decimal:
@@ -200,8 +222,8 @@ def _is_plain(value: str) -> bool:
 
 
 def plain_count(value: str) -> int | None:
-    """Read a count in a header: at most 40 plain digits; None for any other text."""
-    return int(value) if _is_plain(value) and "." not in value else None
+    """Read a count in a header: plain digits, at most 18; None for any other text."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= COUNT_DIGITS else None
 
 
 def amount_text(value: Any) -> str:

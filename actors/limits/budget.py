@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ...connectors.limit_answers import Cost, LimitAnswer
+from ...connectors.limit_answers import Cost, LimitAnswer, cause_of
 from ...connectors.reading import plain_count
 from ...connectors.spec import ExchangeSpec
 from ...model.address import limits_address
@@ -77,8 +77,9 @@ class Budget:
     def read(self, status: int, headers: Mapping[str, str], body: bytes = b"", cost: Cost = ()) -> LimitAnswer:
         """Return what an answer says about limits; a hit has its pause from now on."""
         answer, spec = self._spec.limit_answer(status, headers, body, cost), self._spec
-        if answer.hit is not None and answer.hit.until_ns is not None:
-            answer = replace(answer, hit=answer.hit.at(self._context.time_ns()))
+        if answer.hit is not None:
+            hit = replace(answer.hit.at(self._context.time_ns()), cause=cause_of(status, headers, body))
+            answer = replace(answer, hit=hit)
         counts = ((limit, plain_count(headers.get(name, ""))) for name, limit in spec.used_headers.items())
         used = {limit: count for limit, count in counts if count is not None}
         return replace(answer, used=used | dict(answer.used)) if used else answer
@@ -106,7 +107,9 @@ class Budget:
         used = {name: max(0, limits[name].amount - rest) for name, rest in answer.remaining.items() if name in limits}
         reported = None
         if hit is not None and (not hit.limits or not limits.keys().isdisjoint(hit.limits)):
-            reported = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]}
+            reported = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]} | {
+                "cause": hit.cause
+            }
         self._send("observe", {"used": used | dict(answer.used), "hit": reported, "lease": lease})
 
     def _send(self, kind: str, body: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from ...connectors.limit_answers import LONGEST_S, Cost, LimitAnswer
+from ...connectors.limit_answers import LONGEST_BAN_S, Cost, LimitAnswer
 from ...connectors.spec import Decay, Limit
 from ...model.errors import RetryLater
 from ...model.time import SECOND_NS, in_ns
@@ -180,7 +180,7 @@ class Counters:
         for name in () if hit is None else hit.limits:
             if name in self._limits and hit is not None:
                 key = (name, EVERY_PAIR) if hit.of_account else self._key(name, pair)
-                until_ns = now_ns + in_ns(min(hit.wait_s, LONGEST_S))
+                until_ns = now_ns + in_ns(min(hit.wait_s, LONGEST_BAN_S))
                 self._rests[key] = max(self._rests.get(key, 0), until_ns)
                 self._count(name, pair).fill(now_ns)
 

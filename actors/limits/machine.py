@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from ...connectors.limit_answers import LONGEST_S, Hit
+from ...connectors.limit_answers import LONGEST_BAN_S, LONGEST_S, Hit
 from ...connectors.spec import Limit
 from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
@@ -200,7 +200,7 @@ class Bucket:
         """Count the limit as used up for `wait_s`."""
         self.advance(now_ns)
         self.level = min(self.level, 0)
-        end_ns = now_ns + in_ns(min(wait_s, LONGEST_S))
+        end_ns = now_ns + in_ns(min(wait_s, LONGEST_BAN_S))
         self.floor = Floor(max(self.limit, self.usable), 0, end_ns - self.period_ns)
 
 
@@ -260,6 +260,7 @@ class LimitsMachine:
         }
         self.cool_ns = 0  # nothing is granted before this time
         self._cooled_at_ns: int | None = None  # when the last counted hit arrived
+        self.cause = ""  # of the last cool-down: the exchange's answer
         self.hits = 0  # hits in a row, each after the cool-down of the previous hit
         self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
@@ -351,6 +352,7 @@ class LimitsMachine:
                 if name in self.buckets:
                     self.buckets[name].fill(hit.wait_s, now_ns)
         elif hit is not None:
+            self.cause = hit.cause
             self._cool(hit.wait_s, lease, now_ns)
         if lease is not None and not keep:
             self.release(lease.id, lease.cost, now_ns)
@@ -369,7 +371,8 @@ class LimitsMachine:
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > cooled_ns:
             # otherwise the request was sent before the hit was known
             self.hits, self._cooled_at_ns = self.hits + 1, now_ns
-        self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(wait_s, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
+        growing = Backoff(wait_s, max(wait_s, LONGEST_S), jitter=0.0)
+        self.cool_ns = max(self.cool_ns, now_ns + in_ns(min(growing.delay_s(self.hits + 1), LONGEST_BAN_S)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
             bucket.level = min(bucket.level, 0)

@@ -27,8 +27,8 @@ class LimitsRole:
         InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
     release {"lease": id, "spent": {limit: units} | None} -> bool    returns the unspent units
-    observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name]} | None, "lease": id | None,
-             "keep": False} -> None
+    observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name], "cause": text} | None,
+             "lease": id | None, "keep": False} -> None
         `lease` names the grant of the request; a lower count counts only with a lease. The lease ends as spent in
         full; `keep` leaves it open, for a block with units left.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
@@ -74,7 +74,9 @@ class LimitsRole:
                 hit = body.get("hit")
                 self._machine.observe(
                     body.get("used") or {},
-                    None if hit is None else Hit(float(hit["wait_s"]), tuple(hit["limits"])),
+                    None
+                    if hit is None
+                    else Hit(float(hit["wait_s"]), tuple(hit["limits"]), cause=str(hit.get("cause", ""))),
                     body.get("lease"),
                     now_ns,
                     keep=bool(body.get("keep", False)),
@@ -99,11 +101,11 @@ class LimitsRole:
     def status(self) -> dict[str, Any]:
         status = self._machine.status(self._context.monotonic_ns())
         cooling = status["cooldown_s"] > 0
-        error = (
-            f"the exchange refused a request for its rate; nothing is granted for {status['cooldown_s']:.0f} s"
-            if cooling
-            else None
-        )
+        error = None
+        if cooling:
+            cause = f" ({self._machine.cause})" if self._machine.cause else ""
+            error = f"the exchange refused a request for its rate{cause}; nothing is granted for "
+            error += f"{status['cooldown_s']:.0f} s"
         return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **status}
 
     def beat(self) -> None:

@@ -32,13 +32,14 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from ...connectors.order_codec import Auth, TradingCodec
 from ...journal.writes import PutCursor
 from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
+from ...model.fixed import read_exact
 from ...model.ids import OrderIds
 from ...model.order import CancelResult, NewOrder, Order
 from ...model.time import SECOND_NS, in_ns
@@ -465,9 +466,9 @@ class OrderManagerRole:
 def _decimal(body: Any, name: str) -> Decimal:
     """Read an exact number. Raises Rejected."""
     try:
-        return Decimal(needed_text(body, name))
-    except InvalidOperation:
-        raise Rejected("bad_request", f"{name} is not a number") from None
+        return read_exact(needed_text(body, name))
+    except ValueError as error:
+        raise Rejected("bad_request", f"{name} {error}") from None
 
 
 def _orders(given: Any) -> list[NewOrder]:

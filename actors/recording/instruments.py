@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 from ...connectors.market_codec import Codec
-from ...model.errors import CaptureError, DecodeError, FixedPointError, Misconfigured
+from ...connectors.reading import plain_decimal
+from ...model.errors import CaptureError, DataError, DecodeError, Misconfigured
 from ...model.fixed import decimals
 from ...model.instrument import Instrument
 from .file import read
@@ -83,13 +83,13 @@ def _stated(codec: Codec, path: Path) -> dict[str, Instrument]:
 def _row(codec: Codec, path: Path, row: dict[str, Any]) -> Instrument:
     exchange, symbol, name = codec.spec.exchange, row["symbol"], row.get("name", row["symbol"])
     try:
-        price, size = (Decimal(row[key]) if isinstance(row[key], str) else Decimal("NaN") for key in NUMBERS)
+        price, size = (plain_decimal(row[key]) for key in NUMBERS)
         scales = decimals(price), decimals(size)
         if not (
             price > 0 and size > 0 and max(scales) <= MAX_SCALE and isinstance(symbol, str) and isinstance(name, str)
         ):
-            raise InvalidOperation
-    except (InvalidOperation, FixedPointError):
+            raise ValueError
+    except (ValueError, DataError):
         wanted = f"symbol, name and increments must be text, increments above 0 with at most {MAX_SCALE} decimals"
         raise Misconfigured(f"{path}: {symbol}", wanted) from None
     base, _, quote = name.partition("-")

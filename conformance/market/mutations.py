@@ -8,7 +8,19 @@ from typing import Any
 
 import orjson
 
-TWISTED: tuple[Any, ...] = (None, True, -1, 2**63, 1.5, "", "x", "NaN", "-1", "1e999", [], [[]], {}, {"x": 1})
+ABSURD: tuple[Any, ...] = (  # numbers that take all memory, or no memory has
+    "1e99999999",
+    "9" * 60,
+    "0." + "0" * 59 + "1",
+    orjson.Fragment(b"1e99999999"),
+    orjson.Fragment(b"1e-99999999"),
+    orjson.Fragment(b"9" * 5000),
+    orjson.Fragment(b"1.5e308"),
+)
+TWISTED: tuple[Any, ...] = (
+    *(None, True, -1, 2**63, 1.5, "", "x", "NaN", "-1", "1e999", [], [[]], {}, {"x": 1}),
+    *ABSURD,
+)
 JUNK: tuple[bytes, ...] = (
     b"",
     b" ",

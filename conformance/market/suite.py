@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import unittest
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from math import isfinite
+from types import NoneType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from ...connectors.market_codec import Codec, Connector
 from ...connectors.samples import MarketDataSamples
 from ...model.errors import DecodeError, MeshError
+from ...model.events import Subscribed, SubscribeRefused
+from ...model.fixed import INT64_MAX, read_exact
 from ...model.instrument import Instrument
 
 T = TypeVar("T")
@@ -65,7 +72,7 @@ def decoded(codec: Codec, frame: bytes) -> Any:
 def reads_or_refuses(what: str, read: Any, message: bytes) -> Any:
     """Return `read()`, or None when it raises DecodeError; any other exception fails the check."""
     try:
-        return read()
+        found = read()
     except DecodeError as error:
         expect(
             error.excerpt is None or len(error.excerpt) <= 200,
@@ -77,6 +84,41 @@ def reads_or_refuses(what: str, read: Any, message: bytes) -> Any:
             f"{what} must raise DecodeError for a message that it cannot read; it raised {error!r} for "
             f"{excerpt(message)}"
         ) from error
+    expect_bounded(what, found, message)
+    return found
+
+
+def expect_bounded(what: str, found: Any, message: bytes) -> None:
+    """Raise AssertionError if what was read has a number that is not finite or has over 40 digits before or after the
+    point, or a key of a message that is neither text nor an integer."""
+    for value in _parts(found):
+        if isinstance(value, Decimal):
+            try:
+                read_exact(value)
+            except ValueError as error:
+                raise AssertionError(f"{what} reads a number that {error}: {excerpt(message)}") from None
+        elif isinstance(value, int):
+            expect(abs(value) <= INT64_MAX, f"{what} reads an integer of {value.bit_length()} bits: {excerpt(message)}")
+        elif isinstance(value, float):
+            expect(isfinite(value), f"{what} reads the number {value} in {excerpt(message)}")
+        elif isinstance(value, Subscribed | SubscribeRefused):
+            expect(
+                type(value.key) in (int, str, NoneType),
+                f"{what} reads the key {value.key!r} in {excerpt(message)}; a key is text or an integer",
+            )
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Yield a value and everything in it."""
+    yield value
+    if is_dataclass(value) and not isinstance(value, type):
+        inside: Iterable[Any] = (getattr(value, one.name) for one in fields(value))
+    elif isinstance(value, Mapping):
+        inside = value.values()
+    else:
+        inside = value if isinstance(value, list | tuple) else ()
+    for part in inside:
+        yield from _parts(part)
 
 
 def excerpt(message: bytes) -> str:

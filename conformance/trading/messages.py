@@ -21,7 +21,7 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 from ...model.time import MILLISECOND_NS, SECOND_NS
 from ..market.mutations import truncated, twisted
-from ..market.suite import excerpt, expect
+from ..market.suite import excerpt, expect, expect_bounded, reads_or_refuses
 from .bench import Desk
 from .suite import TradingSuite, trading
 
@@ -227,16 +227,11 @@ class Messages(TradingSuite):
         """Truncated or twisted responses and frames are read, or raise DecodeError."""
         codec = desk.codec()
         for signed, body in await _answers(desk):
-            for broken in (*truncated(body, 60), *_sample(twisted(body), 400)):
+            for broken in (*truncated(body, 60), *_sample(twisted(body), 600)):
                 _reads_or_refuses(codec, signed, broken)
         for frame in await _frames(desk):
-            for broken in (*truncated(frame, 60), *_sample(twisted(frame), 400)):
-                try:
-                    codec.stream_decode(broken, NOW_NS)
-                except DecodeError as error:
-                    expect(len(error.excerpt or "") <= 200, "the excerpt of DecodeError is longer than 200 characters")
-                except Exception as error:
-                    raise AssertionError(f"stream_decode raised {error!r} for {excerpt(broken)}") from error
+            for broken in (*truncated(frame, 60), *_sample(twisted(frame), 600)):
+                reads_or_refuses("stream_decode", lambda broken=broken: codec.stream_decode(broken, NOW_NS), broken)
 
     @trading
     async def test_an_unknown_status_is_never_guessed(self, desk: Desk) -> None:
@@ -385,7 +380,7 @@ def _expect_open(codec: TradingCodec, signed: Signed, status: int, body: bytes) 
 
 def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply | None:
     try:
-        return codec.reply(signed, _response(200, body))
+        found = codec.reply(signed, _response(200, body))
     except DecodeError as error:
         expect(len(error.excerpt or "") <= 200, "the excerpt of DecodeError is longer than 200 characters")
         return None
@@ -396,6 +391,8 @@ def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply
         return None
     except Exception as error:
         raise AssertionError(f"reply to {signed.draft.kind.value} raised {error!r} for {excerpt(body)}") from error
+    expect_bounded(f"reply to {signed.draft.kind.value}", found, body)
+    return found
 
 
 async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:

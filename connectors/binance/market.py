@@ -20,7 +20,19 @@ from .. import market_codec
 from ..candles import CLOCK_DOUBT_NS, candle, closed_by, in_order
 from ..listing import Listing, listing
 from ..market import Fixed, MarketData, day_ticker, requests, whole_book
-from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, readable, reading, rows, text
+from ..reading import (
+    decimal,
+    fixed_rows,
+    flag,
+    integer,
+    levels,
+    milliseconds,
+    readable,
+    reading,
+    request_key,
+    rows,
+    text,
+)
 from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
@@ -197,9 +209,10 @@ class BinanceCodec(MarketData):
             return self._ticker(data, recv_ns)
         if "code" in data or "error" in data:
             refusal = data.get("error", data)
-            return events.SubscribeRefused(data.get("id"), str(refusal["code"]), str(refusal["msg"]))
+            key = None if data.get("id") is None else request_key(data["id"])
+            return events.SubscribeRefused(key, str(refusal["code"]), str(refusal["msg"]))
         if "result" in data:
-            return events.Subscribed(data["id"]) if data["result"] is None else events.Ignored("result")
+            return events.Subscribed(request_key(data["id"])) if data["result"] is None else events.Ignored("result")
         if data.keys() >= {"lastUpdateId", "bids", "asks"}:
             return events.Ignored("partialDepth")
         raise TypeError("neither an event nor an answer")

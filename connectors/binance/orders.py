@@ -24,7 +24,7 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
-from ..reading import reading, rows
+from ..reading import reading, request_key, rows, text
 from ..reports import ListReport, OrderReport, StreamEnded, StreamOpened, StreamReport
 from ..spec import Endpoint, ExchangeSpec, Offer
 from ..trading import TIMED, Params, Trading, asked_for, list_roles, listed_fills, listed_orders, since
@@ -229,10 +229,11 @@ class BinanceTrading(Trading):
         with reading("a frame of the user stream", frame) as message:
             if "event" in message:
                 return event(message["event"])
+            request_id = "" if message["id"] is None else str(request_key(message["id"]))
             if message["status"] == 200:
-                return (StreamOpened(str(message["id"])),)
+                return (StreamOpened(request_id),)
             error = message["error"]
-            return (StreamOpened(str(message["id"]), str(int(error["code"])), str(error["msg"])),)
+            return (StreamOpened(request_id, str(int(error["code"])), text(error["msg"])),)
 
     def call_url(self) -> str:
         if not self._ws_api:
@@ -246,7 +247,7 @@ class BinanceTrading(Trading):
             body = message["result"] if status == 200 else message["error"]
         except (orjson.JSONDecodeError, LookupError, TypeError):
             return None
-        if type(status) is not int or not isinstance(request_id, str):
+        if type(status) is not int or not 100 <= status <= 999 or not isinstance(request_id, str):
             return None
         return CallAnswer(request_id, status, orjson.dumps(body), _used(message.get("rateLimits")))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.time import MILLISECOND_NS
 from ..failures import ErrorBody, Failures, coded, extractor
-from ..limit_answers import LONGEST_S, Cost, Hit, LimitAnswer, by_status
+from ..limit_answers import BAN, LONGEST_BAN_S, LONGEST_S, Cost, Hit, LimitAnswer, by_status
 from ..order_codec import Refusal
 from ..reading import plain_count
 
@@ -81,7 +81,7 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
     if error is None:
         return answer
     if error.wait_s is not None and error.wait_s > 0:
-        return LimitAnswer(Hit(min(error.wait_s, LONGEST_S)))
+        return LimitAnswer(Hit(min(error.wait_s, LONGEST_BAN_S if status == BAN else LONGEST_S)))
     return LimitAnswer(replace(answer.hit, until_ns=error.until_ns))
 
 
@@ -90,5 +90,5 @@ FAILURES = Failures(
     codes=CODES,
     texts=TEXTS,
     waits_s={429: 60.0, 418: 120.0, 403: 60.0},  # 418: a ban lasts two minutes at least; 403: a firewall rule
-    max_wait_s=3 * 86_400.0,  # rest-api.md, IP Limits: bans last up to three days
+    bans_s={BAN: LONGEST_BAN_S},  # rest-api.md, IP Limits: bans last up to three days
 )

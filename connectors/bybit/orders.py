@@ -272,10 +272,10 @@ class BybitTrading(Trading):
         try:
             message = orjson.loads(frame)
             number, header = message["reqId"], message.get("header") or {}
-            now = str(header.get("Timenow", ""))
+            now = plain_count(str(header.get("Timenow", "")))
             body = {name: message[name] for name in ("retCode", "retMsg")}
             body |= {"result": message.get("data"), "retExtInfo": message.get("retExtInfo") or {}}
-            body["time"] = int(now) if plain_count(now) is not None else None
+            body["time"] = now
         except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
             return None
         headers = {str(name).lower(): str(value) for name, value in header.items()}

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..failures import ErrorBody, Failures, coded, extractor
-from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
+from ..limit_answers import LONGEST_S, Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 from ..reading import plain_count
 
 REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoint of an account also has a limit
 TOO_MANY = "10006"
-WINDOW_S, LONGEST_S = 1.0, 60.0
+WINDOW_S, LONGEST_WINDOW_S = 1.0, 60.0
 
 SORTS = {  # error.mdx; "trade": websocket/trade/guideline.mdx
     # Rate limits: 10006, 10018 (crossed out), 10403 (trade), 10429, 20003, 170005, 170222. Retry: 429 (server load),
@@ -58,7 +58,7 @@ FAILURES = Failures(
     codes=CODES,
     # rate-limit.mdx: 403 is a ban of the IP for at least 10 minutes; the manual does not explain 429 further
     waits_s={403: 600.0, 429: 5.0},
-    max_wait_s=3600.0,
+    bans_s={403: 3600.0},
     in_success=True,
     unlisted=Refusal.UNKNOWN,
 )
@@ -71,7 +71,9 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
     Source: rate-limit.mdx (API Rate Limit), read 2026-11-27.
     """
     if status in FAILURES.waits_s:
-        return LimitAnswer(Hit(retry_after_s(headers, FAILURES.waits_s[status])))
+        return LimitAnswer(
+            Hit(retry_after_s(headers, FAILURES.waits_s[status], FAILURES.bans_s.get(status, LONGEST_S)))
+        )
     own, left = tuple(name for name, _ in cost if name != REQUESTS), plain_count(headers.get("x-bapi-limit-status", ""))
     error = error_body(body) if TOO_MANY.encode() in body[:100] else None  # most bodies are not worth parsing
     hit = Hit(_until_reset_s(headers, error.data), own) if error is not None and error.code == TOO_MANY else None
@@ -83,4 +85,4 @@ def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:
     resets_ms = plain_count(headers.get("x-bapi-limit-reset-timestamp", ""))
     if resets_ms is None or now_ms is None:
         return WINDOW_S
-    return min(max((resets_ms - now_ms) / 1000, 0.0), LONGEST_S)
+    return min(max((resets_ms - now_ms) / 1000, 0.0), LONGEST_WINDOW_S)

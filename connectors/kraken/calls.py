@@ -69,7 +69,7 @@ def answer_of(frame: bytes | memoryview) -> CallAnswer | None:
         number, method = message["req_id"], message["method"]
     except (orjson.JSONDecodeError, LookupError, TypeError):
         return None
-    if type(number) is not int or method not in METHODS:
+    if type(number) is not int or not isinstance(method, str) or method not in METHODS:
         return None
     result, error = message.get("result"), message.get("error")
     is_answer = message.get("success") is True or isinstance(result, list)

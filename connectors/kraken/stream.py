@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ...model.order import Fee, OrderStatus
-from ..reading import UNREADABLE, flag, integer, number, reading, rfc3339, rows, text
+from ..reading import UNREADABLE, flag, integer, number, reading, rfc3339, rows, signed_number, text
 from ..reports import BalanceChange, FillReport, Missed, OrderReport, StreamOpened, StreamReport
 from . import reports
 from .client_ids import unpacked
@@ -181,9 +181,7 @@ class PrivateReader:
         """Read a change that no order explains. The snapshot has totals, and `executions` reports trades."""
         if kind == "snapshot" or text(row["type"]) == "trade":
             return ()
-        written = row["amount"]
-        amount = str(written) if type(written) is int else written.text
-        return (BalanceChange(text(row["asset"]), Decimal(amount), rfc3339(row["timestamp"])),)
+        return (BalanceChange(text(row["asset"]), signed_number(row["amount"]), rfc3339(row["timestamp"])),)
 
 
 def _name(row: Any) -> Any:

@@ -68,7 +68,7 @@ def error_body(read: Any) -> ErrorBody | None:
 
 
 # The manual names no time to wait. Nearly all limits are of two seconds.
-FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, max_wait_s=600.0, in_success=True, unlisted=Refusal.UNKNOWN)
+FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, in_success=True, unlisted=Refusal.UNKNOWN)
 
 
 def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:

@@ -26,7 +26,7 @@ FAILURES = Failures(
     codes={"busy": Refusal.BUSY, "key": Refusal.KEY, "lost": Refusal.UNKNOWN, "gone": Refusal.NOT_THERE},
     texts={("gone", "still there"): Refusal.REJECTED},
     waits_s={429: 60.0},
-    max_wait_s=100.0,
+    bans_s={418: 3600.0},
 )
 
 
@@ -94,12 +94,14 @@ def test_a_text_overrides_its_code():
         (answer(429), 60),
         (answer(400, "busy"), 1),
         (answer(429, headers={"retry-after": "7"}), 7),
-        (answer(429, headers={"retry-after": "700"}), 100),
+        (answer(429, headers={"retry-after": "700"}), 600),
         (answer(429, headers={"retry-after": "-7"}), 60),
         (answer(429, headers={"retry-after": "soon"}), 60),
         (answer(429, "busy", wait_s=5), 5),
         (answer(429, "busy", wait_s=-5), 60),
-        (answer(429, "busy", wait_s=500), 60),
+        (answer(429, "busy", wait_s=500), 500),
+        (answer(429, "busy", wait_s=5000), 600),
+        (answer(418, "busy", wait_s=5000), 3600),
         (answer(503, headers={"retry-after": "7"}), 7),
     ],
 )

@@ -15,7 +15,7 @@ from venuemesh.model.http import HttpResponse
 
 BINANCE_US = binance.BINANCE_US
 BINANCE, BYBIT, KRAKEN, OKX = binance.CONNECTOR, bybit.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR
-ODD = ["", "-1", "1.5", "1e3", "\u0663", "9" * 41, "many"]
+ODD = ["", "-1", "1.5", "1e3", "\u0663", "9" * 20, "9" * 5000, "many"]
 
 
 @pytest.mark.parametrize("text", ODD)
@@ -24,7 +24,8 @@ def test_a_delay_that_is_not_a_plain_number_is_ignored(text: str):
 
 
 def test_a_delay_is_capped():
-    assert retry_after_s({"retry-after": "9" * 40}, 7.0) == 3 * 86_400.0
+    assert retry_after_s({"retry-after": "9" * 18}, 7.0) == 600.0
+    assert retry_after_s({"retry-after": "9" * 18}, 7.0, 3600.0) == 3600.0
     assert retry_after_s({"retry-after": "0"}, 7.0) == 7.0
     assert retry_after_s({}, 7.0) == 7.0
 
@@ -56,6 +57,19 @@ async def test_a_count_that_is_not_a_plain_number_is_ignored(text: str):
 
 # The exchange's text in errors.md, -1003 TOO_MANY_REQUESTS
 BANNED = b'{"code":-1003,"msg":"Way too much request weight used; IP banned until 1659142907531. Please use WebSocket"}'
+
+
+@pytest.mark.parametrize("connector", [BINANCE, BINANCE_US, BYBIT, KRAKEN, OKX])
+@pytest.mark.parametrize("digits", [18, 20, 5000])
+def test_no_header_stops_a_book_for_long(connector, digits: int):
+    response = HttpResponse(429, {"retry-after": "9" * digits}, b"slow", 0, 0)
+    failure = connector.codec().failure(response)
+    assert isinstance(failure, RetryLater)
+    assert 1.0 <= failure.after_s <= 600.0
+    assert "Retry-After: 999" in str(failure)  # the cause is shown
+    assert len(str(failure)) < 200
+
+
 PLACE = (("place", 1),)
 TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
 
@@ -105,6 +119,14 @@ TRANSACTION, CALL = (("transactions", 1),), (("key_calls", 1),)
         (KRAKEN, 200, {}, b'{"error":["EOrder:Insufficient funds"]}', TRANSACTION, None),
         (KRAKEN, 200, {}, b'{"error":[],"result":{}}', CALL, None),
         (KRAKEN, 429, {}, b"", CALL, Hit(60.0)),
+        # only a ban is longer than ten minutes
+        *(
+            (one, 429, {"retry-after": "9" * 18}, b"", (), Hit(600.0))
+            for one in (BINANCE, BINANCE_US, KRAKEN, BYBIT, OKX)
+        ),
+        (BINANCE, 418, {"retry-after": "9" * 18}, b"", (), Hit(3 * 86_400.0)),
+        (BYBIT, 403, {"retry-after": "9" * 18}, b"", (), Hit(3600.0)),
+        (BINANCE, 429, {"retry-after": "9" * 20}, b"", (), Hit(60.0)),
     ],
 )
 def test_each_connector_says_what_a_hit_is(connector, status, headers, body, cost, hit):

@@ -29,6 +29,10 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
         ("rfc3339", "2023-10-06T17:35:55.440295Z", 1_696_613_755_440_295_000),
         ("rfc3339", "1970-01-01T00:00:01Z", 1_000_000_000),
         ("number", 12, "12"),
+        ("signed_number", -12, Decimal(-12)),
+        ("signed_number", readers.Written("-0.50"), Decimal("-0.50")),
+        ("request_key", 7, 7),
+        ("request_key", "7", "7"),
         ("digits", "0", 0),
         ("digits", "9223372036854775807", 2**63 - 1),
         ("decimal", "-0.10", Decimal("-0.10")),
@@ -88,6 +92,14 @@ def test_reads_its_type(reader, value, read):
         ("digits", "9223372036854775808"),
         ("digits", "1" * 5000),
         ("decimal", 1),
+        ("request_key", True),
+        ("request_key", None),
+        ("request_key", ["a"]),
+        ("request_key", 2**63),
+        ("signed_number", "-1"),
+        ("signed_number", readers.Written("1e99999999")),
+        ("signed_number", readers.Written("-1E5")),
+        ("signed_number", 10**40),
         *(
             ("decimal", wrong)
             for wrong in ("x", "", "-", ".", "NaN", "Infinity", "1e5", "1E-8", "+1", "--1", "1_000", " 1", "1" * 41)
@@ -127,7 +139,9 @@ def test_levels_may_have_further_unused_fields():
             levels(PAIR, bad, 4)
 
 
-@pytest.mark.parametrize("error", [KeyError("a"), IndexError("a"), TypeError("a"), ValueError("a"), StopIteration()])
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), IndexError("a"), TypeError("a"), ValueError("a"), OverflowError("a"), StopIteration()]
+)
 def test_what_the_block_cannot_read_is_a_decode_error(error):
     with pytest.raises(DecodeError, match=r"cannot read a test: .*\{\}") as caught, reading("a test", b"{}"):
         raise error
@@ -189,3 +203,15 @@ def test_one_unreadable_row_does_not_affect_others():
     assert readers.readable([], read) == {}
     with pytest.raises(KeyError):
         readers.readable([odd, {}], read)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("body", [b"9" * 5000, b"1e99999999", b'"\\ud800"', b'["\\udfff x"]', b"[" * 100_000])
+def test_json_that_no_program_can_keep_is_refused(body, exact):
+    with pytest.raises(DecodeError), reading("a test", body, exact=exact) as read:
+        readers.number(read)
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    with reading("a test", b'"\\ud83d\\ude00"', exact=True) as read:
+        assert read == "\U0001f600"

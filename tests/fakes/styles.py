@@ -163,7 +163,7 @@ class StyledCodec(BinanceCodec):
             whole[1],
             None,
             recv_ns,
-            message.get("id"),
+            None if message.get("id") is None else integer(message["id"]),
             integer(message["crc"]) if feed.proof is Proof.CHECKSUM else None,
         )
 

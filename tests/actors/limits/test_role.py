@@ -15,7 +15,7 @@ from tests.fakes.context import context_of
 from venuemesh.actors.limits.machine import Granted, Lease, LimitsMachine, Priority, Refused, Settings
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
-from venuemesh.connectors.limit_answers import Hit, by_status
+from venuemesh.connectors.limit_answers import Hit, by_status, cause_of
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.connectors.transport import SYSTEM_CLOCK
@@ -207,13 +207,16 @@ class TestCoolDown:
         assert isinstance(granted(m, {"connections": 1}, T0 + 3 * S - 1), RetryLater)
         assert granted(m, {"connections": 1}, T0 + 3 * S).cost == {"connections": 1}
 
-    def test_bans_stay_bounded(self) -> None:
+    @pytest.mark.parametrize(("stated_s", "longest_s"), [(60.0, 600), (86_400.0, 86_400), (1e12, 3 * 86_400)])
+    def test_hits_in_a_row_lengthen_a_pause_to_ten_minutes_and_no_ban(self, stated_s: float, longest_s: int) -> None:
         m = machine()
         now = T0
+        pauses = []
         for _ in range(50):
-            m.observe({}, Hit(86_400.0), None, now)
+            m.observe({}, Hit(stated_s), None, now)
+            pauses.append((m.cool_ns - now) / S)
             now = m.cool_ns + 60 * S
-        assert m.cool_ns - now <= 3 * 86_400 * S
+        assert max(pauses) == longest_s
 
 
 class TestOrder:
@@ -494,10 +497,12 @@ async def test_a_cool_down_is_reported_to_polls_and_shown() -> None:
     limits = role(clock)
     await limits.start()
     poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": False}, 5.0))
-    await limits.handle("observe", {"used": {"weight": 6001}, "hit": {"wait_s": 20.0, "limits": []}})
+    cause = cause_of(418, {"retry-after": "60"}, b"banned\n")
+    hit = {"wait_s": 20.0, "limits": [], "cause": cause}
+    await limits.handle("observe", {"used": {"weight": 6001}, "hit": hit})
     assert (await poll)["cooldown_s"] == pytest.approx(20.0)
     assert limits.status()["state"] == "COOLING"
-    assert limits.status()["error"] is not None
+    assert "(HTTP 418, Retry-After: 60: banned); nothing is granted for" in limits.status()["error"]
     poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": True}, 5.0))
     clock.advance(20.0)
     limits.beat()

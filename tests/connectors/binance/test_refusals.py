@@ -107,7 +107,9 @@ def test_how_long_to_wait():
     assert typed(418, -1003).after_s == 120
     assert typed(418, -1003, data={"serverTime": 1659142907531, "retryAfter": 1659146400000}).after_s == 3492.469
     assert typed(429, -1003, headers={"retry-after": "-7"}).after_s == 60
-    assert typed(429, -1003, headers={"retry-after": "9" * 30}).after_s == 3 * 86_400
+    assert typed(429, -1003, headers={"retry-after": "9" * 18}).after_s == 600
+    assert typed(418, -1003, headers={"retry-after": "9" * 18}).after_s == 3 * 86_400
+    assert typed(429, -1003, headers={"retry-after": "9" * 30}).after_s == 60
     assert typed(429, -1003, data={"serverTime": 5, "retryAfter": 1}).after_s == 60
 
 

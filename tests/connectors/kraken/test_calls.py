@@ -163,4 +163,6 @@ def test_a_connection_opens_with_a_subscription_that_keeps_its_token() -> None:
     for other in (b"{}", b"nonsense", b"[1]", b'{"method":"pong"}', b'{"channel":"heartbeat"}', b'{"method":[]}'):
         assert codec.call_opened(other) is None
         assert codec.call_answer(other) is None
+    for method in ([], {}, None):
+        assert codec.call_answer(orjson.dumps({"method": method, "req_id": 3, "success": True})) is None
     assert codec.call_answer(good) is None

@@ -149,6 +149,8 @@ def test_balances_tell_of_deposits_alone(connection):
     (change,) = connection.says("balances", entry)
     assert change == BalanceChange("USD", D("-2.5"), 1696613755440295000)
     assert connection.says("balances", {**entry, "type": "trade"}) == []
+    (missed,) = connection.says("balances", {**entry, "amount": orjson.Fragment(b"1e99999999")})
+    assert isinstance(missed, Missed)
 
 
 def test_other_messages_do_not_concern_the_account(connection):
