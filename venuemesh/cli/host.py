@@ -170,6 +170,8 @@ def _answer(line: Mapping[str, Any]) -> None:
 
 
 def _main() -> None:
+    from ..mesh import cluster, mesh  # noqa: F401 - Ray is imported before the plan comes
+
     try:
         host(_read_plan(sys.stdin.buffer.read()), None, float(sys.argv[1]), _step, _answer)
     except MeshError as error:

@@ -7,6 +7,7 @@ when that process ends, for any reason. With an address the mesh runs in that cl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -38,13 +39,10 @@ def start(plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float,
             exchange cannot be reached or refuses a key. Nothing was started.
     """
     name = _startable(plan, address)
-    try:
-        _check(plan, say)
-    except RetryLater as error:
-        raise Misconfigured(f"mesh {name!r} was not started", error.reason) from error
     if address is None:
         return _spawn_host(name, plan, wait_s, say)
     assert not isinstance(plan, LocalVenues)
+    _check_for(name, plan, say)
     from ..mesh.cluster import join_ray, logs_here
 
     say(f"joining the Ray cluster at {address}")
@@ -87,6 +85,14 @@ def _startable(plan: MeshConfig | LocalVenues, address: str | None) -> str:
         )
     make_run_directory()  # if the folder cannot be made, nothing is started
     return name
+
+
+def _check_for(name: str, plan: MeshConfig | LocalVenues, say: Say) -> None:
+    """As `_check`, for a command that starts nothing if the exchanges are away. Raises Misconfigured."""
+    try:
+        _check(plan, say)
+    except RetryLater as error:
+        raise Misconfigured(f"mesh {name!r} was not started", error.reason) from error
 
 
 def _check(plan: MeshConfig | LocalVenues, say: Say) -> None:
@@ -142,8 +148,17 @@ def _spawn_host(name: str, plan: MeshConfig | LocalVenues, wait_s: float, say: S
         )
     assert host.stdin is not None
     assert host.stdout is not None
-    host.stdin.write(plain(plan))
-    host.stdin.close()
+    try:
+        _check_for(name, plan, say)  # the host process imports meanwhile, and starts nothing before it has the plan
+        host.stdin.write(plain(plan))
+    except BrokenPipeError:
+        pass  # it has ended; see below
+    except BaseException:
+        host.kill()
+        host.wait()
+        raise
+    with contextlib.suppress(BrokenPipeError):
+        host.stdin.close()
     answer: dict[str, Any] = {"step": ""}
     try:
         while "step" in answer:
