@@ -253,12 +253,13 @@ def two_nodes() -> Iterator[tuple[str, str]]:
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 
-    from venuemesh.mesh.cluster import OBJECT_STORE_BYTES, local_ray
+    from venuemesh.mesh.cluster import LOOPBACK, OBJECT_STORE_BYTES, local_ray
 
     with ended_in_order(), own_segments("feed", "strategy") as roots, local_ray() as address:
         second = Node(
             RayParams(
                 gcs_address=address,
+                node_ip_address=LOOPBACK,
                 num_cpus=2,
                 num_gpus=0,
                 object_store_memory=OBJECT_STORE_BYTES,

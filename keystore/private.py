@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import stat
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from ..model.errors import Misconfigured
 
 LARGEST = 64 * 1024
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def expand(path: str | Path) -> Path:
@@ -27,10 +29,10 @@ def expand(path: str | Path) -> Path:
 
 
 def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
-    """Return the content of a regular file that only its owner may read and write.
+    """Return the content of a regular file of this user that only its owner may read and write.
 
     Raises:
-        Misconfigured: the file cannot be read, is too large, or has a mode wider than 0600.
+        Misconfigured: the file cannot be read, is too large, belongs to another user, or has a mode wider than 0600.
     """
     where = expand(path)
     try:
@@ -51,14 +53,73 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
 
 
 def check_private(seen: os.stat_result, where: Path, what: str) -> None:
-    """Check that a file is private. Raises Misconfigured: not a regular file, or a mode wider than 0600."""
+    """Check that a file is private.
+
+    Raises:
+        Misconfigured: not a regular file, a file of another user, or a mode wider than 0600.
+    """
     if not stat.S_ISREG(seen.st_mode):
         raise Misconfigured(f"{what} {where}", "is not a regular file")
+    check_owner(seen, where, what)
     if seen.st_mode & OTHERS:
         mode = stat.S_IMODE(seen.st_mode)
         raise Misconfigured(
             f"{what} {where}", f"has mode {mode:04o}, so other users can read it; run: chmod 600 {where}"
         )
+
+
+def check_owner(seen: os.stat_result, where: Path, what: str) -> None:
+    """Check that a file or folder belongs to this user or to root. Raises Misconfigured: to another user."""
+    if seen.st_uid not in (os.geteuid(), 0):
+        raise Misconfigured(
+            f"{what} {where}",
+            f"belongs to user {user_name(seen.st_uid)}, who can change it at any time; make your own, or run: "
+            f"chown {user_name(os.geteuid())} {where}",
+        )
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number of a user without a name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def check_folder(where: Path, what: str, others: int = OTHERS) -> None:
+    """Check that a folder belongs to this user or root, and that its mode has none of the bits `others`.
+
+    Raises:
+        Misconfigured: it is missing, is not a folder, belongs to another user, or has a wider mode.
+    """
+    try:
+        seen = os.stat(where)
+    except OSError as error:
+        raise Misconfigured(f"{what} {where}", f"cannot be read: {error.strerror}") from None
+    if not stat.S_ISDIR(seen.st_mode):
+        raise Misconfigured(f"{what} {where}", "is not a folder")
+    check_owner(seen, where, what)
+    if seen.st_mode & others:
+        mode, right = stat.S_IMODE(seen.st_mode), "enter" if seen.st_mode & others & ~WRITABLE else "change"
+        remedy = "700" if others == OTHERS else "go-w"
+        raise Misconfigured(
+            f"{what} {where}", f"has mode {mode:04o}, so other users can {right} it; run: chmod {remedy} {where}"
+        )
+
+
+def check_way(folder: Path, what: str) -> None:
+    """Check that no other user can rename or replace a folder or one above it.
+
+    Raises:
+        Misconfigured: one of them belongs to another user, or others may write in it and it has no sticky bit.
+    """
+    real = folder.resolve()
+    for one in (real, *real.parents):
+        try:
+            sticky = os.stat(one).st_mode & stat.S_ISVTX
+        except OSError as error:
+            raise Misconfigured(f"{what} {one}", f"cannot be read: {error.strerror}") from None
+        check_folder(one, what, 0 if sticky else WRITABLE)
 
 
 def read_line(path: str | Path, what: str) -> str:

@@ -24,6 +24,9 @@ from tests.fakes.forked_workers import forking_python  # noqa: E402
 def ray_cluster() -> Iterator[Path]:
     """A Ray of one node; yields the root of its segment directories."""
     ray = pytest.importorskip("ray")
+    from venuemesh.mesh.cluster import LOOPBACK, SESSIONS, loopback_allowed
+    from venuemesh.mesh.token import make_token
+
     folder = Path(tempfile.mkdtemp(prefix="vm", dir="/tmp"))
     segments = Path(tempfile.mkdtemp(prefix="vms", dir="/dev/shm" if os.path.isdir("/dev/shm") else "/tmp"))
     before = {key: os.environ.get(key) for key in (*RAY_ENVIRONMENT, "PYTHONPATH", "VENUEMESH_SEGMENTS")}
@@ -31,7 +34,8 @@ def ray_cluster() -> Iterator[Path]:
     os.environ.update(RAY_ENVIRONMENT, PYTHONPATH=path, VENUEMESH_SEGMENTS=str(segments))
     try:
         with forking_python() as python:
-            with patch.object(sys, "executable", python):
+            make_token()
+            with patch.object(sys, "executable", python), loopback_allowed():
                 ray.init(
                     address="local",
                     num_cpus=2,
@@ -39,7 +43,8 @@ def ray_cluster() -> Iterator[Path]:
                     log_to_driver=False,
                     logging_level="error",
                     object_store_memory=80_000_000,
-                    _temp_dir=str(folder),
+                    _temp_dir=str(folder / SESSIONS),
+                    _node_ip_address=LOOPBACK,
                 )
             yield segments
     finally:

@@ -27,6 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.actors.cell.pulse import process_start
+from venuemesh.mesh.cluster import LOOPBACK, loopback_allowed
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment.directory import segment_directory
@@ -78,10 +79,10 @@ def _is_trusted(view: BookView) -> bool:
     return True
 
 
-def add_node(cluster: Cluster, segments: Path, zone: str, folder: Path) -> Any:
+def add_node(cluster: Cluster, segments: Path, zone: str) -> Any:
     """Add a raylet whose processes have their own segment directory."""
     os.environ["VENUEMESH_SEGMENTS"] = str(segments)
-    return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, temp_dir=str(folder))
+    return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, node_ip_address=LOOPBACK)
 
 
 def command_without_ray(root: Path, *arguments: str) -> Any:
@@ -153,14 +154,15 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     assert not leftovers(processes)
 
 
-def run(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> list[str]:
+def run(roots: dict[str, Path], exchange: ExchangeProcess) -> list[str]:
     """Run the scenarios on one cluster of two nodes; return the names of those that failed."""
     cluster, failed = Cluster(), []
     try:
-        add_node(cluster, roots["a"], "a", folder)
-        add_node(cluster, roots["b"], "b", folder)
+        add_node(cluster, roots["a"], "a")
+        add_node(cluster, roots["b"], "b")
         os.environ["VENUEMESH_SEGMENTS"] = str(roots["a"])
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+        with loopback_allowed():
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         nodes = {n["Labels"]["zone"]: n["NodeID"] for n in ray.nodes()}
         for name, play in {"reader": scenario, "market": two_nodes_market.scenario}.items():
             began = time.monotonic()
@@ -180,13 +182,13 @@ def run(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> list
 
 
 def main() -> None:
-    os.environ.update(RAY_ENVIRONMENT)
     folder = Path(tempfile.mkdtemp(prefix="vm2", dir="/tmp"))
+    os.environ.update(RAY_ENVIRONMENT, RAY_TMPDIR=str(folder))  # Ray's folder of sessions is `ray` below it
     memory = Path("/dev/shm") if os.path.isdir("/dev/shm") else folder
     roots = {zone: Path(tempfile.mkdtemp(prefix=f"vm2{zone}", dir=memory)) for zone in ("a", "b")}
     try:
         with ExchangeProcess("--seed", "3", "--rate", "200", "--symbols", "BTCUSDT") as exchange:
-            failed = run(folder, roots, exchange)
+            failed = run(roots, exchange)
     finally:
         for path in (folder, *roots.values()):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Ray clusters: start a local one that dies with this process, join one that runs.
 
 A local cluster is owned by the process that started it: its raylet and GCS are children that the kernel ends when that
-process ends, for any reason. Token authentication is always on for clusters started here.
+process ends, for any reason. It listens on loopback only, token authentication is always on, and everything that Ray
+writes is below a folder that only its user may enter: Ray gives its own folders mode 0777.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from loguru import logger
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from ..actors.cell.pulse import is_alive, kill_process
+from ..keystore.private import check_way
 from ..model.errors import MeshNotRunning, Misconfigured
 from .forks import are_used, as_python_of_ray, forking
+from .token import check_token, make_token
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -34,6 +37,8 @@ _ENVIRONMENT = {
 CONNECT_S = 5.0
 RAYLET, GCS_OPTION = "raylet", "--gcs-address="
 LOOPBACK = "127.0.0.1"
+SESSIONS = "r"  # the folder of Ray's sessions, below a private one
+LONGEST_ABOVE = 107 - len("/vm-12345678/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")  # a socket
 LINGER_S = 1.0  # time for the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object store: books are in segments
 
@@ -74,15 +79,19 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """Run a Ray cluster of one node while the block runs; yield its address.
 
     Its session directory has a short temporary path and is removed with the cluster.
+
+    Raises:
+        Misconfigured: other users of this host could change the cluster's folder or token; see `token`.
     """
+    make_token()
     _prepare_ray()
     with contextlib.ExitStack() as own:
-        folder = own.enter_context(tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True))
+        folder = own.enter_context(private_folder())
         forks = own.enter_context(contextlib.ExitStack())
         try:  # around the start, too: after an interrupt during the start, processes would stay for half a minute
-            with _without_helpers(), own_signals(), contextlib.ExitStack() as start:
+            with _without_helpers(), own_signals(), loopback_allowed(), contextlib.ExitStack() as start:
                 if are_used():
-                    start.enter_context(as_python_of_ray(forks.enter_context(forking(Path(folder)))))
+                    start.enter_context(as_python_of_ray(forks.enter_context(forking(folder))))
                 ray.init(
                     address="local",
                     num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
@@ -91,7 +100,8 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                     configure_logging=False,
-                    _temp_dir=folder,
+                    _temp_dir=str(folder / SESSIONS),
+                    _node_ip_address=LOOPBACK,
                 )
             yield str(ray.get_runtime_context().gcs_address)
         finally:
@@ -100,6 +110,37 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
                 ray.shutdown()
                 forks.close()
                 _end(started)
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a temporary folder for the block that only this user may enter, with a path short enough for Ray's sockets.
+
+    Raises:
+        Misconfigured: another user could replace the folder.
+    """
+    above = tempfile.gettempdir()
+    if len(os.fsencode(above)) > LONGEST_ABOVE:
+        above = "/tmp"
+    check_way(Path(above), "the folder for temporary files ($TMPDIR)")
+    with tempfile.TemporaryDirectory(prefix="vm-", dir=above, ignore_cleanup_errors=True) as name:  # mode 0700
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def loopback_allowed() -> Iterator[None]:
+    """Let Ray take a loopback address as it is in the block; by itself it replaces it by an address of the network."""
+    services = ray._private.services
+    before = services.resolve_ip_for_localhost
+    services.resolve_ip_for_localhost = _as_it_is
+    try:
+        yield
+    finally:
+        services.resolve_ip_for_localhost = before
+
+
+def _as_it_is(host: str) -> str:
+    return host
 
 
 def local_processes() -> dict[str, int]:
@@ -187,14 +228,16 @@ def join_ray(address: str, *, mesh: str = "") -> None:
 
     Raises:
         MeshNotRunning: there is no cluster at the address, or it refuses this process.
+        Misconfigured: other users of this host can read or change the token.
     """
     if ray.is_initialized():
         return
     _prepare_ray()
     reach(address, mesh)
+    check_token()
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does this for "auto", not for an address
     try:
-        with own_signals():
+        with own_signals(), loopback_allowed():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         lines = str(error).strip().splitlines()

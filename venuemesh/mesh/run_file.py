@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..actors.cell.pulse import process_start
+from ..keystore.private import WRITABLE, check_folder, check_owner
 from ..model.errors import MeshNotRunning, Misconfigured
+
+WHAT = "the folder of run files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +64,32 @@ def run_directory() -> Path:
 
 
 def make_run_directory() -> Path:
-    """Return the folder of run files; create it if it is missing. Raises Misconfigured: it cannot be created."""
+    """Return the folder of run files; create it if it is missing.
+
+    Raises:
+        Misconfigured: it cannot be created, or other users can change it.
+    """
     directory = run_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise Misconfigured(str(directory), f"cannot be created: {error.strerror or error}") from error
+    check_folder(directory, WHAT, WRITABLE)
     return directory
 
 
 def read_run_file(mesh: str) -> RunFile | None:
-    """Return the run file of a mesh; None when there is none. Raises Misconfigured when it cannot be read."""
+    """Return the run file of a mesh; None when there is none.
+
+    Raises:
+        Misconfigured: it cannot be read, or other users can change it and so send this process to their own cluster.
+    """
     path = run_directory() / f"{mesh}.json"
     try:
-        return RunFile(**json.loads(path.read_text()))
+        text = path.read_text()
+        check_folder(path.parent, WHAT, WRITABLE)
+        check_owner(path.stat(), path, "the run file")
+        return RunFile(**json.loads(text))
     except FileNotFoundError:
         return None
     except OSError as error:
