@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from ..model.errors import Misconfigured
+from ..model.hosts import is_loopback
 from . import registry
 from .market_codec import Codec, Connector
 from .order_codec import TradingCodec, TradingConnector, trading_connector
@@ -63,7 +65,13 @@ class ConnectorSettings:
         return found.codec(self.rest, self.ws, **self._environment(found.spec), **self._checked(found.spec, taken))
 
     def order_codec(self) -> TradingCodec:
-        """Make an order codec for one role. Raises UnknownExchange, Misconfigured, NotOffered."""
+        """Make an order codec for one role.
+
+        Raises:
+            UnknownExchange, NotOffered: no connector, or one that does not trade.
+            Misconfigured: an option or environment is wrong, or a URL would send keys in clear over a network.
+        """
+        check_encrypted(self.exchange, rest=self.rest, ws=self.ws, ws_api=self.ws_api)
         found = self.find_trading()
         taken = {option.name for option in found.spec.options if option.orders}
         return found.trading(
@@ -89,3 +97,19 @@ class ConnectorSettings:
             if (problem := spec.option_problem(name, value)) is not None:
                 raise Misconfigured(f"option {name!r} of {self.exchange}", problem)
         return {name: value for name, value in self.options.items() if name in taken}
+
+
+def check_encrypted(exchange: str, **urls: str | None) -> None:
+    """Check the base URLs, by name, of an account: each request on it names its key.
+
+    Raises:
+        Misconfigured: a URL of another host is not encrypted.
+    """
+    for name, url in urls.items():
+        parts = urlsplit(url or "")
+        if parts.scheme in ("http", "ws") and not is_loopback(parts.hostname or ""):
+            raise Misconfigured(
+                f"{name} of {exchange}",
+                f"{parts.scheme}://{parts.hostname} would send the account's key in clear over the network; use "
+                f"{parts.scheme}s://, or a tunnel that ends on this host",
+            )

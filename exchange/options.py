@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..model.errors import Misconfigured
+from ..model.hosts import is_loopback
 from .account_options import check_accounts, give_keys, parse_account, parse_account_key
 from .accounts_file import read_accounts
 from .engine.accounts import Account
@@ -71,13 +71,6 @@ class Options:
         except Misconfigured as error:
             raise Misconfigured("--account", error.reason) from None
         return self
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Parser(argparse.ArgumentParser):

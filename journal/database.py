@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,10 @@ from sqlalchemy.pool import NullPool
 
 from ..model.errors import JournalUnavailable, MeshError, Misconfigured
 from ..model.failpoint import reach
+from ..model.users import user_name
 from .prepared import CoreTransaction, SqliteTransaction, Transaction
 
+COMPANIONS = ("-wal", "-shm", "-journal")  # sqlite.org/tempfiles.html
 T = TypeVar("T")
 
 RETRY_S = 0.5
@@ -235,10 +238,11 @@ class Database:
         raw.commit()
 
     def prepare_file(self, create: bool) -> None:
-        """Create an SQLite journal's directory and file, for this user only, if they do not exist.
+        """Create an SQLite journal's directory and file, for this user only, if they do not exist; else check them.
 
         Raises:
-            Misconfigured: the file cannot be created, or it does not exist and must not be created.
+            Misconfigured: the file cannot be created, or it does not exist and must not be created; or other users can
+                read or change it.
             JournalUnavailable: the disk is full.
         """
         if not self.is_sqlite:
@@ -248,7 +252,8 @@ class Database:
             raise Misconfigured(str(path), "the journal does not exist")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
+            _check_private(path)
         except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
             raise Misconfigured(str(path), error.strerror) from error
         except OSError as error:
@@ -270,3 +275,23 @@ class Database:
         if state.startswith(_WRONG_SERVER) or state[:2] in ("22", "23", "42"):
             return Misconfigured(self.name, f"{text} ({state})")
         return JournalUnavailable(RETRY_S, f"{self.name}: {text}" + (f" ({state})" if state else ""))
+
+
+def _check_private(path: Path) -> None:
+    """Check a journal's file, the companions that SQLite makes, and its folder. Raises Misconfigured, OSError."""
+    for one in (path, *(path.with_name(path.name + end) for end in COMPANIONS)):
+        if not one.exists():
+            continue
+        seen = one.stat()
+        mode, owner = stat.S_IMODE(seen.st_mode), user_name(seen.st_uid)
+        if not stat.S_ISREG(seen.st_mode):
+            raise Misconfigured(str(one), "is not a regular file")
+        if seen.st_uid not in (os.geteuid(), 0):
+            raise Misconfigured(str(one), f"belongs to user {owner}; run: chown {user_name(os.geteuid())} {one}")
+        if mode & 0o077:
+            raise Misconfigured(str(one), f"has mode {mode:04o}, so other users can read it; run: chmod 600 {one}")
+    folder = path.parent.stat()
+    if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
+        raise Misconfigured(
+            str(path.parent), f"other users can replace the journal in this folder; run: chmod go-w {path.parent}"
+        )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -68,7 +69,8 @@ def export(
     """Write the rows of `what` ("orders", "trades", "events") that match the filters; return their number.
 
     `form` is "csv" or "parquet" (the extra `venuemesh[parquet]`). Rows are in the order they were recorded, account by
-    account. Memory does not grow with their number. The file appears complete or not at all; it replaces an existing
+    account. Memory does not grow with their number. The file is private (mode 0600) and
+    appears complete or not at all; it replaces an existing
     file only with `overwrite`. Orders that change during the export have their state at the reading of their page.
 
     Raises:
@@ -142,10 +144,16 @@ def _values(row: Any, names: list[str], time: str) -> list[Any]:
 
 @contextmanager
 def _whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a temporary path; rename it to `path` at the end of the block, or delete it if the block raises."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Yield a new private file; rename it to `path` at the end of the block, or delete it if the block raises.
+
+    Its name cannot be guessed, so no other user can have put a link there.
+    """
+    part = None
     try:
         _refuse_existing(path, overwrite)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")  # mode 0600
+        os.close(descriptor)
+        part = Path(name)
         yield part
         if overwrite:
             os.replace(part, path)
@@ -160,7 +168,8 @@ def _whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
     except OSError as error:
         raise JournalUnavailable(RETRY_S, f"{path}: {error.strerror}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

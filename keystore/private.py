@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import stat
 import tempfile
 from pathlib import Path
 
 from ..model.errors import Misconfigured
+from ..model.users import user_name
 
 LARGEST = 64 * 1024
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -76,14 +76,6 @@ def check_owner(seen: os.stat_result, where: Path, what: str) -> None:
             f"belongs to user {user_name(seen.st_uid)}, who can change it at any time; make your own, or run: "
             f"chown {user_name(os.geteuid())} {where}",
         )
-
-
-def user_name(uid: int) -> str:
-    """Return the name of a user, or the number of a user without a name."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def check_folder(where: Path, what: str, others: int = OTHERS) -> None:

@@ -14,6 +14,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 
 from ...model.errors import Misconfigured, Rejected
 from ...model.events import Side
+from ...model.hosts import is_loopback
 from ..engine.accounts import Account, Ticket
 from ..engine.rules import Rules, rules_for
 from ..face import Face
@@ -132,6 +134,8 @@ class Admin:
         if self._token is None:
             if request.remote is None or not ipaddress.ip_address(request.remote).is_loopback:
                 raise Refusal(None, "loopback only", 403, "forbidden")
+            if not is_loopback(_host_of(request)):  # a page's own name may be given this host's address
+                raise Refusal("Host", "must be localhost or a loopback address", 403, "forbidden")
             return
         given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {self._token}".encode()):
@@ -425,6 +429,14 @@ def _acting(shape: type[Body], act: Callable[[Any], Any]) -> Handler:
         return _json(await done if asyncio.iscoroutine(done) else done)
 
     return handle
+
+
+def _host_of(request: web.Request) -> str:
+    """Return the host that the client asked, without its port; empty: none, or not readable."""
+    try:
+        return urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _json(body: Any, status: int = 200) -> web.Response:

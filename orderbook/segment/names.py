@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from ...model.errors import Misconfigured
+from ...model.users import user_name
 
 Incarnation = tuple[int, int]
 
@@ -46,6 +47,9 @@ def parse_name(name: str) -> tuple[str, Incarnation] | None:
     return address, (int(match["epoch"]), int(match["counter"]))
 
 
+_OTHER_WAY = "; remove it, or set VENUEMESH_SEGMENTS to a folder of yours, for every process of the mesh and its users"
+
+
 def private_directory(path: Path) -> Path:
     """Return `path`, a directory that only its owner, this user, can enter. Make it (mode 0700) when it is missing.
 
@@ -61,11 +65,12 @@ def private_directory(path: Path) -> Path:
         raise Misconfigured(f"segment directory {path}", f"cannot be created: {error.strerror}") from error
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode):
-        raise Misconfigured(f"segment directory {path}", "is a symbolic link")
+        raise Misconfigured(f"segment directory {path}", f"is a symbolic link{_OTHER_WAY}")
     if not stat.S_ISDIR(found.st_mode):
-        raise Misconfigured(f"segment directory {path}", "is not a directory")
+        raise Misconfigured(f"segment directory {path}", f"is not a directory{_OTHER_WAY}")
     if found.st_uid != os.geteuid():
-        raise Misconfigured(f"segment directory {path}", f"belongs to user {found.st_uid}, not to {os.geteuid()}")
+        owner, own = user_name(found.st_uid), user_name(os.geteuid())
+        raise Misconfigured(f"segment directory {path}", f"belongs to user {owner}, not to {own}{_OTHER_WAY}")
     if found.st_mode & 0o077:
         raise Misconfigured(
             f"segment directory {path}",

@@ -51,13 +51,13 @@ def acme():
 
 
 def settings(**options: Any) -> ConnectorSettings:
-    return ConnectorSettings("mine", "acme", "http://r", "ws://w", "ws://a", options=options)
+    return ConnectorSettings("mine", "acme", "https://r", "wss://w", "wss://a", options=options)
 
 
 def test_each_codec_gets_the_options_that_are_for_it():
     every = settings(depth=25, speed=2.0, host="us", demo=True)
-    assert every.market_codec() == (("http://r", "ws://w"), {"depth": 25, "speed": 2.0, "host": "us"})
-    assert every.order_codec() == (("http://r", "ws://a"), {"host": "us", "demo": True})
+    assert every.market_codec() == (("https://r", "wss://w"), {"depth": 25, "speed": 2.0, "host": "us"})
+    assert every.order_codec() == (("https://r", "wss://a"), {"host": "us", "demo": True})
 
 
 @pytest.mark.parametrize("name", [name for name in registry.known() if registry.connector(name).spec.environments])
@@ -87,8 +87,8 @@ def test_an_unknown_environment_names_those_there_are():
 
 
 def test_a_codec_gets_no_option_that_is_not_configured():
-    assert settings().market_codec() == (("http://r", "ws://w"), {})
-    assert settings().order_codec() == (("http://r", "ws://a"), {})
+    assert settings().market_codec() == (("https://r", "wss://w"), {})
+    assert settings().order_codec() == (("https://r", "wss://a"), {})
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,28 @@ def test_what_the_connector_does_not_take_is_refused_with_what_it_takes(options,
 
 def test_a_whole_number_is_good_for_a_number():
     assert SPEED.problem(2) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "is_refused"),
+    [
+        ("rest", "http://exchange.example", True),
+        ("ws", "ws://192.0.2.1:9443/path", True),
+        ("ws_api", "WS://[2001:db8::1]:1", True),
+        ("rest", "http://127.0.0.1.example", True),
+        ("rest", "http://localhost@exchange.example", True),
+        ("rest", "https://exchange.example", False),
+        ("rest", "http://localhost:1", False),
+        ("ws", "ws://127.8.8.8", False),
+        ("ws_api", "ws://[::1]:1", False),
+    ],
+)
+def test_no_key_goes_over_a_network_in_clear(name, url, is_refused):
+    """Market data may: it needs no key."""
+    given = ConnectorSettings("binance", **{name: url})
+    given.market_codec()
+    if not is_refused:
+        given.order_codec()
+        return
+    with pytest.raises(Misconfigured, match=f"{name} of binance: .* would send the account's key in clear"):
+        given.order_codec()

@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import subprocess
 import sys
 from decimal import Decimal
@@ -165,6 +166,22 @@ def test_a_file_that_appears_during_the_export_stays(filled, url, tmp_path, monk
     with pytest.raises(Misconfigured, match="exists already"):
         export(url, "orders", "csv", path)
     assert path.read_text() == "precious"
+
+
+def test_an_export_is_private_and_follows_no_planted_link(filled, url, tmp_path):
+    target = tmp_path / "target"
+    target.write_text("of another user")
+    (tmp_path / f".out.csv.{os.getpid()}.part").symlink_to(target)
+    before = os.umask(0)
+    try:
+        export(url, "trades", "csv", tmp_path / "out.csv")
+        export(url, "trades", "parquet", tmp_path / "out.parquet")
+        (tmp_path / "out.csv").chmod(0o644)
+        export(url, "trades", "csv", tmp_path / "out.csv", overwrite=True)
+    finally:
+        os.umask(before)
+    assert target.read_text() == "of another user"
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("out.csv", "out.parquet")] == [0o600, 0o600]
 
 
 def test_neither_a_device_nor_a_folder_is_replaced(filled, url, tmp_path):

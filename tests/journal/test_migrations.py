@@ -1,5 +1,6 @@
 """The migrations make exactly the tables; several processes may open at once; errors name what cannot be opened."""
 
+import os
 import subprocess
 import sys
 
@@ -80,6 +81,34 @@ def test_a_file_is_made_for_its_user_alone(tmp_path):
     Journal.open(f"sqlite:///{tmp_path}/state/mesh/journal.db").close()
     assert (tmp_path / "state/mesh/journal.db").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "state/mesh").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_a_restored_journal_that_others_can_read_is_refused(tmp_path, ending):
+    path = tmp_path / f"journal.db{ending}"
+    Journal.open(f"sqlite:///{tmp_path}/journal.db").close()
+    path.touch()
+    path.chmod(0o644)
+    for create in (True, False):
+        with pytest.raises(Misconfigured, match=rf"{path}: has mode 0644, .* run: chmod 600 {path}"):
+            Journal.open(f"sqlite:///{tmp_path}/journal.db", create=create)
+    path.chmod(0o600)
+    Journal.open(f"sqlite:///{tmp_path}/journal.db").close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_journal_of_another_user_is_refused(tmp_path):
+    Journal.open(f"sqlite:///{tmp_path}/journal.db").close()
+    os.chown(tmp_path / "journal.db", 65534, -1)
+    with pytest.raises(Misconfigured, match=r"belongs to user nobody; run: chown "):
+        Journal.open(f"sqlite:///{tmp_path}/journal.db")
+
+
+def test_a_journal_that_others_can_replace_is_refused(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    with pytest.raises(Misconfigured, match=r"other users can replace the journal .* run: chmod go-w "):
+        Journal.open(f"sqlite:///{tmp_path}/shared/journal.db")
 
 
 @pytest.mark.parametrize(

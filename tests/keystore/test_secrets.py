@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.planted import find_in_text, passphrase, plant, under_passphrase, write_0600
 from venuemesh.keystore import secrets
 from venuemesh.keystore.key import make_key
+from venuemesh.keystore.private import read_private
 from venuemesh.keystore.settings import KeySettings
 from venuemesh.keystore.store import Keystore
 from venuemesh.model.errors import Misconfigured
@@ -170,3 +171,11 @@ def test_the_search_finds_what_is_planted_in_every_form(tmp_path):
             assert find_in_text([planted], f"before {text} after")
         assert find_in_text([planted], f"before {PASSPHRASE} after")
         assert not find_in_text([planted], planted.api_key[:4] + "...")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user_is_refused(tmp_path):
+    path = write_0600(tmp_path / "key", "word")
+    os.chown(path, 65534, -1)
+    with pytest.raises(Misconfigured, match=r"key .*belongs to user nobody, who can change it at any time"):
+        read_private(path, "key")

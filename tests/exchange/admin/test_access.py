@@ -63,6 +63,28 @@ async def test_without_a_host_only_loopback_listens(token_file: Path) -> None:
         await server.stop()
 
 
+async def test_a_name_that_a_page_gives_to_this_host_is_refused() -> None:
+    """DNS rebinding: the browser of this host sends the page's own name, without an Origin for a GET."""
+    server = Server(Options(symbols=("BTCUSDT",), levels=10).check())
+    await server.start()
+    try:
+        port = int(server.urls["admin"].rpartition(":")[2])
+        async with aiohttp.ClientSession() as session:
+            for host, status in (
+                ("localhost", 200),
+                (f"127.0.0.1:{port}", 200),
+                (f"[::1]:{port}", 200),
+                ("page.example", 403),
+                (f"127.0.0.1.page.example:{port}", 403),
+                ("[", 403),
+            ):
+                url = f"{server.urls['admin']}/admin/stats"
+                async with session.get(url, headers={"Host": host}) as response:
+                    assert (host, response.status) == (host, status)
+    finally:
+        await server.stop()
+
+
 def test_an_open_interface_without_a_token_is_refused(tmp_path: Path, token_file: Path) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "name.example"):
         with pytest.raises(Misconfigured, match="--admin-token"):

@@ -112,6 +112,15 @@ def test_a_directory_that_is_not_private_is_refused(monkeypatch, tmp_path, spoil
         segment_directory("mesh", "node")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_squatted_root_is_named_with_its_owner_and_another_way(monkeypatch, tmp_path):
+    monkeypatch.setenv("VENUEMESH_SEGMENTS", str(tmp_path / "root"))
+    (tmp_path / "root").mkdir(mode=0o700)
+    os.chown(tmp_path / "root", 65534, -1)
+    with pytest.raises(Misconfigured, match=r"belongs to user nobody, not to root; .*set VENUEMESH_SEGMENTS to a"):
+        segment_directory("mesh", "node")
+
+
 def test_a_root_that_cannot_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("VENUEMESH_SEGMENTS", str(tmp_path / "no" / "such"))
     with pytest.raises(Misconfigured, match="cannot be created"):

@@ -51,7 +51,7 @@ def test_a_right_configuration_passes(checked):
     ("changes", "error", "words"),
     [
         ({"rest": f"http://{CLOSED}"}, RetryLater, "http://127.0.0.1:9 cannot be reached: Connection refused"),
-        ({"rest": "http://no-such-host.invalid"}, RetryLater, "correct exchanges.binance.rest"),
+        ({"rest": "https://no-such-host.invalid"}, RetryLater, "correct exchanges.binance.rest"),
         ({"ws": f"ws://{CLOSED}"}, RetryLater, "exchanges.binance.ws: ws://127.0.0.1:9/ws cannot be reached"),
         ({"ws_api": f"ws://{CLOSED}/ws-api/v3"}, RetryLater, "exchanges.binance.ws_api"),
         ({"pairs": ["BTC-USDT", "ETH-USTD"]}, UnknownInstrument, "ETH-USTD"),
