@@ -23,7 +23,9 @@ import zstandard
 from ...model.errors import CaptureError, Misconfigured
 
 CHUNK_BYTES = 1 << 18
-LINE_LIMIT_BYTES = 256 << 20  # a file with a longer line is not a recording
+FED_BYTES = 1 << 12  # compressed bytes per step: four of them may become 128 KiB of text
+LINE_LIMIT_BYTES = 96 << 20  # of a body of 64 MiB as base64; a file with a longer line is not a recording
+MOST_BLANK = 1_000_000  # a file with more empty lines is not a recording
 BLOCK_BYTES = 1 << 20  # uncompressed bytes per block
 _TIME = re.compile(rb'\s*\{\s*"t"\s*:\s*(\d{1,10})(?:\.(\d{1,9}))?\s*,')
 
@@ -62,9 +64,17 @@ def _inflater(path: Path, head: bytes) -> _Inflater | None:
     return None
 
 
+def _pieces(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """Yield uncompressed text in pieces of at most 256 KiB. Raises as `_chunks`."""
+    for chunk in _chunks(path, file):
+        for start in range(0, len(chunk), CHUNK_BYTES):
+            yield chunk[start : start + CHUNK_BYTES]
+
+
 def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Yield uncompressed text in pieces. Raises CaptureError where the file ends inside a compressed frame."""
-    data = file.read(CHUNK_BYTES)
+    """Yield uncompressed text in chunks of at most 128 MiB. Raises CaptureError where the file ends inside a compressed
+    frame."""
+    data = file.read(FED_BYTES)
     inflater = _inflater(path, data[:4])
     if inflater is None:
         while data:
@@ -84,14 +94,14 @@ def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
         if inflater.eof:
             data = inflater.unused_data
         if not data:
-            data = file.read(CHUNK_BYTES)
+            data = file.read(FED_BYTES)
             position += len(data)
             if not data:
                 break
         if inflater.eof:
             start = position - len(data)
             if len(data) < 4:
-                more = file.read(CHUNK_BYTES)
+                more = file.read(FED_BYTES)
                 data, position = data + more, position + len(more)
             inflater = _inflater(path, data[:4]) or _damaged(path, start)
     if not inflater.eof:
@@ -112,25 +122,30 @@ def read(path: Path | str) -> Iterator[Record]:
     """
     path = Path(path)
     number = given = 0
-    rest = b""
+    rest: list[bytes] = []  # of a line, so far
+    rest_bytes = 0
     cut: CaptureError | None = None
     try:
         with path.open("rb") as file:
             try:
-                for chunk in _chunks(path, file):
-                    lines = chunk.split(b"\n")
+                for piece in _pieces(path, file):
+                    lines = piece.split(b"\n")
                     if len(lines) == 1:
-                        rest += chunk
-                        if len(rest) > LINE_LIMIT_BYTES:
+                        rest.append(piece)
+                        rest_bytes += len(piece)
+                        if rest_bytes > LINE_LIMIT_BYTES:
                             raise CaptureError(str(path), f"line {number + 1}", "too long for a recording")
                         continue
-                    lines[0] = rest + lines[0]
-                    rest = lines.pop()
+                    lines[0] = b"".join((*rest, lines[0]))
+                    rest = [lines.pop()]
+                    rest_bytes = len(rest[0])
                     for line in lines:
                         number += 1
                         if line.strip():
                             yield _record(path, number, line)
                             given += 1
+                        elif number - given > MOST_BLANK:
+                            raise CaptureError(str(path), f"line {number}", f"over {MOST_BLANK} lines are empty")
             except CaptureError as error:
                 cut = error
     except OSError as error:
@@ -138,8 +153,9 @@ def read(path: Path | str) -> Iterator[Record]:
     if cut is not None:
         where = f"after line {number}" if not cut.where.startswith("line") else cut.where
         raise CaptureError(str(path), where, cut.reason if where == cut.where else f"{cut.where} {cut.reason}")
-    if rest.strip():
-        yield _record(path, number + 1, rest)
+    last = b"".join(rest)
+    if last.strip():
+        yield _record(path, number + 1, last)
     elif not given:
         raise CaptureError(str(path), "byte 0", "has no record")
 

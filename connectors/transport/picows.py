@@ -32,11 +32,13 @@ from .tunnel import NETWORK_ERRORS, open_tunnel
 
 TEXT, BINARY, CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 PING, CLOSE = WSMsgType.PING, WSMsgType.CLOSE
+FRAGMENT_BYTES = 64  # the memory of a fragment besides its bytes
 HAPPY_EYEBALLS_S = 0.25  # RFC 8305 section 5: how long the other address family waits for the first
 
 
 class PicowsLink(LinkState, WSListener):
-    """A connection carried by picows. `max_message` bounds a message, in one frame or in fragments, in bytes."""
+    """A connection carried by picows. `max_message` bounds a message, in one frame or in fragments, in bytes; each
+    fragment counts for 64 bytes more, so that empty ones are bounded, too."""
 
     def __init__(self, handler: FrameHandler, clock: Clock, max_message: int) -> None:
         super().__init__(handler, clock)
@@ -97,7 +99,7 @@ class PicowsLink(LinkState, WSListener):
             return
         if self._parts is None:
             self._parts, self._parts_size = [], 0
-        self._parts_size += frame.payload_size
+        self._parts_size += frame.payload_size + FRAGMENT_BYTES
         if self._parts_size > self._max_message:
             self._parts = None
             self.leave(f"a message of more than {self._max_message} bytes", TOO_BIG)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from venuemesh.actors.recording import file as recordings
 from venuemesh.actors.recording.file import CaptureWriter, Record, read
 from venuemesh.model.errors import CaptureError, Misconfigured
 
@@ -234,3 +236,23 @@ def test_lines_are_as_the_captures_readme_says(tmp_path):
     write(tmp_path / "a.jsonl.zst", RECORDS[:1])
     (line,) = zstandard.ZstdDecompressor().stream_reader((tmp_path / "a.jsonl.zst").read_bytes()).readall().splitlines()
     assert json.loads(line) == {"t": 1700000000.123456789, "kind": "recv", "raw": '{"a":"\\u0001"}'}
+
+
+@pytest.mark.parametrize(("filling", "reason"), [(b" ", "too long for a recording"), (b"\n", "lines are empty")])
+def test_a_small_file_of_much_text_takes_little_memory_and_time(tmp_path, monkeypatch, filling, reason):
+    monkeypatch.setattr(recordings, "MOST_BLANK", 50_000)
+    path = tmp_path / "x.jsonl.zst"
+    packer = zstandard.ZstdCompressor(level=1).compressobj()
+    with path.open("wb") as file:
+        for _ in range(500):
+            file.write(packer.compress(filling * (1 << 20)))
+        file.write(packer.flush())
+    assert path.stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(CaptureError, match=reason):
+            list(read(path))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 300 << 20

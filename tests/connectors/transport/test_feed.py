@@ -343,6 +343,18 @@ async def test_a_message_beyond_the_bound_ends_the_connection(rig: Rig, fragment
     await until(lambda: rig.clock.sleepers != [])
 
 
+@pytest.mark.parametrize("rig", ["picows"], indirect=True)
+async def test_empty_fragments_count_towards_the_bound(rig: Rig) -> None:
+    rig.start(max_message=1000)
+    peer = await rig.connected()
+    peer.frame(TEXT, b"", fin=False)
+    for _ in range(20):
+        peer.frame(CONT, b"", fin=False)
+    await until(lambda: len(rig.handler.closes) == 1)
+    assert rig.handler.frames == []
+    await until(lambda: rig.clock.sleepers != [])
+
+
 @pytest.mark.parametrize("bytes_", [b"\x80\x00", b"\x83\x00", b"\x81\x80abcd"])
 async def test_bytes_that_break_the_protocol_end_the_connection(rig: Rig, bytes_: bytes) -> None:
     rig.start()
