@@ -7,6 +7,7 @@ from typing import Any
 
 from ..model.errors import DecodeError
 from ..model.instrument import Instrument
+from ..model.shown import is_name, shown
 from .reading import LeftOut, each_row, text
 
 
@@ -49,9 +50,9 @@ def listing(
 ) -> Listing:
     """Read the rows of a list of instruments.
 
-    Rows that `read` cannot read are left out, and so are rows without a base or quote asset, and rows with the symbol
-    of another pair. Of several rows with the same base and quote asset one is kept: the first that trades, else the
-    first. `symbol_of` finds the exchange's symbol in a row.
+    Rows that `read` cannot read are left out. So are rows without a base or quote asset, with a name that cannot be
+    shown as it is, and with the symbol of another pair. Of several rows with the same base and quote asset one is kept:
+    the first that trades, else the first. `symbol_of` finds the exchange's symbol in a row.
 
     Raises DecodeError: the list has rows, and none can be read.
     """
@@ -61,6 +62,8 @@ def listing(
         found = read(row)
         if not (found.base and found.quote and found.symbol):
             raise ValueError("the symbol, the base or the quote asset is empty")
+        if not (is_name(found.base) and is_name(found.quote)) or shown(found.symbol) != found.symbol:
+            raise ValueError("a name has a space, a slash, a control character or over 64 characters")
         if pairs.setdefault(found.symbol, found.name) != found.name:
             raise ValueError(f"{found.symbol} is the symbol of {pairs[found.symbol]}")
         return found

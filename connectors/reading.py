@@ -29,6 +29,7 @@ from ..model.errors import DataError, DecodeError
 from ..model.events import Levels
 from ..model.fixed import INT64_MAX, to_raw
 from ..model.instrument import Instrument
+from ..model.shown import shown
 from ..model.time import SECOND_NS
 
 V = TypeVar("V")
@@ -296,7 +297,9 @@ def _name(row: Any, name_of: Callable[[Any], Any]) -> str | None:
 
 def left_out_text(rows: Sequence[LeftOut], most: int = 5) -> str:
     """Describe the first rows that were left out; empty if there are none."""
-    named = "; ".join(f"{row.name or 'a row without a name'} {row.reason}" for row in rows[:most])
+    named = "; ".join(
+        f"{shown(row.name or 'a row without a name')[:EXCERPT]} {shown(row.reason)}" for row in rows[:most]
+    )
     return f"{named}; and {len(rows) - most} more" if len(rows) > most else named
 
 

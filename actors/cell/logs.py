@@ -10,10 +10,14 @@ variable in tracebacks.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
+
+from ...model.shown import shown, shown_lines
 
 if TYPE_CHECKING:
     from loguru import BasicHandlerConfig, Record
@@ -23,6 +27,7 @@ DEFAULT = "INFO"
 _FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS!UTC} {level: <7} {extra[who]} {message}{extra[keys]}\n{exception}"
 _OWN = ("who", "keys")
 _MAX_VALUE = 300
+_EVENT = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 
 
 def set_up(who: str, sink: TextIO | None = None) -> None:
@@ -33,7 +38,7 @@ def set_up(who: str, sink: TextIO | None = None) -> None:
     except ValueError:
         level = DEFAULT
     handler: BasicHandlerConfig = {
-        "sink": sys.stderr if sink is None else sink,
+        "sink": _writer(sys.stderr if sink is None else sink),
         "level": level,
         "format": _template,
         "colorize": False,
@@ -45,19 +50,31 @@ def set_up(who: str, sink: TextIO | None = None) -> None:
         logger.warning("not a log level", variable=VARIABLE, value=wanted)
 
 
+def _writer(out: TextIO) -> Callable[[str], None]:
+    """Return a sink that escapes control characters; no line of a traceback begins like another event."""
+
+    def write(text: str) -> None:
+        event, end, traceback = shown_lines(text).partition("\n")
+        out.write(event + end + _EVENT.sub("  ", traceback))
+        out.flush()
+
+    return write
+
+
 def speak_as(who: str) -> None:
     """Add `who` to all further lines of this process."""
     logger.configure(extra={"who": who})
 
 
 def _list_keys(record: Record) -> None:
+    record["message"] = shown(record["message"])
     extra = record["extra"]
     extra["keys"] = "".join(f" {key}={_shown(value)}" for key, value in extra.items() if key not in _OWN)
 
 
 def _shown(value: object) -> str:
     text = f"{value:.1f}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split())[:_MAX_VALUE]
+    text = shown(" ".join(text.split())[:_MAX_VALUE])
     return repr(text) if " " in text or not text else text
 
 

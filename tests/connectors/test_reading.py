@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from venuemesh.connectors import reading as readers
-from venuemesh.connectors.reading import known_decimal, levels, positive_decimal, reading
+from venuemesh.connectors.listing import listing
+from venuemesh.connectors.reading import known_decimal, left_out_text, levels, positive_decimal, reading
 from venuemesh.model.errors import DecodeError, FixedPointError, OutcomeUnknown
 from venuemesh.model.instrument import Instrument
 
@@ -215,3 +216,14 @@ def test_json_that_no_program_can_keep_is_refused(body, exact):
 def test_a_whole_surrogate_pair_is_a_character():
     with reading("a test", b'"\\ud83d\\ude00"', exact=True) as read:
         assert read == "\U0001f600"
+
+
+@pytest.mark.parametrize("name", ["X\x1b[2J", "X\x00", "X\n", "../X", "X/Y", "\u202eX", "X Y", "X" * 65])
+def test_a_pair_with_a_hostile_name_is_left_out_and_named_safely(name):
+    rows = [{"symbol": "BTCUSDT", "base": "BTC"}, {"symbol": f"{name}USDT", "base": name}]
+    read = lambda row: Instrument("acme", f"{row['base']}-USDT", row["symbol"], row["base"], "USDT", 2, 3)  # noqa: E731
+    listed = listing(rows, read)
+    assert [one.name for one in listed] == ["BTC-USDT"]
+    named = left_out_text(listed.left_out)
+    assert named.endswith("a name has a space, a slash, a control character or over 64 characters")
+    assert named.isprintable()

@@ -28,7 +28,7 @@ from .arguments import (
 )
 from .local_venues import PAIRS, LocalVenues
 from .options import Options, read_options
-from .output import Say, out, steps
+from .output import Say, guard_streams, out, steps
 
 if TYPE_CHECKING:
     from ..config.mesh import MeshConfig
@@ -44,6 +44,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the entry point of the `venuemesh` script."""
+    guard_streams()
     try:
         code = chosen(sys.argv[1:])(standalone_mode=False)  # returns the exit status of a command that raised Exit
         sys.exit(code if isinstance(code, int) else 0)

@@ -37,6 +37,7 @@ def names(mesh: Mesh) -> dict[str, Any]:
     import numpy as np
 
     from ..model.events import Side
+    from .output import make_console
     from .tables import status_table
 
     exchanges = mesh.exchanges
@@ -55,9 +56,7 @@ def names(mesh: Mesh) -> dict[str, Any]:
 
     def status() -> None:
         """Print the tree of actors."""
-        from rich.console import Console
-
-        Console().print(status_table(mesh.status()))
+        make_console().print(status_table(mesh.status()))
 
     return {
         "mesh": mesh,

@@ -15,6 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from ..model.shown import shown as shown_text
+
 GAP = 2  # spaces between two columns, and before the lines of a block
 TEXT_WIDTH = 32  # least width of a column of text that goes over several lines
 
@@ -44,11 +46,12 @@ class Grid:
     at_most: int | None = None  # rows to draw; a line counts the others
 
     def add(self, *cells: Cell) -> None:
-        self.rows.append(cells)
+        """Add a row. Control characters in its values are shown as escapes."""
+        self.rows.append([_safe(cell) for cell in cells])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.title:
-            yield Text(self.title, style="italic")
+            yield Text(shown_text(self.title), style="italic")
         shown = self.fitting(options.max_width)
         if shown and self._needs(shown, folded=False) <= options.max_width:
             yield from self._lines(shown)
@@ -128,6 +131,12 @@ class Grid:
                     line = Text(" " * GAP)
                 line.append_text(part).append(" " * GAP)
             yield line
+
+
+def _safe(cell: Cell) -> Cell:
+    if isinstance(cell, str):
+        return shown_text(cell)
+    return cell if shown_text(cell.plain) == cell.plain else Text(shown_text(cell.plain), cell.style)
 
 
 def _text(cell: Cell) -> Text:

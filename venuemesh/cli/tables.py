@@ -17,6 +17,7 @@ from ..market.sync.ticks import every
 from ..model.fixed import decimals, to_text
 from ..model.instrument import Instrument
 from ..model.order import Balance, Fill, Order
+from ..model.shown import shown as shown_text
 from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
 from ..orderbook.view import BookReading
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from .connect import Checked
 
 STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
-
-
-def styled(state: str) -> str:
-    return f"[{STATE_STYLE.get(state, 'red')}]{state}[/]"
 
 
 def state_text(state: str) -> Text:
@@ -106,18 +103,20 @@ def record_lines(recorded: Mapping[str, Any]) -> list[str]:
 
 def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
     """Return a book as exchanges show it: asks above, bids below, the best levels in the middle."""
-    table = Table(
-        title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
-    )
+    state = snapshot.state.name
+    title = Text.assemble(f"{shown_text(view.address)}  ", state_text(state), f"  sequence {snapshot.sequence}")
+    table = Table(title=title, title_justify="left")
     table.add_column("side")
     table.add_column("price", justify="right")
     table.add_column("size", justify="right")
     instrument = view.instrument
     for price, size in reversed(snapshot.asks[:depth].tolist()):
-        table.add_row("[red]ask[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
+        table.add_row(Text("ask", "red"), price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
     table.add_section()
     for price, size in snapshot.bids[:depth].tolist():
-        table.add_row("[green]bid[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
+        table.add_row(
+            Text("bid", "green"), price_text(instrument.price(price), instrument), f"{instrument.size(size):f}"
+        )
     return table
 
 
@@ -371,4 +370,4 @@ def order_line(order: Order) -> str:
     filled = f", filled {plain_number(order.filled)}" if order.filled else ""
     average = f" at {plain_number(order.average_price.quantize(Decimal('0.00000001')))}" if order.average_price else ""
     why = f": {order.reason}" if order.reason else ""
-    return f"{order.client_order_id}: {order.status.value}{filled}{average}{why}"
+    return shown_text(f"{order.client_order_id}: {order.status.value}{filled}{average}{why}")

@@ -6,6 +6,7 @@ import pytest
 from loguru import logger
 
 from venuemesh.actors.cell.ray_cell import logs
+from venuemesh.cli.logs import EVENT
 
 
 @pytest.fixture
@@ -49,3 +50,18 @@ def test_an_exception_is_reported_without_the_values_of_variables(sink, monkeypa
     assert "Traceback" in output
     assert "hidden = " not in output
     assert output.count("hunter2") == 1  # the error's own words
+
+
+def test_foreign_text_is_neither_a_terminal_command_nor_another_event(sink, monkeypatch):
+    monkeypatch.delenv("VENUEMESH_LOG", raising=False)
+    logs.set_up("spare", sink)
+    forged = "\x1b[2J\u202e\n2026-11-28 12:00:00.000 INFO    book/x forged"
+    try:
+        raise ValueError(forged)
+    except ValueError as error:
+        logger.opt(exception=error).error("failed", why=forged)
+    output = sink.getvalue()
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+    assert r"\u001b[2J\u202e" in output
+    assert sum(EVENT.fullmatch(line) is not None for line in output.splitlines()) == 1

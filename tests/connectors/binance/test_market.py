@@ -266,13 +266,13 @@ def answer(status: int, body: object = None, **headers: str) -> HttpResponse:
         (answer(200, {}), None),
         (
             answer(429, {"code": -1003, "msg": "Too many"}, retry_after="7"),
-            RetryLater(7.0, "HTTP 429, -1003: Too many"),
+            RetryLater(7.0, "HTTP 429, -1003: Too many (Retry-After: 7)"),
         ),
         (
             answer(418, {"code": -1003, "msg": "Banned"}, retry_after="180"),
-            RetryLater(180.0, "HTTP 418, -1003: Banned"),
+            RetryLater(180.0, "HTTP 418, -1003: Banned (Retry-After: 180)"),
         ),
-        (answer(418, b"<html>", retry_after="soon"), RetryLater(120.0, "HTTP 418, 418: <html>")),
+        (answer(418, b"<html>", retry_after="soon"), RetryLater(120.0, "HTTP 418, 418: <html> (Retry-After: soon)")),
         (answer(429, b""), RetryLater(60.0, "HTTP 429, 429: no reason given")),
         (answer(400, {"code": -1121, "msg": "Invalid symbol."}), Rejected("-1121", "Invalid symbol.")),
         (answer(404, b"<html>gone</html>"), Rejected("404", "<html>gone</html>")),

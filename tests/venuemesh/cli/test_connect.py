@@ -175,7 +175,12 @@ def http(status, body, headers=""):
     ("status", "body", "headers", "error"),
     [
         (200, b"<html>captive portal</html>", "", DecodeError),
-        (418, b'{"code":-1003,"msg":"banned"}', "Retry-After: 120\r\n", RetryLater(120.0, "HTTP 418, -1003: banned")),
+        (
+            418,
+            b'{"code":-1003,"msg":"banned"}',
+            "Retry-After: 120\r\n",
+            RetryLater(120.0, "HTTP 418, -1003: banned (Retry-After: 120)"),
+        ),
         (451, b"not in your country", "", Rejected("451", "not in your country")),
     ],
 )

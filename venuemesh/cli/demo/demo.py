@@ -479,5 +479,5 @@ def _show_summary(console: Console, summary: Summary) -> None:
     for line in summary.restarted:
         console.print(Text(line, "yellow"))
     for problem in summary.problems:
-        console.print(f"[red]{problem}[/]")
-    console.print("[green]all comparisons agree[/]" if summary.ok else "[red]a comparison does not agree[/]")
+        console.print(Text(problem, "red"))
+    console.print(Text("all comparisons agree", "green") if summary.ok else Text("a comparison does not agree", "red"))

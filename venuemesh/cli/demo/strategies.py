@@ -304,7 +304,7 @@ def account_text(trading: dict[str, Any]) -> str:
     count, listed = sum(trading["orders"].values()), trading["orders_at_exchange"]
     orders = ", ".join(f"{number} {status}" for status, number in sorted(trading["orders"].items()))
     absent = f" and {count - listed} that were refused or never sent, which it does not list" if count > listed else ""
-    equal = "[green]all equal[/]" if trading["equal"] else "[red]not equal[/]"
+    equal = "all equal" if trading["equal"] else "not equal"
     return (
         f"account {trading['account']}: {count} orders ({orders}), {trading['fills']} fills, "
         f"{trading['events']} events, {len(trading['balances'])} balances; "
