@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from venuemesh.mesh.cluster import GCS_OPTION, is_same_cluster, join_ray, reach
-from venuemesh.model.errors import MeshNotRunning
+from venuemesh.mesh.cluster import GCS_OPTION, is_same_cluster, join_ray, local_ray, private_folder, reach
+from venuemesh.model.errors import MeshNotRunning, Misconfigured
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,35 @@ def test_a_cluster_without_a_raylet_on_this_host_is_refused_at_once(tmp_path):
         address = f"127.0.0.1:{gcs.getsockname()[1]}"
         with pytest.raises(MeshNotRunning, match="no raylet of the Ray cluster"):
             join_ray(address, mesh="m")
-        arguments = [str(program), "-c", "read line; exit", f"{GCS_OPTION}{address}"]
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE) as raylet:
+        arguments = [str(program), "-c", "echo; read line; exit", f"{GCS_OPTION}{address}"]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as raylet:
+            assert raylet.stdout.readline()  # its name is that of the program now
             reach(address, "m")
             raylet.communicate(b"\n")
+
+
+def test_a_cluster_does_not_start_where_others_can_change_its_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VENUEMESH_SEGMENTS", str(tmp_path / "segments"))
+    (tmp_path / "segments").mkdir()
+    (tmp_path / "segments").chmod(0o755)
+    with pytest.raises(Misconfigured, match=r"segment directory .* is open to other users"), local_ray():
+        pass
+    (tmp_path / "segments").chmod(0o700)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary").chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr("venuemesh.mesh.cluster.LONGEST_ABOVE", 1000)
+    with pytest.raises(Misconfigured, match=r"\$TMPDIR\).* has mode 0777, .* run: chmod go-w "), local_ray():
+        pass
+
+
+def test_the_folder_of_a_cluster_is_short_enough_for_the_sockets_of_ray(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 80)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with private_folder() as folder:
+        socket_path = folder / "r" / "session_2026-01-01_00-00-00_000000_1234567" / "sockets" / "plasma_store"
+        assert len(str(socket_path)) <= 107
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()

@@ -26,6 +26,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from ..actors.cell.pulse import is_alive, kill_process
 from ..keystore.private import check_way
 from ..model.errors import MeshNotRunning, Misconfigured
+from ..orderbook.segment.directory import private_directory, segment_root
 from .forks import are_used, as_python_of_ray, forking
 from .token import check_token, make_token
 
@@ -81,8 +82,10 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     Its session directory has a short temporary path and is removed with the cluster.
 
     Raises:
-        Misconfigured: other users of this host could change the cluster's folder or token; see `token`.
+        Misconfigured: other users of this host could change the cluster's folder, its token (see `token`) or the
+            folder of segments; nothing was started.
     """
+    private_directory(segment_root())  # the roles make theirs below it, but a start of Ray is long
     make_token()
     _prepare_ray()
     with contextlib.ExitStack() as own:
