@@ -232,7 +232,7 @@ REASONS = {
 
 def _why(row: dict[str, Any]) -> tuple[str | None, str | None]:
     """Return why an order was rejected, or why it expired: the exchange's code, and our words."""
-    rejected, expired = row.get("rejectReason", "NONE"), row.get("expiryReason")
+    rejected, expired = text_or_none(row.get("rejectReason")) or "NONE", row.get("expiryReason")
     if rejected != "NONE":
         return rejected, REASONS.get(rejected, f"rejected: {rejected}")
     code = expired if isinstance(expired, str) and expired != "NONE" else None

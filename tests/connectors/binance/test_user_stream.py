@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
-from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.binance import CONNECTOR, reports
 from venuemesh.connectors.order_codec import At, Signed
 from venuemesh.connectors.reports import (
     BalanceChange,
@@ -411,3 +411,9 @@ def test_documented_answers():
     ]
     assert [one.exchange_order_id for one in found["Spot/Trading/ReplaceOrder"].orders] == ["9", "10"]
     assert found["Spot/Trading/GetUserTrades"].fills[0].fee == D("10.1")
+
+
+@pytest.mark.parametrize("reason", [2**63, True, ["x"], {}])
+def test_a_reject_reason_of_another_type_is_unreadable(reason):
+    with pytest.raises(DecodeError):
+        reports.order({"rejectReason": reason, "status": "NEW", "type": "LIMIT", "transactTime": 1})
