@@ -32,6 +32,7 @@ class Account(TradingSuite):
     @trading
     async def test_the_key_trades_and_the_clock_is_known(self, desk: Desk) -> None:
         """The account is ready, its order manager has no error, and the key may trade."""
+        await desk.market.wait_trading(READY_S)  # an earlier check may have lost reports of the stream
         status = await desk.market.account_status()
         expect(status["ready"] is True, f"the account is not ready: {status}")
         manager_status = desk.mesh.role_status(desk.orders_at)

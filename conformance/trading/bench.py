@@ -32,6 +32,7 @@ from .venue import Venue, Witness
 
 T = TypeVar("T")
 ACCOUNT = "main"
+SETTLE_S = 0.02  # between two looks at an account that starts
 READY_S = 45.0
 LOOK_S = 0.05  # between two checks of the state of the mesh
 LOOK_AGAIN_S = 0.25  # between two requests to the exchange, which use rate limits
@@ -109,7 +110,14 @@ class Desk:
         self.market = self.mesh.aio.market(self.exchange, ACCOUNT)
         asyncio.run(self._refuse_too_little())
         self.mesh.start_accounts()
-        asyncio.run(self.market.wait_trading(READY_S))
+        asyncio.run(self._settle())
+
+    async def _settle(self) -> None:
+        """Wait until the account is ready; the start of its user stream begins another round of questions."""
+        await self.market.wait_trading(READY_S)
+        async with asyncio.timeout(READY_S):
+            while not ((status := await self.market.account_status())["ready"] and status["stream_up"]):
+                await asyncio.sleep(SETTLE_S)
 
     async def _refuse_too_little(self) -> None:
         wanted = sizes.needs(self.instrument, *await self.touch(), self.codec().offer.taker_fee)

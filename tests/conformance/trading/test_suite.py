@@ -263,7 +263,7 @@ class Pickles(Signer):
     [
         (FillsWithoutFees, "test_fill_record"),
         (TakersAreMakers, "test_market_buy"),
-        (StreamNamesTradesOtherwise, "test_market_buy"),
+        (StreamNamesTradesOtherwise, "test_a_fill_is_reported"),
         (GuessesThatItIsOpen, "test_an_unknown_status_is_never_guessed"),
         (RoundsUp, "test_drafts_have_exactly_the_requested_terms"),
         (RoundsUp, "test_quantization"),
@@ -448,7 +448,7 @@ def test_a_dry_run_with_a_key_states_its_needs_and_costs_from_public_answers(loc
     quote, base, recommended = map(Decimal, needed.groups())
     assert Decimal(30) < quote < Decimal(60)
     assert Decimal("0.0001") < base < Decimal("0.01")
-    assert recommended == 2 * quote
+    assert abs(recommended - 2 * quote) <= Decimal("0.002")  # both are rounded up
     assert re.search(r"a run costs about 0\.0[0-9]+ USDT", text)
     assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", text)
     assert "missed_events_are_recovered" in text

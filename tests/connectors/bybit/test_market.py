@@ -259,6 +259,7 @@ KINDS = {
 # Where we differ on purpose
 DIFFERENT = {
     "170005": "too many new orders: not served",
+    "170121": "the pair is not listed, or no longer: its orders are settled from the exchange's record",
     "170141": "a duplicate is there already",
     "170142": "cancelled already: query it",
     "170143": "not on the book: query it",
