@@ -1,5 +1,7 @@
 """Settings for every test."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
+
+from venuemesh.actors.cell.loop_thread import new_loop
 
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
@@ -17,6 +21,11 @@ SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder sh
 LONG = (  # the folders and files whose process tests take longest, first to run
     "mesh/", "service/", "packaging/", "connectors/test_scanners_checked_build.py", "benchmarks/", "truth/",
 )  # fmt: skip
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Cells run on uvloop, whose handles and clock differ from those of asyncio's loop."""
+    return {"a cell's loop": new_loop}
 
 
 class MixedScheduling(LoadScopeScheduling):

@@ -116,7 +116,7 @@ class Desk:
         """Wait until the account is ready; the start of its user stream begins another round of questions."""
         await self.market.wait_trading(READY_S)
         async with asyncio.timeout(READY_S):
-            while not ((status := await self.market.account_status())["ready"] and status["stream_up"]):
+            while not ((status := await self.market.account_status())["ready"] and status["stream_up"]):  # noqa: ASYNC110 - no notice comes
                 await asyncio.sleep(SETTLE_S)
 
     async def _refuse_too_little(self) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 from tests.fakes.account_host import Place
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.manager_host import Hosts
-from venuemesh.actors.cell.loop_thread import new_loop
 from venuemesh.cli.demo.audit import compare
 from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.journal.journal import Journal
@@ -25,11 +23,6 @@ from venuemesh.model.order import AccountEvent, Balance, Fill, Order
 
 SETTLED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED", "FAILED", "UnknownOrder"}
 IDS = 12  # that the script `trade` uses
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Cells run on uvloop, whose handles and clock differ from those of asyncio's loop."""
-    return {"a cell's loop": new_loop}
 
 
 @dataclass
