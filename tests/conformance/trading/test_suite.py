@@ -318,7 +318,7 @@ def test_orders_of_a_run_are_cancelled_after_any_failure(local):
 @pytest.mark.parametrize("problem", ["orders", "balance"])
 def test_an_account_that_does_something_else_or_holds_too_little_is_refused(local, problem):
     admin = local.ledger.admin
-    (held,) = [one for one in admin.accounts()["accounts"] if one["name"] == ACCOUNT]
+    (held,) = [one for one in admin.accounts()["accounts"] if one["account"] == ACCOUNT]
     free = held["balances"]["USDT"]["free"]
     if problem == "orders":
         admin.order("BTCUSDT", "BUY", quantity="0.001", price="30000.00", account=ACCOUNT)
