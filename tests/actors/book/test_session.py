@@ -181,12 +181,12 @@ async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
     put_off: list[Any] = []
     soon, later = loop.call_soon, loop.call_later
 
-    def call_later(delay: float, call: Any, *args: Any) -> Any:
+    def call_later(delay: float, call: Any, *args: Any, **options: Any) -> Any:
         waits.append(delay)
         if delay < 1:
-            return later(0, call, *args)
+            return later(0, call, *args, **options)
         put_off.append(call)
-        return later(1000, call, *args)
+        return later(1000, call, *args, **options)
 
     live(stage)
     monkeypatch.setattr(loop, "call_later", call_later)
