@@ -182,9 +182,9 @@ async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
     soon, later = loop.call_soon, loop.call_later
 
     def call_later(delay: float, call: Any, *args: Any, **options: Any) -> Any:
+        if delay < 100:  # the time limit of the test's own waits, too
+            return later(0 if delay < 1 else delay, call, *args, **options)
         waits.append(delay)
-        if delay < 1:
-            return later(0, call, *args, **options)
         put_off.append(call)
         return later(1000, call, *args, **options)
 
@@ -192,7 +192,7 @@ async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
     monkeypatch.setattr(loop, "call_later", call_later)
     stage.change(SYMBOL, lost=True)
     stage.change(SYMBOL)
-    await until(lambda: max(waits, default=0) > 1)
+    await until(lambda: waits)
     assert stage.sent == [("subscribe", channels(SYMBOL, OTHER)), ("unsubscribe", channels(SYMBOL))]
     assert max(waits) == pytest.approx(3600.0, abs=1.0)
     stage.clock.pass_s(3601)
