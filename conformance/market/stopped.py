@@ -45,7 +45,7 @@ class StoppedStreams:
     @classmethod
     def exchange(cls) -> AbstractContextManager[Faulty]:
         """Return the exchange; it ends with the check."""
-        raise NotImplementedError
+        raise NotImplementedError("override `exchange`: it returns the exchange whose streams stop")
 
     def test_a_stream_that_stops_alone_is_noticed(self) -> None:
         """A book whose stream stops while trades continue leaves LIVE within 15 s, alone, until it continues."""

@@ -53,7 +53,9 @@ def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float, say
         else:
             where = address
             join_ray(address, mesh=name)
-        run = RunFile(name, where, pid, process_start(pid), config.journal.url, logs_here())
+        run = RunFile(
+            name, where, pid, process_start(pid), config.journal.url, logs_here(), isinstance(plan, LocalVenues)
+        )
         run.write()
         ended: list[str] = []
         own.callback(lambda: replace(run, ended=ended[0]).write() if ended else run.remove())

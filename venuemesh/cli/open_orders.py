@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from ..mesh.run_file import read_run_file
 from ..model.address import ORDERS, Address, has_kind
 from ..model.errors import MeshError, MeshNotRunning
 from .running import attach
@@ -33,11 +34,13 @@ class OpenOrders:
     accounts: list[Account] = field(default_factory=list)
     results: list[CancelResult] = field(default_factory=list)
     error: str | None = None  # why no account could be asked
+    is_local: bool = False  # the exchanges end with the mesh
 
     @classmethod
     def find(cls, mesh: str, address: str | None) -> Self:
         """Ask every account of a running mesh; an account or a mesh that does not answer is noted."""
-        found = cls()
+        known = read_run_file(mesh)
+        found = cls(is_local=known is not None and known.local)
         try:
             running = attach(mesh, address=address)
             tree = running.status()
@@ -91,8 +94,13 @@ class OpenOrders:
             if account.error is not None:
                 found.append(f"{account.name}: its open orders are not known: {account.error}")
             for order in account.orders.values():
-                found.append(f"{account.name}: {order.client_order_id} stays open: {_terms(order)}")
-        if any(account.orders for account in self.accounts) and not self.results:
+                is_open = "is open" if self.is_local else "stays open"
+                found.append(f"{account.name}: {order.client_order_id} {is_open}: {_terms(order)}")
+        if not any(account.orders for account in self.accounts):
+            return found
+        if self.is_local:
+            found.append("the local exchange ends with the mesh, and these orders end with it")
+        elif not self.results:
             found.append("the next start takes these orders up again; `venuemesh down --cancel` cancels them first")
         return found
 

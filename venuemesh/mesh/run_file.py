@@ -25,6 +25,7 @@ class RunFile:
     host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
     journal: str | None = None  # URL of its journal, if the configuration names one
     logs: str | None = None  # folder of the logs of this host's actors
+    local: bool = False  # its exchanges are local ones, which end with it
     ended: str | None = None  # why the mesh ended by itself; None: it did not
 
     @property

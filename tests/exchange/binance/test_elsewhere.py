@@ -7,18 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.signed_ws import Key, query
+from tests.fakes.signed_ws import LIMIT, Key, query
 
 pytestmark = pytest.mark.timeout(120)
 KEY, HEADERS = Key("KEY", "SECRET"), {"X-MBX-APIKEY": "KEY"}
-LIMIT = {
-    "symbol": "BTCUSDT",
-    "side": "BUY",
-    "type": "LIMIT",
-    "timeInForce": "GTC",
-    "quantity": "0.01",
-    "price": "60000",
-}
 
 
 async def signed(exchange: Any, path: str, **params: Any) -> tuple[int, Any]:

@@ -134,3 +134,25 @@ def test_commands_on_a_mesh_print_json_on_their_last_line(cli, arguments, key):
     status, answer = cli(*arguments)
     assert status == 0
     assert key in answer
+
+
+@pytest.mark.parametrize(
+    ("is_local", "is_open", "end"),
+    [
+        (
+            False,
+            "stays open",
+            "the next start takes these orders up again; `venuemesh down --cancel` cancels them first",
+        ),
+        (True, "is open", "the local exchange ends with the mesh, and these orders end with it"),
+    ],
+)
+def test_what_becomes_of_open_orders_depends_on_whether_their_exchange_stays(mesh, is_local, is_open, end):
+    name = rest(mesh)
+    try:
+        found = open_orders.OpenOrders.find("mesh", None)
+        found.is_local = is_local
+        assert found.lines()[-1] == end
+        assert any(f"{name} {is_open}" in line for line in found.lines())
+    finally:
+        mesh.market("binance").cancel_and_wait(name)

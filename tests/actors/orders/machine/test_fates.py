@@ -130,12 +130,18 @@ def test_a_fill_of_an_unknown_order_may_be_ours() -> None:
     assert status(world) is S.FILLED
 
 
-@pytest.mark.parametrize("what", [Kind.ORDERS, Kind.FILLS])
-def test_a_row_that_cannot_be_read_may_be_ours(what: Kind) -> None:
+def with_odd_row(what: Kind) -> World:
+    """Return a forgotten order's world in which a foreign order, or its fill, cannot be read."""
     world = forgotten(False)
     other = theirs(world.exchange, "web")
     world.exchange.fill(world.exchange.orders[other], D(1))
     world.exchange.odd = {other} if what is Kind.ORDERS else {world.exchange.orders[other].fills[0].trade_id}
+    return world
+
+
+@pytest.mark.parametrize("what", [Kind.ORDERS, Kind.FILLS])
+def test_a_row_that_cannot_be_read_may_be_ours(what: Kind) -> None:
+    world = with_odd_row(what)
     later(world)
     wait(world, 60)
     assert status(world) is S.UNKNOWN
@@ -146,10 +152,7 @@ def test_a_row_that_cannot_be_read_may_be_ours(what: Kind) -> None:
 
 @pytest.mark.parametrize("what", [Kind.ORDERS, Kind.FILLS])
 def test_an_unreadable_row_with_the_id_of_another_order_holds_nothing_back(what: Kind) -> None:
-    world = forgotten(False)
-    other = theirs(world.exchange, "web")
-    world.exchange.fill(world.exchange.orders[other], D(1))
-    world.exchange.odd = {other} if what is Kind.ORDERS else {world.exchange.orders[other].fills[0].trade_id}
+    world = with_odd_row(what)
     world.exchange.names_odd = True
     later(world)
     wait(world, 60)
