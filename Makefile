@@ -5,21 +5,29 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Meshes, commands and test workers start hundreds of processes: each reads compiled files, wherever make is run.
 export PYTHONDONTWRITEBYTECODE :=
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make lock"
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
-.PHONY: help setup lock build format lint types check test bench demo clean
+.PHONY: help setup lock audit build format lint types check test bench demo clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(STAMP): pyproject.toml requirements.lock setup.py $(CORE)
+$(STAMP): pyproject.toml requirements.lock requirements/install.lock setup.py $(CORE)
 	$(PYTHON) scripts/install $(VENV)
 	touch $(STAMP)
 
 setup: $(STAMP) ## make the virtual environment, install dependencies, compile the core
 
-lock: setup ## resolve the dependencies anew, into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes --no-annotate \
-		--no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+lock: setup ## resolve the dependencies anew, into requirements.lock and requirements/
+	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
+	for group in install audit fuzz; do \
+		$(COMPILE) --group $$group --output-file requirements/$$group.lock || exit 1; \
+	done
+
+audit: ## ask an advisory service about every locked version
+	$(PYTHON) scripts/install build/audit requirements/audit.lock
+	build/audit/bin/python scripts/audit requirements.lock requirements/*.lock
 
 build: setup ## compile the changed parts of the core
 	@$(BIN)/python setup.py --quiet build_ext --inplace
