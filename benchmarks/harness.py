@@ -218,8 +218,7 @@ def mesh_of(
     from venuemesh.mesh.mesh import launch
 
     settings = {"mesh": {"name": name, **(mesh or {})}, "restart": {"intensity": 1000}}
-    if journal is not None:
-        settings["journal"] = journal
+    settings["journal"] = {"remember": False, **(journal or {})}
     running = launch(check_config({**settings, "exchanges": exchanges}, "benchmark"))
     try:
         if refused := running.wait_started(limit_s):

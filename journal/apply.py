@@ -43,6 +43,7 @@ from .writes import (
     PutOwner,
     PutPause,
     PutRequest,
+    PutSeen,
     PutTombstone,
     Write,
 )
@@ -87,6 +88,9 @@ class Statements:
             account.epoch == bindparam("of_epoch"),
             account.next_event == bindparam("was_next"),
             account.batches == bindparam("was_batches"),
+        )
+        self.seen = (
+            update(schema.accounts).where(account.id == bindparam("of_account")).values(seen_ns=bindparam("seen_ns"))
         )
         self.batch = put_new(dialect, schema.batches, ("account_id", "id"))
         self.done = select(done.id, done.first_event, done.events).where(
@@ -168,7 +172,7 @@ def _old_balances() -> Delete:
 
 
 class Changes:
-    """All changes of one transaction on one account, except to the account's own row."""
+    """All changes of one transaction on one account, except to the account's counters."""
 
     def __init__(self, exchange: str, account: str, account_id: int, epoch: int, next_event: int) -> None:
         self.next_event = next_event
@@ -185,6 +189,7 @@ class Changes:
         self._balances: list[Row] = []
         self._cursors: list[Row] = []
         self._tombstones: list[Row] = []
+        self._seen: list[Row] = []  # at most one
         self._pauses: dict[str, Row | None] = {}
         self._owners: dict[str, Row] = {}
         self._marks: dict[str, Row | None] = {}
@@ -216,6 +221,7 @@ class Changes:
             (statements.no_pause, self._gone(self._pauses)),
             (statements.no_mark, self._gone(self._marks)),
             (statements.old_balances, named),
+            (statements.seen, self._seen),
         ]
         for statement, rows in plan:
             if rows:
@@ -313,6 +319,9 @@ class Changes:
         row = {"account_id": self._id, "client_order_id": write.client_order_id, "ts_ns": write.ts_ns}
         self._tombstones.append(row)
 
+    def _put_seen(self, write: PutSeen) -> None:
+        self._seen = [{"of_account": self._id, "seen_ns": write.ts_ns}]
+
     _ADD: Mapping[type, Callable[[Changes, Any], None]] = {
         PutOrder: _put_order,
         PutFill: _put_fill,
@@ -325,6 +334,7 @@ class Changes:
         PutOwner: _put_owner,
         PutMark: _put_mark,
         PutTombstone: _put_tombstone,
+        PutSeen: _put_seen,
     }
 
     # ------------------------------------------------------------------ rows

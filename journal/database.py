@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ..model.errors import JournalUnavailable, MeshError, Misconfigured
+from ..model.errors import JournalMissing, JournalUnavailable, MeshError, Misconfigured
 from ..model.failpoint import reach
 from ..model.users import user_name
+from .place import FilePlace
 from .prepared import CoreTransaction, SqliteTransaction, Transaction
 
 COMPANIONS = ("-wal", "-shm", "-journal")  # sqlite.org/tempfiles.html
@@ -65,6 +67,7 @@ class Database:
         self.wait_s = wait_s
         self._connection: Connection | None = None
         self._transaction: SqliteTransaction | None = None  # of the connection
+        self._place: FilePlace | None = None  # of the connection
         self._begin = "BEGIN"
         self._engine = self._make_engine()
 
@@ -102,9 +105,7 @@ class Database:
     def _attempt(self, work: Callable[[Connection], T], write: bool) -> T:
         if write:
             reach("journal.begin")
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        connection = self._connection
+        connection = self._connected()
         self._begin = "BEGIN IMMEDIATE" if write else "BEGIN"
         with connection.begin():
             if not write and not self.is_sqlite:
@@ -114,6 +115,7 @@ class Database:
                 reach("journal.commit")
         if write:
             reach("journal.committed")
+        self._check_place()
         return found
 
     def commit(self, work: Callable[[Transaction], T]) -> T:
@@ -138,7 +140,22 @@ class Database:
             self.close()
             raise self._typed(error.orig if isinstance(error, DBAPIError) else error) from error
         reach("journal.committed")
+        self._check_place()
         return found
+
+    def damage(self) -> str | None:
+        """Return the first damage that SQLite finds in the structure of the file; None: none, or not SQLite.
+
+        The time is that of reading the file. Raises as `run`. Source: sqlite.org/pragma.html#pragma_quick_check, read
+        2026-11-28.
+        """
+        if not self.is_sqlite:
+            return None
+        try:
+            found = self.run(lambda connection: connection.exec_driver_sql("PRAGMA quick_check(1)").scalar(), False)
+        except Misconfigured as error:
+            return error.reason
+        return None if found == "ok" else " ".join(str(found).split())
 
     def checkpoint(self) -> None:
         """Checkpoint SQLite's log as far as that delays nobody. Raises as `run`."""
@@ -150,15 +167,34 @@ class Database:
 
     def _open_sqlite(self) -> SqliteTransaction:
         if self._transaction is None:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-            raw: Any = self._connection.connection.driver_connection
+            raw: Any = self._connected().connection.driver_connection
             self._transaction = SqliteTransaction(raw.cursor())
         return self._transaction
 
+    def _connected(self) -> Connection:
+        """Return the connection; open it if there is none. Raises JournalUnavailable: the file is missing."""
+        if self._connection is None:
+            if self.is_sqlite:
+                self._place = FilePlace(self._path)
+                if not self._place.exists:
+                    raise JournalUnavailable(RETRY_S, f"{self._path} is missing: it was removed or moved; put it back")
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _check_place(self) -> None:
+        """Raises JournalUnavailable: the files at the journal's path are others than the open ones, so what was
+        committed may be lost."""
+        if self._place is not None and (problem := self._place.problem()) is not None:
+            self.close()
+            raise JournalUnavailable(RETRY_S, problem)
+
+    @property
+    def _path(self) -> Path:
+        return Path(str(self.url.database))
+
     def close(self) -> None:
         """Close the connection; the next `run` or `commit` opens another."""
-        connection, self._connection, self._transaction = self._connection, None, None
+        connection, self._connection, self._transaction, self._place = self._connection, None, None, None
         if connection is not None:
             connection.invalidate()  # closes without contacting a server that may be gone
             connection.close()
@@ -167,7 +203,10 @@ class Database:
 
     def _make_engine(self) -> Engine:
         options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
-        if self.url.drivername.startswith("sqlite"):
+        url = self.url
+        if url.drivername.startswith("sqlite"):
+            # mode=rw: a connection never creates the file, `prepare_file` does
+            url = url.set(database=f"file:{quote(str(url.database))}", query={"mode": "rw", "uri": "true"})
             options["connect_args"] = {"timeout": self.wait_s, "check_same_thread": False, "cached_statements": 256}
         else:
             options["use_native_hstore"] = False
@@ -180,7 +219,7 @@ class Database:
                 "tcp_user_timeout": 15_000,
             }
         try:
-            engine = create_engine(self.url, **options)
+            engine = create_engine(url, **options)
         except ModuleNotFoundError as error:
             reason = f"{error.name} is missing: pip install 'venuemesh[postgresql]'"
             raise Misconfigured("journal.url", reason) from error
@@ -247,9 +286,9 @@ class Database:
         """
         if not self.is_sqlite:
             return
-        path = Path(str(self.url.database))
+        path = self._path
         if not create and not path.exists():
-            raise Misconfigured(str(path), "the journal does not exist")
+            raise JournalMissing(str(path), "the journal does not exist")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))

@@ -13,26 +13,30 @@ A `Journal` is synchronous and for one thread at a time; `committer.Committer` m
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, func, select, update
 
 from ..model.address import orders_address
-from ..model.errors import EventsTrimmed, Fenced, Misconfigured
+from ..model.errors import AccountHeld, EventsRewound, EventsTrimmed, Fenced, JournalMissing, JournalRewound
 from ..model.failpoint import reach
-from ..model.order import AccountEvent, Fill, Order
+from ..model.order import AccountEvent, EventType, Fill, Order
+from ..model.time import SECOND_NS
 from . import queries, schema
 from .apply import Changes, Statements, put_new
 from .database import Database
 from .migrate import is_current, migrate, version
 from .prepared import Transaction
-from .records import Filter, JournaledRequest, Loaded, Page, Transition, Trimmed
+from .records import Filter, JournaledRequest, Loaded, Page, Standing, Transition, Trimmed
 from .trim import trim
-from .writes import Batch
+from .writes import Batch, PutEvent
 
 T = TypeVar("T")
 WAIT_S = 5.0
+HELD_NS = 10 * SECOND_NS
+"""For so long after its last `PutSeen` a mesh holds an account against other meshes."""
 _EVERYTHING = Filter()
 Key = tuple[str, str, int]
 """Exchange, account, epoch."""
@@ -44,6 +48,10 @@ class _Repeated(Exception):
     """A batch was committed before; its transaction must not be committed."""
 
 
+def _standing(row: Any) -> Standing:
+    return Standing(row.lineage, row.epoch, row.next_event, row.batches)
+
+
 class Journal:
     """An open journal, made by `Journal.open`."""
 
@@ -51,6 +59,7 @@ class Journal:
         self.database = database
         self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
         self._seen: tuple[Key, Counters] | None = None  # as the last commit of this object left them
+        self._known: tuple[Key, Counters] | None = None  # the same, also after a failed commit: the row is not behind
 
     @classmethod
     def open(cls, url: str, wait_s: float = WAIT_S, create: bool = True) -> Journal:
@@ -60,8 +69,9 @@ class Journal:
         `postgresql://user:password@host/database`. `wait_s`: longest wait for a lock or a connection.
 
         Raises:
-            Misconfigured: a malformed URL, a missing driver, a file that is not an intact journal, no journal although
-            none may be created, or tables newer than this code. The error shows no password.
+            JournalMissing: there is none, and none may be created.
+            Misconfigured: a malformed URL, a missing driver, a file that is not an intact journal, or tables newer than
+            this code. The error shows no password.
             JournalUnavailable: the database cannot be reached or written now.
         """
         database = Database(url, wait_s)
@@ -69,7 +79,7 @@ class Journal:
         try:
             if not database.run(is_current, write=False):
                 if not create and database.run(version, write=False) is None:
-                    raise Misconfigured(database.name, "contains no journal")
+                    raise JournalMissing(database.name, "contains no journal")
                 database.run(lambda connection: migrate(connection, database.name), write=True)
         except BaseException:
             database.close()
@@ -97,25 +107,84 @@ class Journal:
 
     # ------------------------------------------------------------------ writing
 
-    def take(self, exchange: str, account: str, holder: str, now_ns: int) -> int:
+    def take(
+        self,
+        exchange: str,
+        account: str,
+        holder: str,
+        now_ns: int,
+        *,
+        mesh: str = "",
+        known: Standing | None = None,
+    ) -> int:
         """Take the account and return the new epoch; commits under older epochs raise `Fenced` from now on. Durable.
 
+        `holder` names the manager, `mesh` its mesh, the same for all managers of the mesh. `known` is what is known of
+        the account's record from elsewhere; None: nothing, and only then may the journal be without the account.
+
         Raises:
+            JournalRewound: the journal lacks something of `known`.
+            AccountHeld: another mesh stated less than `HELD_NS` ago that it holds the account.
             JournalUnavailable: not taken, or unknown. Call `take` again.
         """
+        named = {"of_exchange": exchange, "of_account": account}
         of = schema.accounts
-        of_account = (of.c.exchange == exchange, of.c.account == account)
-        empty = {"epoch": 0, "holder": "", "taken_ns": now_ns, "next_event": 1, "batches": 0}
 
         def work(connection: Connection) -> int:
             new = put_new(connection.dialect.name, of, ("exchange", "account"))
+            empty = {"epoch": 0, "holder": "", "taken_ns": now_ns, "next_event": 1, "batches": 0}
             connection.execute(new, {"exchange": exchange, "account": account, **empty})
-            connection.execute(
-                update(of).where(*of_account).values(epoch=of.c.epoch + 1, holder=holder, taken_ns=now_ns),
-            )
-            return int(connection.execute(select(of.c.epoch).where(*of_account)).scalar_one())
+            row = connection.execute(queries.LOCKED_TAKEN, named).one()
+            if known is not None and (lacks := _standing(row).behind(known)) is not None:
+                raise JournalRewound(self.name, lacks)
+            if mesh and row.mesh not in ("", mesh) and row.seen_ns and now_ns - row.seen_ns < HELD_NS:
+                since_s = max(0.0, (now_ns - row.seen_ns) / SECOND_NS)
+                reason = f"it stated so {since_s:.0f} s ago, in the journal {self.name}"
+                raise AccountHeld(f"account {exchange}/{account}", row.mesh, row.seen_ns, reason)
+            taken = {"epoch": row.epoch + 1, "holder": holder, "taken_ns": now_ns}
+            taken |= {"lineage": row.lineage or secrets.token_hex(8), "mesh": mesh, "seen_ns": now_ns}
+            connection.execute(update(of).where(of.c.id == row.id).values(**taken))
+            return int(row.epoch) + 1
 
         return self.database.run(work, write=True)
+
+    def renew(self, reason: str, now_ns: int) -> list[tuple[str, str]]:
+        """Begin a new lineage for every account, with an event of type RESTORED that gives the reason; return the
+        accounts.
+
+        For a journal that is not the continuation of the one before it. All managers are fenced. Repeating it does no
+        harm.
+
+        Raises:
+            JournalUnavailable: part of the accounts may be done. Call `renew` again.
+        """
+        accounts = self.accounts()
+        for exchange, account in accounts:
+            epoch = self.take(exchange, account, "renewed", now_ns)
+            restored = AccountEvent(0, EventType.RESTORED, exchange, account, now_ns, reason=reason)
+            self.commit(exchange, account, epoch, [Batch(f"{epoch}-renewed", (PutEvent(restored),))])
+
+        def work(connection: Connection) -> None:
+            for exchange, account in accounts:
+                row = queries.account_row(connection, exchange, account, lock=True)
+                fresh = {"lineage": secrets.token_hex(8), "mesh": "", "seen_ns": 0}
+                connection.execute(update(schema.accounts).where(schema.accounts.c.id == row.id).values(**fresh))
+
+        self.database.run(work, write=True)
+        return accounts
+
+    def reached(self, exchange: str, account: str, lineage: str) -> Standing | None:
+        """Return how far this object's own commits have brought the record, without asking the database."""
+        if self._known is None or self._known[0][:2] != (exchange, account):
+            return None
+        (_, _, epoch), (_, next_event, batches) = self._known
+        return Standing(lineage, epoch, next_event, batches)
+
+    def standing(self, exchange: str, account: str) -> Standing | None:
+        """Return how far the account's record has come; None for an account that was never taken."""
+        named = {"of_exchange": exchange, "of_account": account}
+        row = self._read(lambda connection: connection.execute(queries.TAKEN, named).first())
+        return None if row is None else _standing(row)
 
     def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
         """Apply the batches in one transaction; return the numbers of each batch's events. Durable on return.
@@ -124,6 +193,7 @@ class Journal:
 
         Raises:
             Fenced: a newer epoch took the account. Nothing was written, now or later.
+            JournalRewound: the journal lacks an earlier commit of this object, because an older copy replaced it.
             JournalUnavailable: not written, or unknown after a lost connection or a failed fsync: repeat the same
             batches, or load.
             Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
@@ -143,7 +213,7 @@ class Journal:
             numbers, after = self.database.commit(work)
         except _Repeated:
             numbers, after = self.database.commit(lambda transaction: self._careful(transaction, key, batches))
-        self._seen = key, after
+        self._seen = self._known = key, after
         return numbers
 
     def _next(
@@ -188,8 +258,12 @@ class Journal:
         exchange, account, epoch = key
         statements, named = self._statements, {"of_exchange": exchange, "of_account": account}
         account_id, seen, next_event, count = next(iter(transaction.read(statements.account, named)), (0, 0, 1, 0))
-        if seen != epoch or not account_id:
+        if seen > epoch:
             raise Fenced(orders_address(exchange, account), (epoch, 0), (seen, 0))
+        had_next, had_count = self._known[1][1:] if self._known is not None and self._known[0] == key else (1, 0)
+        lacks = Standing("", seen, next_event, count).behind(Standing("", epoch, had_next, had_count))
+        if lacks is not None:
+            raise JournalRewound(self.name, lacks)
         done = self._done(transaction, account_id, [batch.id for batch in batches])
         changes = Changes(exchange, account, account_id, epoch, next_event)
         numbers, made = [], {}
@@ -333,6 +407,7 @@ class Journal:
 
         Raises:
             EventsTrimmed: event `after` + 1 was deleted. `first` is the oldest kept event.
+            EventsRewound: there is no event `after`.
         """
         chosen = Filter(exchange=exchange, account=account)
 
@@ -340,6 +415,8 @@ class Journal:
             row = queries.account_row(connection, exchange, account)
             if row is None:
                 return []
+            if after >= row.next_event:
+                raise EventsRewound(after, row.next_event - 1, f"there is no event {after} in {self.name}")
             found, _ = queries.page(connection, queries.EVENTS, chosen, after, limit)
             if after + 1 < row.next_event and (not found or found[0]["number"] != after + 1):
                 raise EventsTrimmed(queries.first_event(connection, row.id, row.next_event))

@@ -96,6 +96,11 @@ def joined(table: Table) -> Select[Any]:
 _MINE = (schema.accounts.c.exchange == bindparam("of_exchange"), schema.accounts.c.account == bindparam("of_account"))
 _COUNTERS = (schema.accounts.c.epoch, schema.accounts.c.next_event, schema.accounts.c.batches)
 ACCOUNT = select(schema.accounts.c.id, *_COUNTERS).where(*_MINE)
+LINEAGE = select(schema.accounts.c.lineage).where(*_MINE)
+TAKEN = select(
+    *_COUNTERS, schema.accounts.c.id, schema.accounts.c.lineage, schema.accounts.c.mesh, schema.accounts.c.seen_ns
+).where(*_MINE)
+LOCKED_TAKEN = TAKEN.with_for_update()
 LOCKED_ACCOUNT = ACCOUNT.with_for_update()
 _ID: BindParameter[str] = bindparam("of_id")
 ORDER_BY_ID = joined(schema.orders).where(*_MINE, schema.orders.c.client_order_id == _ID)
@@ -244,4 +249,5 @@ def load(connection: Connection, exchange: str, account: str) -> Loaded:
         marks={row["name"]: row["text"] for row in values(schema.marks)},
         balances={asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in held.items()},
         balances_ns=None if balances is None else balances.ts_ns,
+        lineage=connection.execute(LINEAGE, {"of_exchange": exchange, "of_account": account}).scalar_one(),
     )

@@ -52,6 +52,29 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an account's record has come. Within one lineage none of the numbers ever goes back."""
+
+    lineage: str
+    epoch: int
+    next_event: int
+    batches: int
+
+    def behind(self, known: Standing) -> str | None:
+        """Return what this record lacks of a known one; None if it has all of it."""
+        if self.lineage != known.lineage:
+            return "it is another journal, or was begun anew"
+        for name in ("epoch", "next_event", "batches"):
+            have, had = getattr(self, name), getattr(known, name)
+            if have < had:
+                return f"it is an older copy: its {NAMES[name]} is {have}, and it was {had}"
+        return None
+
+
+NAMES = {"epoch": "epoch", "next_event": "next event", "batches": "number of commits"}
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """The state from which a manager starts: all open records of one account, without history.
 
@@ -75,6 +98,7 @@ class Loaded:
     marks: dict[str, str]
     balances: dict[str, tuple[Decimal, Decimal]]
     balances_ns: int | None  # None: no balances were recorded
+    lineage: str = ""  # names this sequence of events; a restored journal has another
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Times and numbers are 64-bit integers, decimals are text in plain notation: exact on both databases, and readable in any
 SQL shell. Values that are searched have columns; `events.body` and `balances.body` are JSON and never searched.
 
-    accounts     one row per account: its epoch (the fence), the next event number, the number of committed batches
+    accounts     one row per account: its epoch (the fence), the next event number, the number of committed batches,
+                 the lineage that names this sequence of events, the mesh that holds the account and when it stated so
     orders       the current state of each order; `seq` is the sequence of arrival and the key of pages
     transitions  every change of an order's status
     fills        identified by (pair, trade_id, exchange_order_id): two own orders that meet share a trade id
@@ -32,8 +33,8 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0004"
-KNOWN = ("0001", "0002", "0003", "0004")
+HEAD = "0005"
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """Versions of the schema from which this code can migrate; the last is `HEAD`. A test compares them with the files."""
 BALANCES_KEPT = 100
 BATCHES_KEPT = 1000
@@ -65,6 +66,9 @@ accounts = Table(
     _number("taken_ns"),
     _number("next_event"),
     _number("batches"),
+    Column("lineage", Text, nullable=False, server_default=""),
+    Column("mesh", Text, nullable=False, server_default=""),
+    Column("seen_ns", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("exchange", "account", name="uq_accounts"),
 )
 

@@ -137,6 +137,13 @@ class PutTombstone:
     ts_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class PutSeen:
+    """Record that the mesh which took the account still holds it, at `ts_ns`; 0: it gave the account up."""
+
+    ts_ns: int
+
+
 Write = (
     PutOrder
     | PutFill
@@ -149,6 +156,7 @@ Write = (
     | PutOwner
     | PutMark
     | PutTombstone
+    | PutSeen
 )
 
 

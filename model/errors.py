@@ -10,12 +10,16 @@ MeshError
 ├─ RetryLater(after_s, reason)         not served, and provably not executed
 │  └─ JournalUnavailable(...)                the journal cannot be written: nothing was sent
 ├─ EventsTrimmed(first)                events after the requested number were deleted; `first` is kept
+├─ EventsRewound(after, last, reason)  the journal is another or older one than that of the given event number
 ├─ OutcomeUnknown(what, reason)        no answer, a 5xx, a cut connection: reconcile, never assume
 ├─ NotSynced(address, state, reason)   the book exists, but cannot be trusted now
 │  └─ BeyondDepth(...)                 the query reaches beyond the depth that the snapshot proved
 ├─ Misconfigured(what, reason)         a retry will not help
 │  ├─ UnknownExchange · UnknownInstrument · MeshNotRunning
 │  ├─ ConfigError(file, key, reason)
+│  ├─ JournalRewound(journal, reason)        the journal lacks what it had: restore or accept it
+│  ├─ JournalMissing(journal, reason)        there is no journal, and none may be created
+│  ├─ AccountHeld(account, mesh, ...)        another mesh trades on the account
 │  └─ SegmentMismatch                  a segment of another version, or not a segment
 ├─ DataError                           unusable bytes or numbers; nothing was changed
 │  ├─ DecodeError(reason, excerpt)     a frame or body that a codec cannot read
@@ -186,6 +190,22 @@ class EventsTrimmed(MeshError):
         return f"the journal keeps no events before number {self.first}"
 
 
+class EventsRewound(MeshError):
+    """The requested event number is not of this journal: an older journal was restored, or a new one begun.
+
+    `after` is the requested number, `last` the number of the journal's last event. Read the orders and fills anew, then
+    follow the events from `last` on.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("after", "last", "reason")
+    after: int
+    last: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}; read orders and fills anew and follow the events after number {self.last}"
+
+
 class OutcomeUnknown(MeshError):
     """A request may or may not have been executed. Reconcile; never assume."""
 
@@ -275,6 +295,44 @@ class ConfigError(Misconfigured):
 
     def __str__(self) -> str:
         return f"{self.file}: {self.key}: {self.reason}" if self.key else f"{self.file}: {self.reason}"
+
+
+class JournalRewound(Misconfigured):
+    """The journal lacks what it had before: an older copy was restored, it is missing, or it is another journal.
+
+    Nothing is traded on it. `reason` says what is missing and what to do.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("journal", "reason")
+    journal: str
+
+    def __str__(self) -> str:
+        return (
+            f"journal {self.journal}: {self.reason}. Put the right journal back, restore a backup (venuemesh journal "
+            "restore), or trade on with this one (venuemesh journal accept)"
+        )
+
+
+class JournalMissing(Misconfigured):
+    """There is no journal, and none may be created."""
+
+    fields: ClassVar[tuple[str, ...]] = ("journal", "reason")
+    journal: str
+
+    def __str__(self) -> str:
+        return f"{self.journal}: {self.reason}"
+
+
+class AccountHeld(Misconfigured):
+    """Another mesh trades on the account, by the same journal. `mesh` names it; it stated so last at `seen_ns`."""
+
+    fields: ClassVar[tuple[str, ...]] = ("account", "mesh", "seen_ns", "reason")
+    account: str
+    mesh: str
+    seen_ns: int
+
+    def __str__(self) -> str:
+        return f"{self.account} is held by mesh {self.mesh}: {self.reason}"
 
 
 class SegmentMismatch(Misconfigured):

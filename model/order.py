@@ -344,6 +344,7 @@ class EventType(Enum):
     RULES = "rules"  # the trading rules of `pair` changed
     PAUSED = "paused"
     RESUMED = "resumed"
+    RESTORED = "restored"  # the journal is an older or a new one: orders and events may be missing, others come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +352,8 @@ class AccountEvent:
     """One event of an account. Durable; numbered without gaps per (exchange, account).
 
     `number` is 0 until the journal assigns a number. `order` is the order right after the event. `ts_event_ns` is the
-    exchange's time, if the exchange states one; `ts_recv_ns` is when the mesh received the event.
+    exchange's time, if the exchange states one; `ts_recv_ns` is when the mesh received the event. `lineage` names the
+    journal's sequence of events within which the number counts; None in the journal itself.
     """
 
     number: int
@@ -365,6 +367,7 @@ class AccountEvent:
     pair: str | None = None
     code: str | None = None
     reason: str | None = None
+    lineage: str | None = None
 
     @property
     def client_order_id(self) -> str | None:

@@ -1,6 +1,8 @@
 """Settings for every test."""
 
 import asyncio
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,13 @@ SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder sh
 LONG = (  # the folders and files whose process tests take longest, first to run
     "mesh/", "service/", "packaging/", "connectors/test_scanners_checked_build.py", "benchmarks/", "truth/",
 )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what meshes leave in the state folder out of the user's own, for this session."""
+    folder = tempfile.TemporaryDirectory(prefix="venuemesh-tests-")
+    os.environ["XDG_STATE_HOME"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

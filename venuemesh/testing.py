@@ -85,7 +85,8 @@ class LocalMesh:
                 self._stack.callback(registry.take_back, connector)
             if not isinstance(config, MeshConfig):
                 config = check_config(dict(config), "LocalMesh", folder)
-            self.config = config
+            thrown_away = config.journal.model_copy(update={"remember": False})
+            self.config = config = config.model_copy(update={"journal": thrown_away})
             if folder is None:
                 folder = Path(tempfile.mkdtemp(prefix="venuemesh-"))
                 self._stack.callback(shutil.rmtree, folder, ignore_errors=True)

@@ -88,6 +88,7 @@ class Surroundings:
     send: Send
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     time_ns: Callable[[], int] = time.time_ns
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class Host:
             time_ns=around.time_ns,
             alive=self.alive,
             restarts=assignment.restarts,
+            cluster=around.cluster,
         )
 
     async def stop(self, timeout_s: float) -> None:

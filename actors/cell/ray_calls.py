@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,10 +24,17 @@ from ...model.errors import MeshError
 from .messages import Gone, Unreachable
 
 T = TypeVar("T")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 
 def namespace(mesh: str) -> str:
     return f"venuemesh-{mesh}"
+
+
+def cluster_name() -> str:
+    """Name the cluster of this process, the same on all its nodes and no other: the address of its GCS."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    return f"{socket.gethostname() if host in LOOPBACK else host}:{port}"
 
 
 def own_title(title: str) -> None:

@@ -49,6 +49,7 @@ class Context:
     time_ns: Callable[[], int]
     alive: Callable[[], None]  # raises SystemExit if this loop did not run for longer than its lease
     restarts: int = 0  # earlier incarnations of this address, as far as the supervisor knows
+    cluster: str = ""  # names the cluster that the mesh runs on, on any of its nodes
 
     @classmethod
     def alone(

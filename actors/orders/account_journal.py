@@ -1,25 +1,43 @@
-"""The journal of one account: takes it under a new epoch, loads the open state, and trims old records.
+"""The journal of one account: takes it under a new epoch, holds it against other meshes, loads it, and trims it.
 
-Attempts to reach an unavailable journal are repeated until it is back; `unavailable` is called with each error.
+    open: an account that has used the journal never creates it; SQLite checks the file, once per life of the node
+    take: the record must have all that the high-water mark says (`watermarks`), and no other mesh may hold the account
+    hold: every few seconds the mesh says in the journal that it holds the account, which also shows in time that the
+          file is gone or that another manager fences this one
+
+Attempts to reach an unavailable journal are repeated until it is back; `waiting` is called with each error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ...journal.committer import Committer
+from ...journal.database import Database
 from ...journal.journal import Journal
 from ...journal.records import Loaded
 from ...journal.settings import JournalSettings
+from ...journal.writes import PutSeen, Write
 from ...keystore.secrets import journal_url
-from ...model.errors import JournalUnavailable
+from ...model.errors import (
+    AccountHeld,
+    InboxFull,
+    JournalMissing,
+    JournalRewound,
+    JournalUnavailable,
+    MeshError,
+    Misconfigured,
+)
 from ...model.time import DAY_NS
 from ..cell.role import Context
+from .watermarks import Watermarks
 
 RETRY_S = 0.5  # between attempts to reach an unavailable journal
 TRIM_EVERY_S = 1800.0
+SEEN_EVERY_S = 3.0  # well below HELD_NS, after which another mesh may take the account
+MARKED_EVERY = 10  # of them: how often the high-water mark follows
 
 
 class AccountJournal:
@@ -31,27 +49,72 @@ class AccountJournal:
         exchange: str,
         account: str,
         context: Context,
-        unavailable: Callable[[JournalUnavailable], None],
+        waiting: Callable[[MeshError], None],
     ) -> None:
-        self._settings, self._context, self._unavailable = settings, context, unavailable
+        self._settings, self._context, self._waiting = settings, context, waiting
         self._exchange, self._account = exchange, account
+        self._url = journal_url(settings.url, settings.url_file)
+        self._marks = Watermarks(Database(self._url, settings.wait_s).name) if settings.remember else None
+        self._journal: Journal | None = None
+        self._lineage = ""
+        self._mesh = f"{context.mesh}@{context.cluster}" if context.cluster else context.mesh
 
     async def take(self) -> Committer:
-        """Open the journal and take the account: the new epoch fences all older managers. Raises as `Journal.take`."""
-        settings, context = self._settings, self._context
-        url = journal_url(settings.url, settings.url_file)
-        holder = f"{context.address}@{context.incarnation[0]}.{context.incarnation[1]}"
+        """Open the journal and take the account: the new epoch fences all older managers.
+
+        Raises:
+            JournalRewound: the journal is missing, another one, or an older copy.
+            Misconfigured: it is damaged, or cannot be used.
+            AccountHeld: another mesh trades on the account.
+        """
+        holder = f"{self._context.address}@{self._context.incarnation[0]}.{self._context.incarnation[1]}"
         journal: Journal | None = None
+        seen_ns: int | None = None  # when the holding mesh last renewed its hold, at the first look
         while True:
             try:
                 if journal is None:
-                    journal = await asyncio.to_thread(Journal.open, url, settings.wait_s)
-                context.alive()
-                epoch = await asyncio.to_thread(journal.take, self._exchange, self._account, holder, context.time_ns())
+                    journal = await asyncio.to_thread(self._open)
+                self._context.alive()
+                epoch = await asyncio.to_thread(self._take, journal, holder)
+                self._journal = journal
                 return Committer(journal, self._exchange, self._account, epoch)
             except JournalUnavailable as error:
-                self._unavailable(error)
-                await asyncio.sleep(RETRY_S)
+                self._waiting(error)
+            except AccountHeld as error:
+                if seen_ns is not None and error.seen_ns != seen_ns:
+                    raise  # that mesh lives
+                seen_ns = error.seen_ns
+                self._waiting(error)
+            await asyncio.sleep(RETRY_S)
+
+    def _open(self) -> Journal:
+        marks, wait_s, node = self._marks, self._settings.wait_s, self._context.node
+        try:
+            journal = Journal.open(self._url, wait_s, create=marks is None or marks.is_empty)
+        except JournalMissing as error:
+            raise JournalRewound(error.journal, f"{error.reason}, although it has been traded with") from error
+        if marks is None or marks.checked_on(self._exchange, self._account) != node:
+            damage = journal.database.damage()
+            if damage is not None:
+                journal.close()
+                reason = f"is damaged and is not traded on ({damage}); restore a backup: venuemesh journal restore"
+                raise Misconfigured(f"journal {journal.name}", reason)
+        return journal
+
+    def _take(self, journal: Journal, holder: str) -> int:
+        of, marks, now_ns = (self._exchange, self._account), self._marks, self._context.time_ns()
+        known = None if marks is None else marks.read(*of)
+        epoch = journal.take(*of, holder, now_ns, mesh=self._mesh, known=known)
+        self._mark(journal)
+        return epoch
+
+    def _mark(self, journal: Journal) -> None:
+        standing = journal.standing(self._exchange, self._account)
+        if standing is None:
+            return
+        self._lineage = standing.lineage
+        if self._marks is not None:
+            self._marks.write(self._exchange, self._account, standing, self._context.node)
 
     async def load(self, committer: Committer) -> Loaded:
         """Return the account's open orders, unresolved requests, cursors and marks."""
@@ -59,8 +122,42 @@ class AccountJournal:
             try:
                 return await committer.read(lambda journal: journal.load(self._exchange, self._account))
             except JournalUnavailable as error:
-                self._unavailable(error)
+                self._waiting(error)
                 await asyncio.sleep(RETRY_S)
+
+    async def hold(
+        self,
+        committer: Committer,
+        write: Callable[[Sequence[Write]], Awaitable[None]],
+        unavailable: Callable[[MeshError], None],
+    ) -> None:
+        """Say at intervals that the mesh holds the account; call `unavailable` when that cannot be written.
+
+        Raises:
+            MeshError: another manager took the account, or the journal can never be written again.
+        """
+        made = 0
+        while True:
+            await asyncio.sleep(SEEN_EVERY_S)
+            try:
+                await write([PutSeen(self._context.time_ns())])
+                made += 1
+                if made % MARKED_EVERY == 0:
+                    await committer.read(self._mark)
+            except (JournalUnavailable, InboxFull) as error:
+                unavailable(error)
+
+    async def release(self, committer: Committer) -> None:
+        """Give the account up, so that another mesh may take it at once. Raises as `Committer.commit`."""
+        await committer.commit([PutSeen(0)], f"{committer.epoch}-released")
+        await committer.read(self._mark)
+
+    def rewound(self) -> None:
+        """Keep how far the journal had come before an older copy replaced it, so that no successor trades on that."""
+        of, journal = (self._exchange, self._account), self._journal
+        reached = None if journal is None else journal.reached(*of, self._lineage)
+        if self._marks is not None and reached is not None:
+            self._marks.write(*of, reached)
 
     async def keep_trimmed(self) -> None:
         """Trim ended records older than `keep_days` from the journal, at intervals, between commits."""
@@ -70,10 +167,9 @@ class AccountJournal:
                 await asyncio.to_thread(self._trim)
 
     def _trim(self) -> None:
-        settings = self._settings
-        opened = Journal.open(journal_url(settings.url, settings.url_file), settings.wait_s, create=False)
+        opened = Journal.open(self._url, self._settings.wait_s, create=False)
         try:
-            before_ns = self._context.time_ns() - settings.keep_days * DAY_NS
+            before_ns = self._context.time_ns() - self._settings.keep_days * DAY_NS
             opened.trim(self._exchange, self._account, before_ns)
         finally:
             opened.close()

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ...journal.journal import Journal
 from ...journal.records import Filter
 from ...journal.writes import PutEvent, PutOrder, Write
-from ...model.errors import EventsTrimmed, InvalidTransition, Rejected
+from ...model.errors import EventsRewound, EventsTrimmed, InvalidTransition, Rejected
 from ...model.order import AccountEvent, Order, OrderStatus
 from ..cell.role import whole_number
 
@@ -75,11 +75,23 @@ class Queries:
         return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
 
     async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
-        """Return the event number after which a subscriber starts: its `after`, else its cursor, else the latest
-        event."""
-        wanted = body or {}
+        """Return the event number after which a subscriber starts: its `after`, else its cursor, else the latest event.
+
+        Raises:
+            EventsRewound: its `after` is of another `lineage`, or ahead of the journal.
+        """
+        wanted, view = body or {}, self._view
+        lineage = text(wanted, "lineage")
+        if lineage is not None and lineage != view.lineage:
+            reason = "the journal was restored or begun anew, so its event numbers mean other events"
+            raise EventsRewound(wanted.get("after"), view.last, reason)
         if wanted.get("after") is not None:
-            return number(wanted, "after")
+            after = number(wanted, "after")
+            if after > view.last:
+                raise EventsRewound(
+                    after, view.last, f"there is no event {after} yet: the journal is another or older one"
+                )
+            return after
         name = text(wanted, "cursor")
         if name is None:
             return self._view.last
@@ -90,23 +102,25 @@ class Queries:
         return int(first) - 1
 
     async def events(self, after: int, limit: int, owner: str | None, timeout_s: float) -> dict[str, Any]:
-        """events: {"events": [...], "next": n} as soon as an event above `after` exists; empty at the timeout.
+        """events: {"events": [...], "next": n, "lineage"} as soon as an event above `after` exists; empty at the
+        timeout. A number counts within its lineage.
 
         Raises:
             EventsTrimmed: the journal no longer keeps event `after` + 1.
         """
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        deadline_s, lineage = asyncio.get_running_loop().time() + timeout_s, self._view.lineage
         while True:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     await self._view.news(after)
             except TimeoutError:
-                return {"events": [], "next": after}
+                return {"events": [], "next": after, "lineage": lineage}
             found = await self._events_after(after, SCAN if owner else limit)
             own = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
             if own:
                 after = own[-1].number if len(own) == limit else found[-1].number
-                return {"events": [event.to_dict() for event in own], "next": after}
+                plain = [event.to_dict() | {"lineage": lineage} for event in own]
+                return {"events": plain, "next": after, "lineage": lineage}
             after = found[-1].number if found else after
 
     async def _events_after(self, after: int, limit: int) -> list[AccountEvent]:
@@ -206,8 +220,15 @@ class AccountView:
     """The durable state of an account in memory; see the module."""
 
     def __init__(
-        self, next_event: int, orders: Iterable[Order], *, events: int = EVENTS, done: int = DONE_ORDERS
+        self,
+        next_event: int,
+        orders: Iterable[Order],
+        lineage: str = "",
+        *,
+        events: int = EVENTS,
+        done: int = DONE_ORDERS,
     ) -> None:
+        self.lineage = lineage  # names the sequence of events
         self.last = next_event - 1  # number of the last event that is durable
         self._events: deque[AccountEvent] = deque(maxlen=events)
         self._open: dict[str, Order] = {}

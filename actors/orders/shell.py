@@ -29,6 +29,7 @@ from ...model.errors import (
     DecodeError,
     Fenced,
     InboxFull,
+    JournalRewound,
     JournalUnavailable,
     MeshError,
     OutcomeUnknown,
@@ -111,6 +112,7 @@ class ManagerShell:
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
+        self._journal: AccountJournal | None = None
         self._left_out: dict[str, tuple[LeftOut, ...]] = {}  # unreadable rows of the last answer, by its purpose
         self._no_answer: str | None = None  # the error of the last ask, if it failed
 
@@ -141,7 +143,7 @@ class ManagerShell:
         """Take the account, load its open state, and start the machine."""
         context = self.context
         try:
-            journal = AccountJournal(
+            self._journal = journal = AccountJournal(
                 self.settings.journal, self.exchange, self.account, context, self._wait_for_opening
             )
             self.committer = await journal.take()
@@ -163,7 +165,7 @@ class ManagerShell:
         if self.gateway.nonces is not None:
             self.gateway.nonces.raise_above(int(loaded.marks.get(NONCE_MARK, "0")))
         self.cursors = dict(loaded.cursors)
-        self.view = AccountView(loaded.next_event, loaded.orders)
+        self.view = AccountView(loaded.next_event, loaded.orders, loaded.lineage)
         self._performer = Performer(self.committer.submit, self, context.alive)
         self.machine = OrderMachine(self._affordable(), self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
@@ -174,6 +176,7 @@ class ManagerShell:
         self._do(effects)
         self.booted.set()
         self._spawn(journal.keep_trimmed())
+        self._spawn(self._hold(journal, self.committer))
         if self._dead_man is not None:
             self._spawn(self._dead_man.run())
 
@@ -205,8 +208,14 @@ class ManagerShell:
                 await asyncio.sleep(RETRY_S)
         self.allowance.open(None)
 
-    def _wait_for_opening(self, error: JournalUnavailable) -> None:
-        self.state, self.error = "NO_JOURNAL", str(error)
+    def _wait_for_opening(self, error: MeshError) -> None:
+        self.state, self.error = "NO_JOURNAL" if isinstance(error, JournalUnavailable) else "HELD", str(error)
+
+    async def _hold(self, journal: AccountJournal, committer: Committer) -> None:
+        try:
+            await journal.hold(committer, self.write, lambda error: self.journal_failed((), error))
+        except MeshError as error:
+            self.halt(error)
 
     async def stop(self) -> None:
         """End everything. On return, submitted commits are durable.
@@ -230,6 +239,10 @@ class ManagerShell:
         if self.booted.is_set():
             self._performer.stop()
         if self.committer is not None:
+            if self._journal is not None and not self._journal_down and self.state not in ("FENCED", "FAILED"):
+                with contextlib.suppress(MeshError, TimeoutError):
+                    async with asyncio.timeout(LAST_ANSWERS_S):
+                        await self._journal.release(self.committer)
             await self.committer.close()
         await self.allowance.close()
         await self.gateway.close()
@@ -466,6 +479,8 @@ class ManagerShell:
 
     def halt(self, error: BaseException) -> None:
         self.state, self.error = "FENCED" if isinstance(error, Fenced) else "FAILED", str(error)
+        if isinstance(error, JournalRewound) and self._journal is not None:
+            self._journal.rewound()
         self.context.fail(error)
 
     def _rules(self, instruments: list[Instrument]) -> None:

@@ -167,8 +167,11 @@ def test_a_journal_of_the_first_version_keeps_its_content_and_then_takes_a_fill_
             table.create_unique_constraint("uq_fills", ["account_id", "pair", "trade_id"])
             table.drop_index("ix_fills_without_fee")
             table.drop_column("more_fees")
+            for name in ("lineage", "mesh", "seen_ns"):
+                op.drop_column("accounts", name)
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
+    run(journal, lambda connection: connection.exec_driver_sql("UPDATE accounts SET lineage = '', seen_ns = 0"), True)
     before = run(journal, _rows)
     run(journal, back, write=True)
     journal.close()

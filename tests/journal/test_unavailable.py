@@ -124,21 +124,6 @@ def test_a_path_that_cannot_be_a_file_is_named(tmp_path):
             Journal.open(f"sqlite:///{path}")
 
 
-def test_a_journal_replaced_by_an_older_copy_fences_its_writer(sqlite, file):
-    copy = sqlite3.connect(file)
-    older = sqlite3.connect(file.with_name("older.db"))
-    copy.backup(older)
-    older.close()
-    copy.close()
-    epoch = sqlite.take(*ACCOUNT, "holder", 1)
-    sqlite.close()
-    for name in ("journal.db-wal", "journal.db-shm"):
-        file.with_name(name).unlink(missing_ok=True)
-    file.with_name("older.db").replace(file)
-    with pytest.raises(Fenced):
-        sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))])
-
-
 def test_a_server_that_goes_and_comes_back_needs_no_new_journal(server):
     journal = Journal.open(server.database(), wait_s=2.0)
     epoch = journal.take(*ACCOUNT, "holder", 1)

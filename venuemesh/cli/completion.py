@@ -17,9 +17,9 @@ from ..model.errors import MeshError
 
 def meshes(context: typer.Context, incomplete: str) -> list[str]:
     """Complete the name of a mesh: those that `venuemesh up` started here."""
-    from ..mesh.run_file import run_directory
+    from ..keystore.state_folder import state_folder
 
-    return _matching((path.stem for path in run_directory().glob("*.json")), incomplete)
+    return _matching((path.stem for path in state_folder().glob("*.json")), incomplete)
 
 
 def exchanges(context: typer.Context, incomplete: str) -> list[str]:

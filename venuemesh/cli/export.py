@@ -10,7 +10,8 @@ from ..config.mesh import load_config
 from ..journal.export import export, format_of
 from ..journal.records import Filter
 from ..keystore.secrets import journal_url
-from ..mesh.run_file import read_run_file, run_directory
+from ..keystore.state_folder import state_folder
+from ..mesh.run_file import read_run_file
 from ..model.errors import Misconfigured
 
 
@@ -34,7 +35,7 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
             return journal_url(read.journal.url, read.journal.url_file)
     elif (running := read_run_file(mesh)) is not None and running.journal is not None:
         return running.journal
-    return f"{SQLITE}{run_directory().absolute()}/{mesh}.journal.sqlite3"
+    return f"{SQLITE}{state_folder().absolute()}/{mesh}.journal.sqlite3"
 
 
 def export_journal(

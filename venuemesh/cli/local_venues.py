@@ -87,7 +87,8 @@ class LocalVenues:
                 at = own.enter_context(local_exchange(self.pairs, self.funds, protocol=venue, rate=RATE, seed=seed))
                 exchanges |= at.config()["exchanges"]
             raw = {"mesh": {"name": self.mesh}, "exchanges": exchanges}
-            yield check_config(raw | {"journal": {"url": f"sqlite:///{folder}/journal.sqlite3"}}, "up --local", folder)
+            journal = {"url": f"sqlite:///{folder}/journal.sqlite3", "remember": False}
+            yield check_config(raw | {"journal": journal}, "up --local", folder)
 
     def use(self) -> list[str]:
         """Return lines of Python that use the mesh: they read a book and place an order."""

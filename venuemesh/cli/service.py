@@ -17,7 +17,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..mesh.run_file import RunFile, make_run_directory, read_run_file
+from ..keystore.state_folder import make_state_folder
+from ..mesh.run_file import RunFile, read_run_file
 from ..model.errors import MeshNotRunning, Misconfigured, RetryLater
 from .host import Answer, host, launch_checked, notify, plain
 from .local_venues import LocalVenues
@@ -83,7 +84,7 @@ def _startable(plan: MeshConfig | LocalVenues, address: str | None) -> str:
         raise Misconfigured(
             f"mesh {name!r}", f"runs already at {known.address}; stop it with `venuemesh down --mesh {name}`"
         )
-    make_run_directory()  # if the folder cannot be made, nothing is started
+    make_state_folder()  # if the folder cannot be made, nothing is started
     return name
 
 
@@ -132,7 +133,7 @@ def stop(name: str, *, address: str | None) -> None:
 
 def _spawn_host(name: str, plan: MeshConfig | LocalVenues, wait_s: float, say: Say) -> dict[str, Any]:
     say("starting the host process")
-    log = make_run_directory() / f"{name}.log"
+    log = make_state_folder() / f"{name}.log"
     try:
         errors = log.open("wb")
     except OSError as error:

@@ -76,6 +76,12 @@ class JournalTable(Strict):
     keep_days: int = setting(
         JournalSettings, "keep_days", "Days that done orders, their fills and old events are kept.", ge=1, le=36_500
     )
+    remember: bool = setting(
+        JournalSettings,
+        "remember",
+        "Keep in the state directory how far the journal has come, so that an older, another or a missing journal is "
+        "refused. False only for a journal that is thrown away.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -108,7 +114,7 @@ class JournalTable(Strict):
     def settings(self, url: str | None = None) -> JournalSettings:
         """Return the settings of an order manager; `url` is the journal if the file does not name one."""
         given = self.url if self.url is not None or self.url_file is not None else url
-        return JournalSettings(given, self.url_file, self.keep_days)
+        return JournalSettings(given, self.url_file, self.keep_days, remember=self.remember)
 
     @property
     def is_sqlite(self) -> bool:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..actors.cell.pulse import SUPERVISOR
+from ..keystore.state_folder import make_state_folder
 from ..model.errors import MeshNotRunning, Misconfigured
 from .aio import AsyncCommands
-from .run_file import known_mesh, make_run_directory, read_run_file
+from .run_file import known_mesh, read_run_file
 from .session import join_near, refuse_fork
 from .sync import Commands
 
@@ -126,7 +127,7 @@ def launch(config: MeshConfig) -> Mesh:
         if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, this_node, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
-            state = make_run_directory()  # the journal's folder, unless the configuration names another folder
+            state = make_state_folder()  # the journal's folder, unless the configuration names another folder
         # Without room for its pulse the supervisor could not start and could tell nobody.
         Pulse(segment_directory(name, this_node) / PULSES, f"launch-{os.getpid()}").close()
         create(config.for_supervisor(this_node, state))

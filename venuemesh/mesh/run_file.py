@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ..actors.cell.pulse import process_start
 from ..keystore.private import WRITABLE, check_folder, check_owner
+from ..keystore.state_folder import WHAT, make_state_folder, state_folder
 from ..model.errors import MeshNotRunning, Misconfigured
-
-WHAT = "the folder of run files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +29,11 @@ class RunFile:
 
     @property
     def path(self) -> Path:
-        return run_directory() / f"{self.mesh}.json"
+        return state_folder() / f"{self.mesh}.json"
 
     def write(self) -> None:
         """Write the file. Raises Misconfigured, which names the file, when it cannot be written."""
-        directory = make_run_directory()
+        directory = make_state_folder()
         try:
             handle, temporary = tempfile.mkstemp(dir=directory)
             with os.fdopen(handle, "w") as out:
@@ -58,34 +57,13 @@ def known_mesh(mesh: str) -> RunFile | None:
     return known
 
 
-def run_directory() -> Path:
-    """Return the folder of run files: $XDG_STATE_HOME/venuemesh, or ~/.local/state/venuemesh."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "venuemesh"
-
-
-def make_run_directory() -> Path:
-    """Return the folder of run files; create it if it is missing.
-
-    Raises:
-        Misconfigured: it cannot be created, or other users can change it.
-    """
-    directory = run_directory()
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise Misconfigured(str(directory), f"cannot be created: {error.strerror or error}") from error
-    check_folder(directory, WHAT, WRITABLE)
-    return directory
-
-
 def read_run_file(mesh: str) -> RunFile | None:
     """Return the run file of a mesh; None when there is none.
 
     Raises:
         Misconfigured: it cannot be read, or other users can change it and so send this process to their own cluster.
     """
-    path = run_directory() / f"{mesh}.json"
+    path = state_folder() / f"{mesh}.json"
     try:
         text = path.read_text()
         check_folder(path.parent, WHAT, WRITABLE)

@@ -14,8 +14,9 @@ import pytest
 import typer.main
 
 from venuemesh.cli.app import app
+from venuemesh.keystore.state_folder import make_state_folder
 from venuemesh.mesh import mesh as client
-from venuemesh.mesh.run_file import RunFile, make_run_directory, read_run_file
+from venuemesh.mesh.run_file import RunFile, read_run_file
 from venuemesh.model.errors import Misconfigured
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
@@ -161,7 +162,7 @@ def test_a_state_folder_that_cannot_be_is_one_line(tmp_path, command):
 
 def test_run_files_where_they_cannot_be_are_typed_errors(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
-    for act in (make_run_directory, lambda: read_run_file("m"), RunFile("m", "127.0.0.1:1").write):
+    for act in (make_state_folder, lambda: read_run_file("m"), RunFile("m", "127.0.0.1:1").write):
         with pytest.raises(Misconfigured, match="/dev/null/venuemesh"):
             act()
 

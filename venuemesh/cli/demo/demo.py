@@ -201,7 +201,7 @@ def _config(options: DemoOptions, urls: dict[str, str], folder: Path, account: d
     pairs = [_pair(symbol) for symbol in SYMBOLS[: options.pairs]]
     places = {name: urls[name] for name in ("rest", "ws", "ws_api")}
     exchange = {"pairs": pairs, **places, "accounts": {ACCOUNT: account | {"recv_window_ms": RECV_WINDOW_MS}}}
-    journal = {"url": f"sqlite:///{folder / 'journal.sqlite'}"}
+    journal = {"url": f"sqlite:///{folder / 'journal.sqlite'}", "remember": False}
     plain = {"mesh": {"name": f"{MESH}-{os.getpid()}"}, "journal": journal, "exchanges": {EXCHANGE: exchange}}
     return check_config(plain, "demo")
 

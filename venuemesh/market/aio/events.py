@@ -21,29 +21,32 @@ class AsyncEvents(AsyncRoom):
 
     async def events(
         self,
-        after: int | None = None,
+        after: int | AccountEvent | None = None,
         *,
         cursor: str | None = None,
         owner: str | None = None,
     ) -> AsyncIterator[AccountEvent]:
         """Iterate over the account's events: numbered without gaps, durable, the same for every reader.
 
-        The iteration starts now, or after the number `after`, or, with a named `cursor`, after the last event that this
-        cursor handled (a new cursor starts at the first kept event). A cursor advances when the iteration requests the
+        The iteration starts now, or after `after` (the number of an event, or the event itself: then it is certain that
+        both are of the same journal), or, with a named `cursor`, after the last event that this cursor handled (a new
+        cursor starts at the first kept event). A cursor advances when the iteration requests the
         next event or is closed: after a crash an event may be seen again, but never skipped. `owner` leaves out the
         orders of other owners; numbers then have gaps.
 
         Raises:
             EventsTrimmed: the next event was deleted; `first` is the number of the oldest event that is kept.
+            EventsRewound: an older journal was restored, or a new one begun: events may be missing, others come again.
             Misconfigured: this market has no account.
         """
         if after is not None and cursor is not None:
             raise Rejected("bad_request", "after and cursor cannot both be given")
-        at = after
+        lineage = after.lineage if isinstance(after, AccountEvent) else None
+        at = after.number if isinstance(after, AccountEvent) else after
         handled: int | None = None
         try:
             while True:
-                body: dict[str, Any] = {"after": at, "limit": PAGE, "owner": owner}
+                body: dict[str, Any] = {"after": at, "lineage": lineage, "limit": PAGE, "owner": owner}
                 if at is None and cursor is not None:
                     body["cursor"] = cursor
                 try:
@@ -57,7 +60,7 @@ class AsyncEvents(AsyncRoom):
                     event = AccountEvent.from_dict(plain)
                     yield event
                     handled = event.number
-                at = answer["next"]
+                at, lineage = answer["next"], answer["lineage"]
                 if cursor is not None and answer["events"]:
                     handled = at
                     await self._save_cursor(cursor, at)
