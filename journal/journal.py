@@ -381,23 +381,36 @@ class Journal:
         return self._read(work)
 
     def orders(
-        self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
+        self,
+        chosen: Filter = _EVERYTHING,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        newest: bool = False,
+        before: int | None = None,
     ) -> Page[Order]:
-        """Return orders, oldest first, after the page whose `next` was `after`; or the `newest`."""
+        """Return orders, oldest first, after the page whose `next` was `after`; or the `newest`, before that page."""
 
         def work(connection: Connection) -> Page[Order]:
-            found, more = queries.page(connection, queries.ORDERS, chosen, after, limit, newest)
+            found, more = queries.page(connection, queries.ORDERS, chosen, after, limit, newest, before)
             return Page([queries.order_of(row) for row in found], more)
 
         return self._read(work)
 
     def fills(
-        self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
+        self,
+        chosen: Filter = _EVERYTHING,
+        after: int = 0,
+        limit: int = 1000,
+        *,
+        newest: bool = False,
+        before: int | None = None,
     ) -> Page[Fill]:
-        """Return fills, in the order of recording, after the page whose `next` was `after`; or the `newest`."""
+        """Return fills, in the order of recording, after the page whose `next` was `after`; or the `newest`, before
+        that page."""
 
         def work(connection: Connection) -> Page[Fill]:
-            found, more = queries.page(connection, queries.FILLS, chosen, after, limit, newest)
+            found, more = queries.page(connection, queries.FILLS, chosen, after, limit, newest, before)
             return Page([queries.fill_of(row) for row in found], more)
 
         return self._read(work)

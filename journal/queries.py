@@ -154,19 +154,25 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
 
 
 def page(
-    connection: Connection, listing: Listing, chosen: Filter, after: int, limit: int, newest: bool = False
+    connection: Connection,
+    listing: Listing,
+    chosen: Filter,
+    after: int,
+    limit: int,
+    newest: bool = False,
+    before: int | None = None,
 ) -> tuple[list[Any], int | None]:
-    """Return up to `limit` rows with keys above `after`, in order, and the key of the next page, if any.
+    """Return up to `limit` rows with keys above `after`, in order, and the key where the next page begins; None if
+    there are no more rows.
 
-    `newest`: the last rows instead of the first; there is no next page then.
+    `newest`: the last rows (below `before`) instead of the first; the next page are then the rows before them.
     """
     table, key, time = listing
-    if newest:
-        latest = joined(table).where(key > after, *selected(table, time, chosen)).order_by(key.desc()).limit(limit)
-        return list(reversed(connection.execute(latest).mappings().all())), None
-    statement = joined(table).where(key > after, *selected(table, time, chosen)).order_by(key).limit(limit)
-    found = list(connection.execute(statement).mappings())
-    return found, found[-1][key.name] if len(found) == limit else None
+    where = [key > after, *selected(table, time, chosen), *([] if before is None else [key < before])]
+    order = key.desc() if newest else key
+    found = list(connection.execute(joined(table).where(*where).order_by(order).limit(limit + 1)).mappings())
+    more = found[limit - 1][key.name] if len(found) > limit else None
+    return found[limit - 1 :: -1] if newest else found[:limit], more
 
 
 def first_event(connection: Connection, account_id: int, next_event: int) -> int:

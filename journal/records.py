@@ -123,7 +123,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Rows, oldest first, and the `after` of the next page; None if there are no more rows now."""
+    """Rows, oldest first, and where the next page begins: its `after`, or the `before` of older rows than the newest.
+
+    `next` is None if there are no more rows now.
+    """
 
     rows: list[T]
     next: int | None

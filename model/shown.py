@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 _ESCAPED = (
     "\\x00-\\x1f\\x7f-\\x9f"  # C0, DEL, C1
@@ -28,6 +29,13 @@ def shown(text: str) -> str:
 def shown_lines(text: str) -> str:
     """Return text of several lines: only line ends and tabs stay."""
     return _OF_LINES.sub(_escape, text)
+
+
+def few(texts: Iterable[object], most: int = 10, between: str = ", ") -> str:
+    """Return the first `most` texts in one line, and how many more there are."""
+    found = [str(text) for text in texts]
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return between.join(found[:most]) + more
 
 
 def is_name(text: str) -> bool:

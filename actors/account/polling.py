@@ -33,6 +33,7 @@ from .settings import StreamSettings
 
 FAST_S = 1.0
 ASK_S = 2.0
+HELD_PAGE = 1_000  # open orders of one answer of the manager
 SHARE = 0.25  # largest share of any limit that fast rounds use
 MISSED_ROUNDS = 2  # after this many intervals without a successful round the stream is down
 EAGER_ROUNDS = 3  # fast rounds after a start, a failure or a change
@@ -181,13 +182,21 @@ class Poller:
     async def _held(self) -> list[tuple[str, str, str]] | None:
         """Return (exchange's id, symbol, client id) of the orders that the manager holds open; None if it does not
         answer."""
-        try:
-            answer = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
-        except MeshError:
-            return None
         symbols = {instrument.name: symbol for symbol, instrument in self._instruments.items()}
-        rows = (row for row in answer["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
-        return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
+        held: list[tuple[str, str, str]] = []
+        after = None
+        while True:
+            body = {"open": True, "after": after, "limit": HELD_PAGE}
+            try:
+                answer = await self._context.ask(self._manager, "orders", body, ASK_S)
+            except MeshError:
+                return None
+            for row in answer["rows"]:
+                if row["exchange_order_id"] is not None and row["pair"] in symbols:
+                    held.append((row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]))
+            after = answer["next"]
+            if after is None:
+                return held
 
     async def _ask_balances(self) -> BalanceReport:
         account = (await self._gateway.read(self._gateway.codec.account(), self._priority)).account

@@ -143,6 +143,7 @@ class UserStreamRole:
         except TimeoutError:
             pass  # the answer without frames
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
+        lost = frames[0]["number"] - after - 1 if frames and after else 0  # no longer kept
         frames = [
             {
                 **frame,
@@ -151,7 +152,8 @@ class UserStreamRole:
             }
             for frame in frames
         ]
-        return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
+        following = frames[-1]["number"] if frames else min(after, self._raw_next - 1)
+        return {"frames": frames, "lost": lost, "next": following}
 
     def status(self) -> dict[str, Any]:
         source = self._source.status()

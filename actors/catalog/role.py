@@ -30,7 +30,6 @@ last readable version of the row stays in force; `status` names such rows. Every
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -116,6 +115,7 @@ class CatalogRole:
         self._cache: dict[str, tuple[int, Any]] = {}  # by query: when the answer expires, the answer
         self._loop: asyncio.Task[None] | None = None
         self._live = self._live_candles(connect, bare, budget)
+        self._probed: dict[str, int] = {}  # by pair that the list lacks: the call of `delisted` that asked for it last
 
     def _live_candles(self, connect: Callable[..., FeedLike], rest: RestLike, budget: Budget) -> LiveCandles | None:
         offer, context, connector = self._codec.spec.candles, self._context, self._settings.connector
@@ -339,9 +339,13 @@ class CatalogRole:
     async def _delisted(self, instruments: Iterable[Instrument]) -> dict[str, Any]:
         """Ask the exchange for a few levels of each pair: by its answer it has the pair, or no longer has it.
 
-        A refusal with a code of many meanings counts only if the same request is answered for a listed pair.
+        At most `MOST_PROBED` pairs are asked for in one call, the others in the next calls. A refusal with a code of
+        many meanings counts only if the same request is answered for a listed pair.
         """
-        probed = list(itertools.islice(instruments, MOST_PROBED))
+        waiting = sorted(instruments, key=lambda one: self._probed.get(one.name, 0))  # probed longest ago first
+        probed = waiting[:MOST_PROBED]
+        turn = 1 + max(self._probed.values(), default=0)
+        self._probed = {one.name: self._probed.get(one.name, 0) for one in waiting} | {one.name: turn for one in probed}
         answers = {instrument.name: await self._refusal(instrument) for instrument in probed}
         codes = {name: error.code for name, error in answers.items() if isinstance(error, Rejected)}
         known = self._codec.spec.unknown_symbol

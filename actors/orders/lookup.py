@@ -5,9 +5,8 @@ from __future__ import annotations
 from ...journal.journal import Journal
 from ...journal.records import Filter
 from ...model.ids import maker_of
+from ...model.order import Fill
 from .machine.effects import Found, Lookup
-
-MOST_FILLS = 10_000
 
 
 def find(journal: Journal, of: tuple[str, str], wanted: Lookup) -> Found:
@@ -23,5 +22,9 @@ def find(journal: Journal, of: tuple[str, str], wanted: Lookup) -> Found:
         maker = maker_of(name)
         highest = None if maker is None else journal.highest_id(*of, maker[0])
         return Found(tombstone=journal.is_tombstone(*of, name), highest=highest)
-    page = journal.fills(Filter(*of, client_order_id=order.client_order_id), 0, MOST_FILLS)
-    return Found(order, tuple(page.rows))
+    fills: list[Fill] = []
+    after: int | None = 0
+    while after is not None:
+        page = journal.fills(Filter(*of, client_order_id=order.client_order_id), after)
+        fills, after = fills + page.rows, page.next
+    return Found(order, tuple(fills))

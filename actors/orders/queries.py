@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ...journal.journal import Journal
-from ...journal.records import Filter
+from ...journal.records import Filter, Page
 from ...journal.writes import PutEvent, PutOrder, Write
 from ...model.errors import EventsRewound, EventsTrimmed, InvalidTransition, Rejected
 from ...model.order import AccountEvent, Order, OrderStatus
@@ -37,25 +37,35 @@ class Queries:
         self._exchange, self._account, self._view, self._read = exchange, account, view, read
 
     async def orders(self, body: Any) -> dict[str, Any]:
-        """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open orders come from memory, others from
-        the journal.
+        """orders {open, owner, pair, after, limit, newest, before}: {"rows", "next"}; open orders come from memory,
+        others from the journal.
 
         Open orders are those of this mesh; with `external` also external ones. Oldest first. `next` is the `after` of
-        the next page; None if there are no more now.
+        the next page, and with `newest` the `before` of the page of older rows; None if there are no more now.
         """
         wanted = body or {}
         pair, owner = text(wanted, "pair"), text(wanted, "owner")
-        limit = min(MOST, whole_number(wanted, "limit") or (MOST if wanted.get("open") else PAGE))
+        limit = min(MOST, whole_number(wanted, "limit") or PAGE)
         if wanted.get("open"):
-            others = bool(wanted.get("external"))
+            others, after = bool(wanted.get("external")), _place(wanted, "after")
             found = [
-                one for one in self._view.open_orders() if _is_of(one, pair, owner) and (others or not one.external)
+                one
+                for one in self._view.open_orders()
+                if _is_of(one, pair, owner) and (others or not one.external) and (after is None or place(one) > after)
             ]
-            return {"rows": [order.to_dict() for order in found[:limit]], "next": None}
-        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
-        chosen = Filter(self._exchange, self._account, pair, owner)
-        page = await self._read(lambda journal: journal.orders(chosen, after, limit, newest=newest))
+            more = list(place(found[limit - 1])) if len(found) > limit else None
+            return {"rows": [order.to_dict() for order in found[:limit]], "next": more}
+        page = await self._page(wanted, Filter(self._exchange, self._account, pair, owner), Journal.orders, limit)
         return {"rows": [order.to_dict() for order in page.rows], "next": page.next}
+
+    async def _page(self, wanted: Any, chosen: Filter, listing: Callable[..., Page[Any]], limit: int) -> Page[Any]:
+        """Read one page of a listing of the journal."""
+        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
+        before = None if wanted.get("before") is None else number(wanted, "before")
+        page: Page[Any] = await self._read(
+            lambda journal: listing(journal, chosen, after, limit, newest=newest, before=before)
+        )
+        return page
 
     async def has(self, pair: str) -> bool:
         """Return whether there is any order of a pair, open or in the journal."""
@@ -65,13 +75,13 @@ class Queries:
         return bool((await self._read(lambda journal: journal.orders(chosen, 0, 1))).rows)
 
     async def fills(self, body: Any) -> dict[str, Any]:
-        """fills {id?, pair?, after, limit, newest}: {"rows", "next"} from the journal, in the order of recording."""
+        """fills {id?, pair?, after, limit, newest, before}: {"rows", "next"} from the journal, in the order of
+        recording; pages as in `orders`."""
         wanted = body or {}
-        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
         limit = min(MOST, whole_number(wanted, "limit") or PAGE)
         pair, order = text(wanted, "pair"), text(wanted, "id")
         chosen = Filter(self._exchange, self._account, pair, client_order_id=order)
-        page = await self._read(lambda journal: journal.fills(chosen, after, limit, newest=newest))
+        page = await self._page(wanted, chosen, Journal.fills, limit)
         return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
 
     async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
@@ -156,6 +166,22 @@ class Queries:
         except TimeoutError:
             return None
         return order.to_dict()
+
+
+def place(order: Order) -> tuple[int, str]:
+    """Return the place of an open order in the listing: by time of creation, then by id."""
+    return order.created_ns, order.client_order_id
+
+
+def _place(body: Any, key: str) -> tuple[int, str] | None:
+    """Read a place in the listing of open orders from a message's body. Raises Rejected."""
+    match (body or {}).get(key):
+        case None | 0:
+            return None
+        case [int(created_ns), str(name)]:
+            return created_ns, name
+        case other:
+            raise Rejected("bad_request", f"{key} is {str(other)[:80]!r}; of open orders it is the `next` of a page")
 
 
 def _is_of(order: Order, pair: str | None, owner: str | None) -> bool:
@@ -281,7 +307,7 @@ class AccountView:
 
     def open_orders(self) -> list[Order]:
         """Return the open orders, oldest first."""
-        return sorted(self._open.values(), key=lambda order: order.created_ns)
+        return sorted(self._open.values(), key=place)
 
     def events(self, after: int, limit: int) -> list[AccountEvent] | None:
         """Return the events numbered above `after`, at most `limit`; None if the view no longer holds some of them."""

@@ -12,7 +12,8 @@ is known. Commands wait for the load as long as their senders do.
     place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
     cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount?, price?} -> Order
     replace {id, order, expires_ns}         -> [Order]        get {id} -> Order
-    orders {open, owner, pair, after, limit, newest} · fills {id?, pair?, after, limit, newest} -> {rows, next}
+    orders {open, owner, pair, after, limit, newest, before} · fills {id?, pair?, after, limit, newest, before}
+                                            -> {rows, next}; at most `limit` (5,000) rows, and where the others begin
     tracking_states · restore {states}
     balances · fees {pair} · account · timings {limit?} · key_check
     request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id

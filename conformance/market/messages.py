@@ -20,6 +20,7 @@ from ...model.events import (
     SubscribeRefused,
 )
 from ...model.http import HttpResponse
+from ...model.shown import few
 from .book_replay import Story
 from .mutations import JUNK, flipped, truncated, twisted, without_a_field
 from .suite import RECV_NS, Suite, decoded, excerpt, expect, reads_or_refuses, skip
@@ -163,7 +164,7 @@ class Messages(Suite):
         codec = self.codec()
         codec.instruments(self.samples.instruments)
         rows = codec.tickers(self.samples.tickers)
-        expect(instrument.symbol in rows, f"the tickers lack {instrument.symbol!r}; they have {sorted(rows)[:10]}")
+        expect(instrument.symbol in rows, f"the tickers lack {instrument.symbol!r}; they have {few(sorted(rows))}")
         for symbol, row in rows.items():
             for key in ("volume", "quote_volume", "bid", "ask", "last", "open", "high", "low"):
                 expect(key in row, f"the ticker of {symbol} lacks {key!r}")

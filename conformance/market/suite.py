@@ -16,6 +16,7 @@ from ...model.errors import DecodeError, MeshError
 from ...model.events import Subscribed, SubscribeRefused
 from ...model.fixed import INT64_MAX, read_exact
 from ...model.instrument import Instrument
+from ...model.shown import few
 
 T = TypeVar("T")
 RECV_NS = 1_700_000_000_000_000_000
@@ -38,7 +39,7 @@ class Suite:
     def instrument(self) -> Instrument:
         """The instrument of the sample pair."""
         found = {instrument.name: instrument for instrument in self.listed()}
-        expect(self.samples.pair in found, f"the sample list has no {self.samples.pair}; it has {sorted(found)[:10]}")
+        expect(self.samples.pair in found, f"the sample list has no {self.samples.pair}; it has {few(sorted(found))}")
         return found[self.samples.pair]
 
     def bound(self) -> Codec:

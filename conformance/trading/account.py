@@ -15,6 +15,7 @@ from ...model import rules
 from ...model.errors import Rejected, UnknownOrder
 from ...model.events import Side
 from ...model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
+from ...model.shown import few
 from ..market.suite import expect, skip
 from .bench import LOOK_AGAIN_S, READY_S, Desk, expect_status, status_text
 from .sizes import DEAREST
@@ -320,7 +321,7 @@ class Account(TradingSuite):
         balances = await desk.settled_balances()
         orders, fills, events = await desk.all_orders(), await desk.fills(), await desk.events()
         numbers = [event.number for event in events]
-        expect(numbers == list(range(1, len(numbers) + 1)), f"event numbers have gaps: {numbers[:50]}")
+        expect(numbers == list(range(1, len(numbers) + 1)), f"event numbers have gaps: {few(numbers, 50)}")
         known = {order.client_order_id: order for order in orders}
         for order in orders:
             name = order.client_order_id

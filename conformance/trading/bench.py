@@ -19,6 +19,7 @@ from ...connectors.reports import OrderReport
 from ...keystore.key import Key
 from ...keystore.secrets import read_key
 from ...market.market import AsyncMarket
+from ...market.values import Page
 from ...model.address import catalog_address, orders_address, stream_address
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
@@ -31,6 +32,7 @@ from . import sizes
 from .venue import Venue, Witness
 
 T = TypeVar("T")
+R = TypeVar("R")  # a row of a listing
 ACCOUNT = "main"
 SETTLE_S = 0.02  # between two looks at an account that starts
 READY_S = 45.0
@@ -286,10 +288,18 @@ class Desk:
         return known[-1].number if known else 0
 
     async def fills(self, client_order_id: str | None = None) -> Sequence[Fill]:
-        return await self.market.fills(client_order_id=client_order_id)
+        return await self._every(lambda after: self.market.fills(client_order_id=client_order_id, after=after))
 
     async def all_orders(self) -> Sequence[Order]:
-        return await self.market.orders()
+        return await self._every(lambda after: self.market.orders(after=after))
+
+    async def _every(self, page: Callable[[int], Awaitable[Page[R]]]) -> list[R]:
+        found: list[R] = []
+        after: int | None = 0
+        while after is not None:
+            rows = await page(after)
+            found, after = found + list(rows), rows.next
+        return found
 
     @property
     def _look_s(self) -> float:

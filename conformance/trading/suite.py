@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import ClassVar, TypeVar
 
 from ...connectors.order_codec import TradingConnector
+from ...model.shown import few
 from ..market.suite import expect
 from .bench import Desk
 from .venue import Venue
@@ -63,7 +64,7 @@ def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
         finally:
             await desk.tidy()
             failures = desk.mesh.take_failures()
-            expect(not failures, f"roles raised unexpected exceptions: {failures[:3]}")
+            expect(not failures, f"roles raised unexpected exceptions: {few(failures, 3, '; ')}")
 
     def run(suite: S) -> None:
         asyncio.run(carry_out(suite))

@@ -311,5 +311,6 @@ def account_plain(account: Account) -> dict[str, Any]:
         "balances": _balances(account),
         "orders": [order_plain(order) for order in account.orders],
         "fills": [fill_plain(fill) for fill in account.fills],
+        "complete": account.fill_count == len(account.fills) and account.order_count == len(account.orders),
         "lists": [_list_plain(group) for group in account.lists.values()],
     }

@@ -209,6 +209,7 @@ class Account:
     orders: deque[Order] = field(default_factory=deque, repr=False)
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=HISTORY), repr=False)
     fill_count: int = 0  # total so far
+    order_count: int = 0  # total so far
     client_ids: dict[str, int] = field(default_factory=dict, repr=False)
     by_id: dict[int, Order] = field(default_factory=dict, repr=False)
     by_client: dict[str, Order] = field(default_factory=dict, repr=False)  # the latest order of each id
@@ -258,6 +259,7 @@ class Account:
     def remember(self, order: Order) -> None:
         """Add `order` to the history; if the history is full, drop the oldest ended order."""
         self.orders.append(order)
+        self.order_count += 1
         self.by_id[order.id] = order
         self.by_client[order.client_id] = order
         if len(self.orders) > HISTORY:

@@ -316,6 +316,17 @@ def test_listings_come_in_pages_and_by_filter(journal, commit):
         ["o0", "o1", "o2"], ["o3", "o4", "o5"], ["o6"]
     ]  # fmt: skip
     assert third.next is None
+    assert journal.orders(limit=7).next is None  # all are here
+    newest = journal.orders(limit=3, newest=True)
+    older = journal.orders(limit=3, newest=True, before=newest.next)
+    oldest = journal.orders(limit=3, newest=True, before=older.next)
+    assert [[one.client_order_id for one in page.rows] for page in (oldest, older, newest)] == [
+        ["o0"], ["o1", "o2", "o3"], ["o4", "o5", "o6"]
+    ]  # fmt: skip
+    assert oldest.next is None
+    assert [one.trade_id for one in journal.fills(limit=1, newest=True, before=journal.fills(limit=2).next).rows] == [
+        "t0"
+    ]
 
     def ids(**chosen):
         return [one.client_order_id for one in journal.orders(Filter(**chosen)).rows]

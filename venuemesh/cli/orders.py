@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from ..model.order import CancelResult, OrderStatus
+from ..model.order import CancelResult, Order, OrderStatus
 from . import completion
 from .arguments import Address, AnyExchange, AsJson, AsJsonLines, Exchange, MeshName, TradingPair
 from .consent import ASK_ABOVE, AskAbove, Yes
@@ -56,14 +56,18 @@ def orders(
     from .tables import orders_table
 
     market = _market(mesh, address, exchange, account)
+    found: Sequence[Order]
+    more = False
     if every:
-        found = list(market.orders(pair=pair, owner=owner, limit=limit, newest=True))
+        found = page = market.orders(pair=pair, owner=owner, limit=limit, newest=True)
+        more = page.next is not None
     else:
         found = list(market.in_flight_orders(owner=owner, external=True, pair=pair).values())
     if as_json:
-        print(json.dumps({"orders": [order.to_dict() for order in found]}))
+        print(json.dumps({"orders": [order.to_dict() for order in found], "more": more}))
     else:
         out.print(orders_table(found))
+        _print_cut("orders", limit, more)
 
 
 @app.command()
@@ -82,10 +86,18 @@ def trades(
 
     market = _market(mesh, address, exchange, account)
     found = market.fills(pair=pair, client_order_id=order, limit=limit, newest=True)
+    more = found.next is not None
     if as_json:
-        print(json.dumps({"trades": [fill.to_dict() for fill in found]}))
+        print(json.dumps({"trades": [fill.to_dict() for fill in found], "more": more}))
     else:
         out.print(fills_table(found))
+        _print_cut("fills", limit, more)
+
+
+def _print_cut(what: str, limit: int, more: bool) -> None:
+    """Say that a list has only its newest rows."""
+    if more:
+        out.print(f"Only the {limit} newest {what} are listed. Use --limit for more, or `venuemesh export` for all.")
 
 
 @app.command()
@@ -388,6 +400,8 @@ def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> Non
             except (RetryLater, OutcomeUnknown):  # the stream's actor is away or has died
                 await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
                 continue
+            if lost := answer["lost"]:
+                print(json.dumps({"lost": lost}), flush=True)  # frames that came faster than this command reads
             for frame in answer["frames"]:
                 print(json.dumps(frame if raw else {k: v for k, v in frame.items() if k != "raw"}), flush=True)
             after = answer["next"]

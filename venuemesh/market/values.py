@@ -39,7 +39,9 @@ class FeeEstimate:
 
 
 class Page(tuple[T, ...]):
-    """Rows of a listing. `next` is the `after` of the next page; None if there are no more rows now."""
+    """Rows of a listing. `next` is None if there are no more rows now; else it tells where the other rows begin: it is
+    the `after` of the next page, or, of a page of the newest rows, the `before` of the page of older rows.
+    """
 
     next: int | None
     kind: type[T]  # of the rows
@@ -91,6 +93,13 @@ def needed_question(name: str, value: Asked) -> Decimal:
 def question(name: str, value: Asked | None) -> Decimal | None:
     """Return `needed_question`, or None for None."""
     return None if value is None else needed_question(name, value)
+
+
+def row_limit(limit: int | None) -> int | None:
+    """Return the largest number of rows of a listing; None: all rows. Raises Rejected: not a whole number >= 1."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise Rejected("bad_request", f"limit is {limit!r}; it must be a whole number of at least 1")
+    return limit
 
 
 def expires_ns(expires_s: float) -> int:

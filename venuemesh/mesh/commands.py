@@ -10,8 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..model.address import catalog_address, orders_address
 from ..model.errors import MeshError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from ..model.shown import few
 from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
-from .progress import missing_parts, progress_text, refused_pairs
+from .progress import NAMED, missing_parts, progress_text, refused_pairs
 from .session import Session, session
 
 P = ParamSpec("P")
@@ -142,7 +143,7 @@ async def started(
         if not missing:
             return refused_pairs(tree)
         if time.monotonic() > deadline:
-            raise RetryLater(1.0, f"not started after {timeout_s:g} s: {', '.join(missing[:6])}")
+            raise RetryLater(1.0, f"not started after {timeout_s:g} s: {few(missing, NAMED)}")
         await asyncio.sleep(LOOK_S)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..model.address import BOOK, ORDERS, Address, catalog_address, has_kind
+from ..model.shown import few
 
 SETTLED = ("LIVE", "HALTED")  # states of a book that is followed; HALTED: the exchange does not trade the pair now
 NAMED = 3  # missing parts that a line of progress names
@@ -71,8 +72,7 @@ def progress_text(tree: dict[str, Any]) -> str:
     text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
     text += f", {halted} HALTED" if halted else ""
     missing = missing_parts(tree)
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    return f"{text}; waiting: {', '.join(missing[:NAMED])}{more}" if missing else text
+    return f"{text}; waiting: {few(missing, NAMED)}" if missing else text
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:

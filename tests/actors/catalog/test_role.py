@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
-from venuemesh.actors.catalog.role import CatalogRole
+from venuemesh.actors.catalog.role import MOST_PROBED, CatalogRole
 from venuemesh.actors.catalog.settings import CatalogSettings
 from venuemesh.connectors.listing import Listing, listing
 from venuemesh.connectors.settings import ConnectorSettings
@@ -255,6 +255,16 @@ async def test_it_finds_out_which_pairs_the_exchange_no_longer_has(rig: Rig, kno
     assert await role.handle("delisted", body) == expected
     rig.exchange.error = RetryLater(1.0, "refused")
     assert await role.handle("delisted", body) == answer | {"gone": [], "present": []}
+
+
+async def test_it_asks_for_other_missing_pairs_in_the_next_call(rig: Rig) -> None:
+    role = await rig.start()
+    await role.handle("refresh", None)
+    missing = [pair(f"M{n}-BTC").to_dict() for n in range(MOST_PROBED + 5)]
+    first = (await role.handle("delisted", {"instruments": missing}))["present"]
+    second = (await role.handle("delisted", {"instruments": missing}))["present"]
+    assert first == [f"M{n}-BTC" for n in range(MOST_PROBED)]
+    assert {f"M{n}-BTC" for n in range(MOST_PROBED, MOST_PROBED + 5)} <= set(second)
 
 
 async def test_it_lists_kept_pairs_until_the_exchange_lists_them_again(rig: Rig) -> None:

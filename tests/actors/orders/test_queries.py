@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from venuemesh.actors.orders.queries import AccountView
+from venuemesh.actors.orders.queries import AccountView, Queries
 from venuemesh.journal.writes import PutEvent, PutOrder
-from venuemesh.model.errors import InvalidTransition
+from venuemesh.model.errors import InvalidTransition, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.order import AccountEvent, EventType, Order, OrderStatus, OrderType
 
@@ -59,3 +59,23 @@ async def test_a_caller_that_stops_waiting_for_an_order_leaves_nothing_behind():
     late.cancel()
     await asyncio.gather(late, return_exceptions=True)
     assert view.watched == 0
+
+
+async def test_open_orders_come_in_pages_and_a_page_says_where_the_others_begin():
+    view = AccountView(1, [order(name, created_ns=at) for name, at in (("d", 2), ("b", 1), ("a", 1), ("c", 2))])
+    queries = Queries("acme", "main", view, no_journal)
+    seen, after = [], None
+    for _ in range(3):
+        page = await queries.orders({"open": True, "limit": 2, "after": after})
+        seen.append([row["client_order_id"] for row in page["rows"]])
+        after = page["next"]
+        if after is None:
+            break
+        view.committed([PutOrder(order("a", OrderStatus.FILLED), "FILL", 1)], [])  # one that was listed ends
+    assert seen == [["a", "b"], ["c", "d"]]
+    with pytest.raises(Rejected):
+        await queries.orders({"open": True, "after": 5})
+
+
+async def no_journal(work):
+    raise AssertionError("open orders are in memory")

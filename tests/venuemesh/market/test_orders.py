@@ -350,3 +350,25 @@ async def test_cancelling_the_caller_cancels_the_question(mesh):
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert mesh.handed[0][3].cancelled()
+
+
+def test_listings_are_read_to_their_end_or_say_where_they_were_cut(mesh, market):
+    names = [f"vm{n}" for n in range(5)]
+
+    def pages(*cut):
+        return [{"rows": [an_order(name) for name in rows], "next": after} for rows, after in cut]
+
+    mesh.answers["orders"] = pages((names[:2], [5, "vm1"]), (names[2:4], [5, "vm3"]), (names[4:], None))
+    assert list(market.in_flight_orders()) == names
+    assert [body["after"] for _, _, body in mesh.asked[1:]] == [[5, "vm1"], [5, "vm3"]]
+    mesh.answers["orders"] = pages((names[:2], [5, "vm1"]), (names[2:], None))
+    assert [order.client_order_id for order in market.limit_orders()] == names
+    mesh.asked.clear()
+    mesh.answers["orders"] = pages((names[3:], 4), (names[1:3], None))
+    newest = market.orders(limit=1_001, newest=True)
+    assert [order.client_order_id for order in newest] == names[1:]
+    assert [(body["before"], body["limit"]) for _, _, body in mesh.asked] == [(None, 1_000), (4, 999)]
+    mesh.answers["orders"] = pages((names[:2], 2))
+    assert market.orders(limit=2).next == 2
+    with pytest.raises(Rejected):
+        market.fills(limit=0)

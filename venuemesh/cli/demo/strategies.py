@@ -23,6 +23,7 @@ from ...mesh.mesh import AsyncMesh
 from ...model.address import orders_address
 from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from ...model.order import AccountEvent, OrderStatus
+from ...model.shown import few
 from ..grid import Column, Grid
 from .audit import compare
 
@@ -220,8 +221,8 @@ async def settle(market: AsyncMarket) -> None:
         if not remaining and all(result.done for result in results):
             return
         if time.monotonic() > deadline:
-            shown = ", ".join(f"{order_id} is {order.status.value}" for order_id, order in list(remaining.items())[:5])
-            raise RetryLater(1.0, f"orders are still open or in doubt: {shown}")
+            listed = few((f"{order_id} is {order.status.value}" for order_id, order in remaining.items()), 5)
+            raise RetryLater(1.0, f"orders are still open or in doubt: {listed}")
 
 
 async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[str]) -> dict[str, Any]:

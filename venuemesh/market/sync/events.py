@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...model.errors import OutcomeUnknown, Rejected, RetryLater
 from ...model.order import AccountEvent, Fill, Order
 from ...orderbook.view.waits import Waits
-from ..values import LIMITS, Page
+from ..values import LIMITS, Page, row_limit
 from .room import AGAIN_S, Room
 
 PAGE = 500  # events of one request
+ROWS = 1_000  # most rows of one request for a listing; the manager answers nothing else while it packs them
 POLL_S = 10.0  # how long one request for events waits at the manager
 
 
@@ -78,12 +80,14 @@ class Events(Room):
     ) -> dict[str, Order]:
         """Return every order of the mesh that is not done, by client order id; with `external` also external orders.
 
+        Many orders come in several answers, all within `timeout_s`; a change meanwhile may be in the result or not.
+
         Raises:
             UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
             RetryLater: the manager is away.
         """
         body = {"open": True, "owner": owner, "external": external, "pair": pair}
-        rows = (self._ask("orders", body, timeout_s))["rows"]
+        rows = (self._listed("orders", body, None, timeout_s))["rows"]
         return {order.client_order_id: order for order in map(Order.from_dict, rows)}
 
     def limit_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> list[Order]:
@@ -99,19 +103,21 @@ class Events(Room):
         after: int = 0,
         limit: int = 500,
         newest: bool = False,
+        before: int | None = None,
         timeout_s: float = 10.0,
     ) -> Page[Order]:
-        """Return orders of the journal, done or not, in the order of creation; at most `limit` (5,000).
+        """Return orders of the journal, done or not, in the order of creation; at most `limit`.
 
-        `after` is the `next` of the previous page; `newest` returns the last orders instead. `to_pandas()` of the
+        If there are more, the page's `next` tells where they begin: it is the `after` of the next page. `newest`
+        returns the last orders instead; `next` is then the `before` of the page of older orders. `to_pandas()` of the
         page makes a data frame.
 
         Raises:
             UnknownInstrument: the exchange does not list the pair, and the journal has no order of it.
             RetryLater: the manager is away.
         """
-        body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
-        return Page.read(Order, self._ask("orders", body, timeout_s))
+        body = {"pair": pair, "owner": owner, "after": after, "newest": newest, "before": before}
+        return Page.read(Order, self._listed("orders", body, limit, timeout_s))
 
     def fills(
         self,
@@ -121,11 +127,31 @@ class Events(Room):
         after: int = 0,
         limit: int = 500,
         newest: bool = False,
+        before: int | None = None,
         timeout_s: float = 10.0,
     ) -> Page[Fill]:
         """Return own fills of the journal, in the order of recording. Pages and frames as in `orders`."""
-        body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
-        return Page.read(Fill, self._ask("fills", body, timeout_s))
+        body = {"id": client_order_id, "pair": pair, "after": after, "newest": newest, "before": before}
+        return Page.read(Fill, self._listed("fills", body, limit, timeout_s))
+
+    def _listed(self, kind: str, body: dict[str, Any], limit: int | None, timeout_s: float) -> dict[str, Any]:
+        """Return up to `limit` rows of a listing of the manager (None: all), requested page by page.
+
+        Raises:
+            Rejected: `limit` is not a whole number of at least 1.
+            RetryLater: the manager is away, or not all pages came within `timeout_s`.
+        """
+        most, deadline = row_limit(limit), time.monotonic() + timeout_s
+        rows: list[dict[str, Any]] = []
+        while True:
+            wanted = ROWS if most is None else min(ROWS, most - len(rows))
+            left_s = max(0.001, deadline - time.monotonic())
+            answer = self._ask(kind, body | {"limit": wanted}, left_s)
+            found, more = answer["rows"], answer["next"]
+            rows = found + rows if body.get("newest") else rows + found
+            if more is None or len(rows) == most:
+                return {"rows": rows, "next": more}
+            body = body | {"before" if body.get("newest") else "after": more}
 
     def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
         """Return the orders that are not done as plain values, for `restore` on another mesh.
