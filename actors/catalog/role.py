@@ -339,7 +339,7 @@ class CatalogRole:
     async def _delisted(self, instruments: Iterable[Instrument]) -> dict[str, Any]:
         """Ask the exchange for a few levels of each pair: by its answer it has the pair, or no longer has it.
 
-        One call asks for at most `MOST_PROBED` pairs, the next calls for the others. A refusal with a code of
+        One call probes at most `MOST_PROBED` pairs, the next calls the others. A refusal with a code of
         many meanings counts only if the same request is answered for a listed pair.
         """
         waiting = sorted(instruments, key=lambda one: self._probed.get(one.name, 0))  # probed longest ago first

@@ -238,10 +238,10 @@ def test_cancel_all_gives_a_result_per_order(mesh, market):
 
 async def test_events_come_in_order_and_continue_after_the_last_seen(mesh, market):
     mesh.answers["poll:events"] = [
-        {"events": [event(4), event(5)], "next": 5},
+        {"events": [event(4), event(5)], "next": 5, "lineage": "one"},
         None,
         RetryLater(0.0, "adopting"),
-        {"events": [event(6)], "next": 6},
+        {"events": [event(6)], "next": 6, "lineage": "one"},
     ]
     seen = []
     async for one in market.aio.events(after=3):
@@ -253,7 +253,10 @@ async def test_events_come_in_order_and_continue_after_the_last_seen(mesh, marke
 
 
 async def test_a_cursor_is_saved_only_for_handled_events(mesh, market):
-    mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2}, {"events": [event(3)], "next": 3}]
+    mesh.answers["poll:events"] = [
+        {"events": [event(1), event(2)], "next": 2, "lineage": "one"},
+        {"events": [event(3)], "next": 3, "lineage": "one"},
+    ]
     mesh.answers["cursor"] = [None, None, None]
     stream = market.aio.events(cursor="quoter-1")
     assert (await anext(stream)).number == 1
@@ -266,7 +269,7 @@ async def test_a_cursor_is_saved_only_for_handled_events(mesh, market):
 
 
 async def test_a_cursor_stops_at_the_event_before_the_one_that_was_not_finished(mesh, market):
-    mesh.answers["poll:events"] = [{"events": [event(1), event(2), event(3)], "next": 3}]
+    mesh.answers["poll:events"] = [{"events": [event(1), event(2), event(3)], "next": 3, "lineage": "one"}]
     mesh.answers["cursor"] = [None]
     stream = market.aio.events(cursor="quoter-1")
     for _ in range(3):
@@ -324,7 +327,7 @@ def test_the_blocking_form_places_waits_and_cancels(mesh, market):
 
 
 def test_events_are_iterated_over_without_a_loop(mesh, market):
-    mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2}]
+    mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2, "lineage": "one"}]
     mesh.answers["cursor"] = [None]
     for seen in market.events(cursor="quoter-1"):
         if seen.number == 2:
