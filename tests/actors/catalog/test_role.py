@@ -257,7 +257,7 @@ async def test_it_finds_out_which_pairs_the_exchange_no_longer_has(rig: Rig, kno
     assert await role.handle("delisted", body) == answer | {"gone": [], "present": []}
 
 
-async def test_it_asks_for_other_missing_pairs_in_the_next_call(rig: Rig) -> None:
+async def test_the_next_call_probes_other_missing_pairs(rig: Rig) -> None:
     role = await rig.start()
     await role.handle("refresh", None)
     missing = [pair(f"M{n}-BTC").to_dict() for n in range(MOST_PROBED + 5)]
