@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,12 +20,12 @@ from typing import Any, Protocol
 
 from sqlalchemy import Table
 
-from ..model.errors import FixedPointError, JournalUnavailable, Misconfigured, UnknownInstrument
+from ..model.errors import FixedPointError, Misconfigured, UnknownInstrument
 from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
 from . import queries
-from .database import RETRY_S
 from .journal import Journal
 from .records import Filter
+from .whole_file import whole_file
 
 PAGE = 5_000
 DECIMALS = frozenset({"amount", "price", "quote_amount", "stop_price", "filled", "quote_filled", "fee"})
@@ -88,7 +86,7 @@ def export(
     journal, count = Journal.open(journal_url, create=False), 0
     try:
         _check_pair(journal, filters.pair)
-        with _whole_file(Path(path), overwrite) as part:
+        with whole_file(Path(path), overwrite) as part:
             table, _, time = LISTINGS[what]
             names = columns(table)
             sink = make(part, names)
@@ -140,55 +138,6 @@ def iso(ts_ns: int | None) -> str | None:
 
 def _values(row: Any, names: list[str], time: str) -> list[Any]:
     return [row[time if name == "time" else name] for name in names]
-
-
-@contextmanager
-def _whole_file(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield a new private file; rename it to `path` at the end of the block, or delete it if the block raises.
-
-    Its name cannot be guessed, so no other user can have put a link there.
-    """
-    part = None
-    try:
-        _refuse_existing(path, overwrite)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")  # mode 0600
-        os.close(descriptor)
-        part = Path(name)
-        yield part
-        if overwrite:
-            os.replace(part, path)
-        else:
-            _move_new(part, path)
-    except FileExistsError as error:
-        raise Misconfigured(
-            str(path), "exists already; nothing was written (--force, or overwrite=True, replaces it)"
-        ) from error
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise Misconfigured(str(path), error.strerror) from error
-    except OSError as error:
-        raise JournalUnavailable(RETRY_S, f"{path}: {error.strerror}") from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises FileExistsError; Misconfigured: not even `overwrite` replaces a folder or a device."""
-    if path.exists() and not path.is_file():
-        raise Misconfigured(str(path), "is not a file")
-    if not overwrite and os.path.lexists(path):
-        raise FileExistsError
-
-
-def _move_new(part: Path, path: Path) -> None:
-    """Move a file to a path that must be free. Raises FileExistsError, also if the file appeared meanwhile."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        _refuse_existing(path, False)
-        os.replace(part, path)
 
 
 class CsvSink:

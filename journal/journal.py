@@ -173,6 +173,15 @@ class Journal:
         self.database.run(work, write=True)
         return accounts
 
+    def held(self, now_ns: int) -> list[tuple[str, str, int]]:
+        """Return the accounts that a mesh holds now: account, mesh, and when the mesh stated so last (ns)."""
+        of = schema.accounts.c
+        chosen = select(of.exchange, of.account, of.mesh, of.seen_ns).where(
+            of.mesh != "", of.seen_ns > now_ns - HELD_NS
+        )
+        found = self._read(lambda connection: connection.execute(chosen).all())
+        return [(f"{row.exchange}/{row.account}", row.mesh, row.seen_ns) for row in found]
+
     def reached(self, exchange: str, account: str, lineage: str) -> Standing | None:
         """Return how far this object's own commits have brought the record, without asking the database."""
         if self._known is None or self._known[0][:2] != (exchange, account):

@@ -13,7 +13,7 @@ import typer
 
 from .. import defaults
 from ..model.errors import MeshError, Misconfigured, RetryLater
-from . import completion, connectors, keys, orders
+from . import completion, connectors, journal, keys, orders
 from .arguments import (
     Address,
     AsJson,
@@ -374,6 +374,7 @@ def restart(
 
 app.add_typer(orders.app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(journal.app, name="journal")
 
 # ---------------------------------------------------------------------- demonstration and local exchange
 

@@ -1,0 +1,143 @@
+"""`venuemesh journal`: check, back up, restore and accept a journal. The mesh need not run."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..model.errors import Misconfigured
+from .arguments import AsJson, MeshName
+from .consent import Yes, confirm
+from .output import out
+
+app = typer.Typer(
+    help="The journal of orders, fills and events: check, backup, restore, accept.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", help="The mesh's configuration file, which names its journal.")
+]
+Url = Annotated[str | None, typer.Option("--journal", help="The journal's URL, instead of a configuration.")]
+FAILED = 1
+
+
+@app.command()
+def check(config: ConfigPath = None, journal: Url = None, mesh: MeshName = "mesh", as_json: AsJson = False) -> None:
+    """Read the whole journal; tell what is damaged or does not add up. Exit status 1 if anything is."""
+    from ..journal import care
+    from ..journal.journal import Journal
+    from .export import find_journal
+
+    opened = Journal.open(find_journal(config, journal, mesh), create=False)
+    try:
+        problems, accounts = care.check(opened), len(opened.accounts())
+    finally:
+        opened.close()
+    if as_json:
+        print(json.dumps({"journal": opened.name, "accounts": accounts, "problems": problems}))
+    else:
+        for one in problems:
+            out.print(one)
+        out.print(f"{opened.name}: {accounts} accounts, {len(problems) or 'no'} problems")
+    if problems:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    config: ConfigPath = None,
+    journal: Url = None,
+    mesh: MeshName = "mesh",
+    as_json: AsJson = False,
+) -> None:
+    """Copy a journal into one file, also while a mesh trades on it."""
+    from ..journal import care
+    from .export import find_journal
+
+    care.back_up(find_journal(config, journal, mesh), to, overwrite=force)
+    if as_json:
+        print(json.dumps({"file": str(to), "bytes": to.stat().st_size}))
+        return
+    out.print(f"{to}: {to.stat().st_size} bytes")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The backup.")],
+    config: ConfigPath = None,
+    journal: Url = None,
+    mesh: MeshName = "mesh",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the journal; the replaced files stay beside it. The mesh must not run.
+
+    The next `venuemesh up` asks the exchange for everything that happened since the backup.
+    """
+    from ..journal import care
+    from .export import find_journal
+
+    url = find_journal(config, journal, mesh)
+    confirm(f"{file} replaces the journal {url}", yes)
+    kept = care.restore(url, file)
+    accounts = _accept(url, f"the journal was restored from the backup {file.name}")
+    if as_json:
+        print(json.dumps({"journal": url, "accounts": accounts, "replaced": [str(one) for one in kept]}))
+        return
+    for one in kept:
+        out.print(f"kept: {one}")
+    out.print(f"{url}: restored, with {len(accounts)} accounts; the next start asks the exchange for what is missing")
+
+
+@app.command()
+def accept(
+    config: ConfigPath = None,
+    journal: Url = None,
+    mesh: MeshName = "mesh",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Trade on with the journal as it is: an older copy, another one, or a new one where it is missing.
+
+    For a mesh that refused its journal. Readers of events get an error that says that their numbers are of the old one.
+    """
+    from ..journal import care
+    from .export import find_journal
+
+    url = find_journal(config, journal, mesh)
+    confirm(f"the mesh will trade on with the journal {url} as it is, or with a new one if it is missing", yes)
+    care.refuse_held(url)
+    accounts = _accept(url, "an operator accepted the journal as it is")
+    if as_json:
+        print(json.dumps({"journal": url, "accounts": accounts}))
+        return
+    out.print(f"{url}: accepted, with {len(accounts)} accounts; the next start asks the exchange for what is missing")
+
+
+def _accept(url: str, reason: str) -> list[str]:
+    """Begin a new lineage for every account, and let this host's high-water marks follow; return the accounts."""
+    from ..actors.orders.watermarks import Watermarks
+    from ..journal.journal import Journal
+
+    opened = Journal.open(url)
+    try:
+        if (damage := opened.database.damage()) is not None:
+            raise Misconfigured(opened.name, f"is damaged ({damage}) and cannot be traded on; restore a backup")
+        accounts = opened.renew(reason, time.time_ns())
+        marks = Watermarks(opened.name)
+        marks.forget()
+        for exchange, account in accounts:
+            standing = opened.standing(exchange, account)
+            assert standing is not None
+            marks.write(exchange, account, standing)
+    finally:
+        opened.close()
+    return [f"{exchange}/{account}" for exchange, account in accounts]
