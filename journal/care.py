@@ -2,7 +2,7 @@
 
 A backup is a whole journal in one file, made while managers write (SQLite's online backup). A restored journal is not
 the continuation of the one before it: it gets a new lineage, so that readers with a number of the old one notice, and a
-RESTORED event (`Journal.renew`). The replaced files are kept beside it. A PostgreSQL journal is backed up and restored
+RESTORED event (`Journal.renew`). The replaced files are kept next to it. A PostgreSQL journal is backed up and restored
 by PostgreSQL's own tools.
 """
 
@@ -172,7 +172,7 @@ def _only_sqlite(journal: Journal, tool: str) -> None:
 def _inspect(path: Path, name: str) -> None:
     """Check a file without changing it. Raises Misconfigured: it is no journal of a known version, or is damaged."""
     log = path.with_name(f"{path.name}{COMPANIONS[0]}")
-    mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"  # without a log, nothing is made beside the file
+    mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"  # without a log, nothing is made next to the file
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)) as reading:
             damage = " ".join(str(reading.execute("PRAGMA quick_check(1)").fetchone()[0]).split())
@@ -194,6 +194,6 @@ def _copy(source: Path, to: Path) -> None:
     try:
         with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(to)) as writing:
             reading.backup(writing, pages=-1)
-            writing.execute("PRAGMA journal_mode = DELETE").close()  # one file, without a log beside it
+            writing.execute("PRAGMA journal_mode = DELETE").close()  # one file, without a log next to it
     except sqlite3.Error as error:
         raise JournalUnavailable(RETRY_S, f"{source} to {to}: {error}") from error

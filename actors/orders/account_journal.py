@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 from ...journal.committer import Committer
 from ...journal.database import Database
@@ -38,6 +39,60 @@ RETRY_S = 0.5  # between attempts to reach an unavailable journal
 TRIM_EVERY_S = 1800.0
 SEEN_EVERY_S = 3.0  # well below HELD_NS, after which another mesh may take the account
 MARKED_EVERY = 10  # of them: how often the high-water mark follows
+
+
+def check_journal(
+    settings: JournalSettings, accounts: Sequence[tuple[str, str]], waiting: Callable[[str], None]
+) -> None:
+    """Check, before a mesh is started, that its accounts can trade on their journal. The journal does not change.
+
+    Where another mesh held an account a moment ago, wait until it states so again or not: `waiting` is called once.
+
+    Raises:
+        JournalRewound, Misconfigured, AccountHeld: as `AccountJournal.take`.
+        JournalUnavailable: the journal cannot be read now.
+    """
+    url = journal_url(settings.url, settings.url_file)
+    marks = Watermarks(Database(url, settings.wait_s).name)
+    if not settings.remember or marks.is_empty:
+        return
+    journal = _opened(url, settings.wait_s, marks)
+    try:
+        for of in accounts:
+            known, found = marks.read(*of), journal.standing(*of)
+            if known is not None:
+                lacks = f"it has no account {'/'.join(of)}" if found is None else found.behind(known)
+                if lacks is not None:
+                    raise JournalRewound(journal.name, lacks)
+        _wait_for_other_mesh(journal, {"/".join(of) for of in accounts}, waiting)
+    finally:
+        journal.close()
+
+
+def _wait_for_other_mesh(journal: Journal, accounts: Container[str], waiting: Callable[[str], None]) -> None:
+    """Return when no mesh holds the accounts. Raises AccountHeld: one lives."""
+    first: dict[str, int] = {}
+    while holds := [hold for hold in journal.held(time.time_ns()) if hold[0] in accounts]:
+        if not first:
+            waiting(f"account {holds[0][0]} was held by mesh {holds[0][1]} a moment ago; looking whether it lives")
+        for account, mesh, seen_ns in holds:
+            if first.setdefault(account, seen_ns) != seen_ns:
+                reason = f"it trades on it now, by the journal {journal.name}"
+                raise AccountHeld(f"account {account}", mesh, seen_ns, reason)
+        time.sleep(RETRY_S)
+
+
+def _opened(url: str, wait_s: float, marks: Watermarks | None, *, is_checked: bool = False) -> Journal:
+    """Open a journal; create it only if no account is known to have used it. Raises as `AccountJournal.take`."""
+    try:
+        journal = Journal.open(url, wait_s, create=marks is None or marks.is_empty)
+    except JournalMissing as error:
+        raise JournalRewound(error.journal, f"{error.reason}, although it has been traded with") from error
+    if not is_checked and (damage := journal.database.damage()) is not None:
+        journal.close()
+        reason = f"is damaged and is not traded on ({damage}); restore a backup: venuemesh journal restore"
+        raise Misconfigured(f"journal {journal.name}", reason)
+    return journal
 
 
 class AccountJournal:
@@ -88,18 +143,9 @@ class AccountJournal:
             await asyncio.sleep(RETRY_S)
 
     def _open(self) -> Journal:
-        marks, wait_s, node = self._marks, self._settings.wait_s, self._context.node
-        try:
-            journal = Journal.open(self._url, wait_s, create=marks is None or marks.is_empty)
-        except JournalMissing as error:
-            raise JournalRewound(error.journal, f"{error.reason}, although it has been traded with") from error
-        if marks is None or marks.checked_on(self._exchange, self._account) != node:
-            damage = journal.database.damage()
-            if damage is not None:
-                journal.close()
-                reason = f"is damaged and is not traded on ({damage}); restore a backup: venuemesh journal restore"
-                raise Misconfigured(f"journal {journal.name}", reason)
-        return journal
+        marks = self._marks
+        is_checked = marks is not None and marks.checked_on(self._exchange, self._account) == self._context.node
+        return _opened(self._url, self._settings.wait_s, marks, is_checked=is_checked)
 
     def _take(self, journal: Journal, holder: str) -> int:
         of, marks, now_ns = (self._exchange, self._account), self._marks, self._context.time_ns()

@@ -15,6 +15,11 @@ from ..mesh.run_file import read_run_file
 from ..model.errors import Misconfigured
 
 
+def journal_of(mesh: str) -> str:
+    """Return the URL of the journal of a mesh whose configuration has no URL, on the host where it is started."""
+    return f"{SQLITE}{state_folder().absolute()}/{mesh}.journal.sqlite3"
+
+
 def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
     """Return the URL of a journal: the given one, the configuration's, or that of the mesh of that name.
 
@@ -35,7 +40,7 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
             return journal_url(read.journal.url, read.journal.url_file)
     elif (running := read_run_file(mesh)) is not None and running.journal is not None:
         return running.journal
-    return f"{SQLITE}{state_folder().absolute()}/{mesh}.journal.sqlite3"
+    return journal_of(mesh)
 
 
 def export_journal(

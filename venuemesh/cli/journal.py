@@ -78,7 +78,7 @@ def restore(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a backup in the place of the journal; the replaced files stay beside it. The mesh must not run.
+    """Put a backup in the place of the journal; the replaced files stay next to it. The mesh must not run.
 
     The next `venuemesh up` asks the exchange for everything that happened since the backup.
     """

@@ -25,6 +25,7 @@ from ..keystore.secrets import read_key_async
 from ..model.errors import (
     DecodeError,
     InboxFull,
+    JournalUnavailable,
     MeshError,
     Misconfigured,
     OutcomeUnknown,
@@ -34,6 +35,7 @@ from ..model.errors import (
 )
 from ..model.spelling import similar_pairs
 from .connect import OFFSET_SAMPLES, VALIDITY_MS, measure_clock
+from .export import journal_of
 from .output import Say
 
 SAY_S = 2.0  # until the exchanges that have not answered are named
@@ -54,6 +56,25 @@ def check_exchanges(config: MeshConfig, say: Say) -> None:
     if asked:
         say(f"asking {', '.join(asked)} for pairs and accounts")
         asyncio.run(_check_all(asked, say))
+
+
+def check_journal_here(config: MeshConfig, say: Say) -> None:
+    """Check the journal if it is a file of this host. What may heal is named, and the mesh waits for it.
+
+    Raises:
+        JournalRewound: the journal is missing, another one, or an older copy.
+        Misconfigured: it is damaged, or cannot be used.
+        AccountHeld: another mesh trades on an account by it.
+    """
+    accounts = [(name, account) for name, table in config.exchanges.items() for account in table.accounts]
+    if not accounts or not config.journal.is_sqlite:
+        return
+    from ..actors.orders.account_journal import check_journal  # slow to import, and a mesh without accounts has none
+
+    try:
+        check_journal(config.journal.settings(journal_of(config.mesh.name)), accounts, say)
+    except JournalUnavailable as error:
+        say(f"the journal cannot be read now, and the mesh waits for it: {error.reason}")
 
 
 async def _check_all(asked: dict[str, ExchangeTable], say: Say) -> None:

@@ -97,10 +97,11 @@ def _check_for(name: str, plan: MeshConfig | LocalVenues, say: Say) -> None:
 
 
 def _check(plan: MeshConfig | LocalVenues, say: Say) -> None:
-    """Check a configuration against its exchanges; see `check_exchanges`."""
+    """Check a configuration against its journal and its exchanges; see `check_journal` and `check_exchanges`."""
     if not isinstance(plan, LocalVenues):
-        from .preflight import check_exchanges
+        from .preflight import check_exchanges, check_journal_here
 
+        check_journal_here(plan, say)
         check_exchanges(plan, say)
 
 

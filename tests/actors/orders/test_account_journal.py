@@ -1,6 +1,9 @@
 """What a manager demands of its account's journal before it trades on it, and how it holds the account."""
 
 import asyncio
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -236,3 +239,52 @@ async def test_a_mark_that_cannot_be_kept_is_reported_before_trading(file, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(Misconfigured, match="cannot be created"):
         await Manager(file).start()
+
+
+def check(file, *accounts, waiting=None):
+    settings = JournalSettings(f"sqlite:///{file}", wait_s=0.05)
+    account_journal.check_journal(settings, accounts or (OF,), waiting or (lambda text: None))
+
+
+async def test_a_start_is_refused_before_anything_runs(file):
+    check(file)
+    assert not file.exists()  # the first start makes it
+    first = await Manager(file).start()
+    await first.trade("a")
+    await first.stop()
+    check(file)
+    check(file, OF, ("acme", "new"))
+    older = file.read_bytes()
+    second = await Manager(file).start()
+    await second.stop()
+    gone(file)
+    with pytest.raises(JournalRewound, match="does not exist"):
+        check(file)
+    file.touch(mode=0o600)
+    file.write_bytes(older)
+    with pytest.raises(JournalRewound, match="its epoch is 1"):
+        check(file)
+    check(file, ("acme", "new"))
+
+
+async def test_a_living_mesh_refuses_another_start_and_a_dead_one_delays_it(file):
+    manager = await Manager(file, "one", now_ns=time.time_ns()).start()
+    told = []
+
+    def live(text):
+        told.append(text)
+        with closing(sqlite3.connect(file)) as raw:
+            raw.execute("UPDATE accounts SET seen_ns = seen_ns + 1")
+            raw.commit()
+
+    def dead(text):
+        told.append(text)
+        with closing(sqlite3.connect(file)) as raw:
+            raw.execute("UPDATE accounts SET seen_ns = 1")
+            raw.commit()
+
+    with pytest.raises(AccountHeld, match="account acme/main is held by mesh one"):
+        await asyncio.to_thread(check, file, waiting=live)
+    await asyncio.to_thread(check, file, waiting=dead)
+    assert told == ["account acme/main was held by mesh one a moment ago; looking whether it lives"] * 2
+    await manager.die()
