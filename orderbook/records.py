@@ -51,6 +51,26 @@ class Level(NamedTuple):
     size: Decimal
 
 
+class L3Order(NamedTuple):
+    """A resting order of an order-level book, raw: price and size at the book's scales. `side`: BUY for a bid.
+
+    `time_ns` is 0 where the exchange states no time.
+    """
+
+    id: str
+    side: Side
+    price: int
+    size: int
+    time_ns: int
+
+
+class QueuePlace(NamedTuple):
+    """What is ahead of an order at its price: how many orders, and their raw size together."""
+
+    orders: int
+    size: int
+
+
 class Depth(NamedTuple):
     """The best levels of both sides: arrays of shape (n, 2), price and size, best first; a side may be shorter."""
 
