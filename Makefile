@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+FUZZER := $(VENV)/.fuzzer
+SECONDS ?= 120
 # Meshes, commands and test workers start hundreds of processes: each reads compiled files, wherever make is run.
 export PYTHONDONTWRITEBYTECODE :=
 COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make lock"
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
-.PHONY: help setup lock audit build format lint types check test bench demo clean
+.PHONY: help setup lock audit build format lint types check test fuzz bench demo clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -48,6 +50,13 @@ check: build lint types ## format, lint, types, build, fast tests
 
 test: build ## every test
 	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak"
+
+$(FUZZER): $(STAMP) requirements/fuzz.lock
+	$(PYTHON) scripts/install $(VENV) requirements/fuzz.lock
+	touch $(FUZZER)
+
+fuzz: build $(FUZZER) ## fuzz the readers of foreign bytes, for SECONDS in all (120)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks

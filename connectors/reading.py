@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import numpy as np
 import orjson
 
-from ..model.errors import DataError, DecodeError
+from ..model.errors import LONGEST_REASON, DataError, DecodeError
 from ..model.events import Levels
 from ..model.fixed import INT64_MAX, to_raw
 from ..model.instrument import Instrument
@@ -39,7 +39,16 @@ COUNT_DIGITS = 18  # of a count in a header: every such count fits int64
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # The errors of reading a message with another structure. JSONDecodeError is a ValueError.
-UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration, DataError)
+UNREADABLE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    StopIteration,
+    RecursionError,
+    DataError,
+)
 
 
 class Written:
@@ -89,8 +98,9 @@ class reading:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: BaseException) -> DecodeError:
-        reason = error.reason if isinstance(error, DecodeError) else repr(error)
-        return DecodeError(f"cannot read {self._what}: {reason}", excerpt(self._raw))
+        # The repr of a UnicodeDecodeError has the whole message, and an unknown word may be as long.
+        reason = error.reason if isinstance(error, DecodeError) else f"{type(error).__name__}: {error}"
+        return DecodeError(f"cannot read {self._what}: {reason:.{LONGEST_REASON}}", excerpt(self._raw))
 
 
 def excerpt(raw: bytes | memoryview) -> str:
@@ -116,6 +126,12 @@ def text_or_none(value: Any) -> str | None:
 def flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise _wrong(value, "true or false")
+    return value
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(value, "an object")
     return value
 
 
@@ -301,6 +317,14 @@ def left_out_text(rows: Sequence[LeftOut], most: int = 5) -> str:
         f"{shown(row.name or 'a row without a name')[:EXCERPT]} {shown(row.reason)}" for row in rows[:most]
     )
     return f"{named}; and {len(rows) - most} more" if len(rows) > most else named
+
+
+def first_of(row: dict[str, Any], *keys: str) -> Any:
+    """Return the value of the first of `keys` that `row` has. Raises DecodeError: it has none."""
+    for key in keys:
+        if key in row:
+            return row[key]
+    raise _wrong(row, f"a row with {' or '.join(keys)}")
 
 
 def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[str, V]:

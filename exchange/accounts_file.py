@@ -87,7 +87,7 @@ def _load(path: Path) -> Any:
     try:
         text = raw.decode()
         return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError):
+    except (UnicodeDecodeError, json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError):
         raise Misconfigured("--accounts", f"{path} is not {'JSON' if path.suffix == '.json' else 'TOML'}") from None
 
 

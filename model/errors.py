@@ -40,6 +40,8 @@ from typing import Any, ClassVar
 
 from .spelling import suggestion
 
+LONGEST_REASON = 400  # characters of a reason that may repeat foreign text
+
 
 class MeshError(Exception):
     """Base of all errors of the mesh. Fields are the constructor's arguments, by name."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+from .errors import LONGEST_REASON, Misconfigured
 from .fixed import decimals, to_decimal, to_raw
 
 TRADING = "TRADING"
@@ -92,16 +94,21 @@ class Instrument:
         return plain
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Instrument:
-        fields = dict(plain)
-        for rule in _DECIMALS:
-            if fields.get(rule) is not None:
-                fields[rule] = Decimal(fields[rule])
-        for key in _TEXTS:
-            fields[key] = tuple(fields.get(key, ()))
-        if fields.get("percent_price") is not None:
-            fields["percent_price"] = tuple(Decimal(bound) for bound in fields["percent_price"])
-        return cls(**fields)
+    def from_dict(cls, plain: Mapping[str, Any]) -> Instrument:
+        """Return the instrument of the values of `to_dict`. Raises Misconfigured: they are not an instrument's."""
+        try:
+            fields = dict(plain)
+            for rule in _DECIMALS:
+                if fields.get(rule) is not None:
+                    fields[rule] = Decimal(fields[rule])
+            for key in _TEXTS:
+                fields[key] = tuple(fields.get(key, ()))
+            if fields.get("percent_price") is not None:
+                fields["percent_price"] = tuple(Decimal(bound) for bound in fields["percent_price"])
+            return cls(**fields)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            reason = f"cannot be read: {type(error).__name__}: {error}"[:LONGEST_REASON]
+            raise Misconfigured("an instrument of another process or of the journal", reason) from error
 
 
 def scale_for(wire_decimals: int, increment: Decimal | None, largest: Decimal | None) -> int:

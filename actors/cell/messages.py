@@ -101,15 +101,33 @@ def _plain(value: Any) -> Any:
 
 
 def unpack_reply(raw: bytes) -> Any:
-    """Return the reply, or raise the packed error (an unknown error as Rejected with its name)."""
-    ok, *rest = msgpack.unpackb(raw, strict_map_key=False)
-    if ok:
-        return rest[0]
+    """Return the reply, or raise the packed error (an unknown error as Rejected with its name).
+
+    Raises:
+        OutcomeUnknown: the bytes are no reply, so the peer is a different version. It may have executed the call.
+    """
+    try:
+        found, error = _reply_in(raw)
+    except (ValueError, TypeError, LookupError) as wrong:
+        raise OutcomeUnknown("a call to another process", f"its answer cannot be read: {wrong}"[:300]) from wrong
+    if error is not None:
+        raise error
+    return found
+
+
+def _reply_in(raw: bytes) -> tuple[Any, MeshError | None]:
+    is_reply, *rest = msgpack.unpackb(raw, strict_map_key=False)
+    if is_reply is True:
+        return rest[0], None
     name, fields, text = rest
+    if not isinstance(name, str) or not isinstance(fields, list) or not isinstance(text, str):
+        raise TypeError("the packed error has fields of wrong types")
     cls = _ERRORS.get(name)
     if cls is None:
-        raise Rejected(name, text)
-    raise cls(*(tuple(value) if isinstance(value, list) and name == "Fenced" else value for value in fields))
+        return None, Rejected(name, text)
+    error = cls(*(tuple(value) if isinstance(value, list) and name == "Fenced" else value for value in fields))
+    str(error)  # fields of wrong types fail here, and not where the error is shown
+    return None, error
 
 
 class Dedup:

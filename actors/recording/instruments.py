@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...connectors.gzip_frames import inflate
 from ...connectors.market_codec import Codec
 from ...connectors.reading import plain_decimal
-from ...model.errors import CaptureError, DataError, DecodeError, Misconfigured
+from ...model.errors import LONGEST_REASON, CaptureError, DataError, DecodeError, Misconfigured
 from ...model.fixed import decimals
 from ...model.instrument import Instrument
 from .file import read
@@ -70,11 +70,10 @@ def _recorded(codec: Codec, path: Path, lines: int | None) -> dict[str, Instrume
 
 def _stated(codec: Codec, path: Path) -> dict[str, Instrument]:
     try:
-        raw = path.read_bytes()
-        body = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        body = bytes(inflate(path.read_bytes()))
         rows = json.loads(body)
-    except (OSError, EOFError, ValueError) as error:
-        raise DecodeError(f"{path} is not JSON: {error}", None) from error
+    except (OSError, DecodeError, ValueError, RecursionError) as error:
+        raise DecodeError(f"{path} is not JSON: {error}"[:LONGEST_REASON], None) from error
     if isinstance(rows, list) and all(isinstance(row, dict) and {"symbol", *NUMBERS} <= set(row) for row in rows):
         return {row["symbol"]: _row(codec, path, row) for row in rows}
     return {found.symbol: found for found in codec.instruments(body)}

@@ -24,7 +24,7 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
-from ..reading import reading, request_key, rows, text
+from ..reading import integer, reading, request_key, rows, text
 from ..reports import ListReport, OrderReport, StreamEnded, StreamOpened, StreamReport
 from ..spec import Endpoint, ExchangeSpec, Offer
 from ..trading import TIMED, Params, Trading, asked_for, list_roles, listed_fills, listed_orders, since
@@ -181,7 +181,7 @@ class BinanceTrading(Trading):
     def _counts(self, read: Any) -> dict[str, int]:
         """Source: rest-api.md, Query Unfilled Order Count, read 2026-11-22."""
         names, used = self.spec.account_headers, _used(rows(read))
-        return {names[header]: int(count) for header, count in used.items() if header in names}
+        return {names[header]: integer(int(count)) for header, count in used.items() if header in names}
 
     def _shape(self, order: NewOrder) -> Params:
         """Parameters other than symbol, side and id. Source: rest-api.md, New order, table by type."""

@@ -17,9 +17,11 @@ from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
 from ..reading import (
     decimal,
+    first_of,
     flag,
     identifier,
     known_decimal,
+    mapping,
     milliseconds,
     plain_decimal,
     positive_decimal,
@@ -73,7 +75,7 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
     """
     kind = OrderType(row["type"]) if "type" in row else None
     if ts_ns is None:
-        ts_ns = milliseconds(next(row[key] for key in ("transactTime", "updateTime", "time") if key in row))
+        ts_ns = milliseconds(first_of(row, "transactTime", "updateTime", "time"))
     code, reason = _why(row)
     report = OrderReport(
         symbol=text(row["symbol"]),
@@ -114,7 +116,7 @@ def _fill_of(order: OrderReport, row: dict[str, Any], is_maker: bool) -> FillRep
 def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
     """Read an order, an order list, or an array of both: the possible answers to a cancel or a cancel of all."""
     if isinstance(answer, list):
-        parts = [orders(row) for row in answer]
+        parts = [orders(mapping(row)) for row in answer]
         return tuple(o for found, _ in parts for o in found), tuple(r for _, found in parts for r in found)
     if "orderReports" in answer:
         return tuple(order(row) for row in answer["orderReports"]), (order_list(answer),)

@@ -15,6 +15,7 @@ cdef class SegmentReader:
 
     cdef const vm_segment* _open(self) except NULL
     cdef int _read(self, int64_t n, int64_t* hot, int64_t words, int64_t* pairs) except -1
+    cdef int _check(self, const int64_t* hot, int64_t words) except -1
     cdef bint _quick(self, const vm_segment* segment) noexcept
     cdef int _judge(self, const vm_segment* segment, const int64_t* hot) noexcept
     cdef int _refuse(self, int state) except -1

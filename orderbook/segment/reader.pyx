@@ -2,7 +2,7 @@
 
 import os
 
-from ...model.errors import BeyondDepth, NotSynced
+from ...model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ...model.events import BookState, Side
 from ..records import Depth, Statistics, Trade, count_of
 from ..snapshot import BookSnapshot
@@ -19,6 +19,7 @@ cdef int LIVE = int(BookState.LIVE)
 cdef int RETIRED = int(BookState.RETIRED)
 cdef int DEAD = int(BookState.DEAD)
 cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
+cdef int N_STATES = len(STATES)
 # Of numpy, which is imported with the first array
 cdef object INT64 = None
 cdef object FLOAT64 = None
@@ -50,7 +51,10 @@ cdef class SegmentReader:
         self.mapping = map_segment(path, False)
         head = &self.mapping.segment.head
         self.path = path
-        self.address = head.address[: head.address_bytes].decode()
+        try:
+            self.address = head.address[: head.address_bytes].decode()
+        except UnicodeDecodeError:
+            raise SegmentMismatch(str(path), "is damaged: its address is not text") from None
         self.incarnation = (head.epoch, head.counter)
         self.price_scale, self.size_scale = head.price_scale, head.size_scale
         self.price_unit, self.size_unit = 10.0**head.price_scale, 10.0**head.size_scale
@@ -84,19 +88,28 @@ cdef class SegmentReader:
         cdef const vm_segment* segment = self._open()
         cdef int tries
         if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
-            return 0
+            return self._check(hot, words)
         for tries in range(VM_PATIENT_TRIES):
             if not self._quick(segment):
                 break
             with nogil:
                 vm_yield(tries)
             if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
-                return 0
+                return self._check(hot, words)
         if vm_ended(segment):
             raise NotSynced(self.address, "RETIRED", "its writer ended during a publish")
         if not self._quick(segment):
             raise NotSynced(self.address, "DEAD", "its writer died during a publish")
         raise NotSynced(self.address, "GAP", "its writer does not finish a publish")
+
+    cdef int _check(self, const int64_t* hot, int64_t words) except -1:
+        """Refuse words that index memory and that no writer has written: the file is damaged."""
+        if not 0 <= hot[VM_STATE] < N_STATES or (
+            words > VM_N_ASKS
+            and not (0 <= hot[VM_N_BIDS] <= self.levels and 0 <= hot[VM_N_ASKS] <= self.levels)
+        ):
+            raise NotSynced(self.address, "GAP", "its segment is damaged")
+        return 0
 
     cdef bint _quick(self, const vm_segment* segment) noexcept:
         """Whether the writer lives: not ended, and its heartbeat within the limit."""

@@ -141,7 +141,16 @@ def test_levels_may_have_further_unused_fields():
 
 
 @pytest.mark.parametrize(
-    "error", [KeyError("a"), IndexError("a"), TypeError("a"), ValueError("a"), OverflowError("a"), StopIteration()]
+    "error",
+    [
+        KeyError("a"),
+        IndexError("a"),
+        TypeError("a"),
+        ValueError("a"),
+        OverflowError("a"),
+        StopIteration(),
+        RecursionError("too deep"),
+    ],
 )
 def test_what_the_block_cannot_read_is_a_decode_error(error):
     with pytest.raises(DecodeError, match=r"cannot read a test: .*\{\}") as caught, reading("a test", b"{}"):
@@ -157,6 +166,17 @@ def test_the_reason_of_a_reader_and_the_cause_of_a_misfit_are_kept():
     with pytest.raises(DecodeError) as caught, reading("a test", b"{}"):
         levels(PAIR, [["1.255", "1"]])
     assert isinstance(caught.value.__cause__, FixedPointError)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(
+    "raw", [b'{"a": "' + b"\xff" * 50_000, b"9" * 50_000, b"[" * 50_000, b'["' + b"x" * 50_000 + b'"]']
+)
+def test_the_reason_is_short_however_long_the_message(raw, exact):
+    """The repr of a UnicodeDecodeError has the whole message."""
+    with pytest.raises(DecodeError) as caught, reading("a test", raw, exact=exact) as read:
+        {"known": 1}[read[0]]
+    assert len(str(caught.value)) < 1_500
 
 
 def test_bytes_that_are_no_json_are_a_decode_error():

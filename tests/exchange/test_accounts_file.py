@@ -80,6 +80,7 @@ def test_json_and_further_keys_of_the_command_line(tmp_path: Path) -> None:
         ('[accounts.main]\nbalances = {BTC = "-1"}\nkeys = [{key = "K", secret = "s"}]', "must not be negative"),
         ('[accounts.a]\nkeys = [{key = "K", secret = "s"}]\n[accounts.b]\nkeys = [{key = "K", secret = "t"}]', "twice"),
         ("accounts = PLANTED-a8f3", "not TOML"),
+        ("accounts = " + "[" * 10_000, "not TOML"),
     ],
 )
 def test_what_is_wrong_is_named_and_no_secret_is_repeated(tmp_path: Path, text: str, reason: str) -> None:

@@ -314,6 +314,8 @@ def load_config(path: Path) -> MeshConfig:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), "", f"is not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(str(path), "", "is not TOML that can be read: it is nested too deeply") from None
     return check_config(raw, str(path), path.parent)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from ..actors.cell.pulse import process_start
 from ..keystore.private import WRITABLE, check_folder, check_owner
 from ..keystore.state_folder import WHAT, make_state_folder, state_folder
-from ..model.errors import MeshNotRunning, Misconfigured
+from ..model.errors import LONGEST_REASON, MeshNotRunning, Misconfigured
+from ..model.plain import from_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class RunFile:
         return self.host_pid is not None and process_start(self.host_pid) == self.host_started
 
 
+# What a file of an earlier version lacks
+OLDER = {one.name: one.default for one in fields(RunFile) if one.default is not MISSING}
+
+
 def known_mesh(mesh: str) -> RunFile | None:
     """Return the run file of a mesh, None without one. Raises MeshNotRunning: the mesh has ended by itself."""
     known = read_run_file(mesh)
@@ -65,13 +70,16 @@ def read_run_file(mesh: str) -> RunFile | None:
     """
     path = state_folder() / f"{mesh}.json"
     try:
-        text = path.read_text()
+        raw = path.read_bytes()
         check_folder(path.parent, WHAT, WRITABLE)
         check_owner(path.stat(), path, "the run file")
-        return RunFile(**json.loads(text))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise Misconfigured(str(path), f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, TypeError) as error:
-        raise Misconfigured(str(path), f"is not a run file: {error}") from error
+    try:
+        return from_plain(RunFile, {**OLDER, **json.loads(raw)})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Misconfigured(str(path), f"is not a run file: {error}"[:LONGEST_REASON]) from error
+    except Misconfigured as error:
+        raise Misconfigured(str(path), f"is not a run file: {error.what} {error.reason}"[:LONGEST_REASON]) from error

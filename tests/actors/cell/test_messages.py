@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,21 @@ def test_errors_cross_as_what_they_are(error: MeshError) -> None:
     with pytest.raises(type(error)) as caught:
         unpack_reply(pack_error(error))
     assert caught.value == error
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xc1",
+        *(msgpack.packb(one) for one in ([], 1, [True], [False, "Rejected"], [False, {}, [], ""], [1, 2])),
+        msgpack.packb([False, "NotSynced", ["a", "b", "c", "d"], "text"]),
+        msgpack.packb([False, "BeyondDepth", [None] * 9, "text"]),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_an_unknown_outcome(raw: bytes) -> None:
+    with pytest.raises(OutcomeUnknown, match="cannot be read"):
+        unpack_reply(raw)
 
 
 def test_an_error_unknown_here_is_a_rejection_with_its_name() -> None:

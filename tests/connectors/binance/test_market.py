@@ -508,7 +508,7 @@ def test_documented_market_data_is_understood(codec):
         "AggregatedTrades": "PublicTrade",
         "Trades": "PublicTrade",
         "BookTicker": "Ticker",
-        "Klines": "from 0.0010 to 0.0020 within 0.0015 and 0.0025')",
+        "Klines": "from 0.0010 to 0.0020 within 0.0015 and 0.0025",
         "MiniTicker": "Ignored",
     }
     assert kinds["PartialBook"] == ["Subscribed", "Ignored"]

@@ -476,6 +476,28 @@ def test_a_cancel_of_all_answers_orders_and_lists():
     assert (of_list.list_id, of_list.state, of_list.orders) == ("1929", "ALL_DONE", (("t", "20"),))
 
 
+@pytest.mark.parametrize("count", [-1, 2**63])
+def test_an_absurd_count_of_orders_is_a_decode_error(count):
+    row = b'[{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":160000,"count":%d}]'
+    assert reply(codec().order_counts(), row % 3).counts == {"orders_1d": 3}
+    with pytest.raises(DecodeError):
+        reply(codec().order_counts(), row % count)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"orderReports": [{**CANCELED, "transactTime": None}]},
+        {"orderReports": [{name: value for name, value in CANCELED.items() if name != "transactTime"}]},
+        [[CANCELED]],
+        [7],
+    ],
+)
+def test_a_cancel_with_an_order_that_cannot_be_read_is_a_decode_error(body):
+    with pytest.raises(DecodeError):
+        reply(codec().cancel_all(PAIR), body)
+
+
 def test_a_cancel_of_one_order_of_a_list_ends_the_list():
     answer = reply(codec().cancel(known(), PAIR), list_row([CANCELED]))
     assert answer.orders[0].status is OrderStatus.CANCELED

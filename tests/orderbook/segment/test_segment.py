@@ -347,6 +347,27 @@ def test_what_is_no_segment_is_a_mismatch(directory):
         SegmentReader(directory / "book~d@1.1")
 
 
+@pytest.mark.parametrize("word", [-1, 201, 2**40, 2**62])  # there are 200 levels
+@pytest.mark.parametrize(
+    ("at", "reads"), [(0, "state top depth snapshot"), (8, "top depth snapshot"), (9, "top depth")]
+)
+def test_damaged_words_are_a_book_out_of_sync_and_no_crash(writer, at, word, reads):
+    """The state and the numbers of levels index memory."""
+    reader = SegmentReader(writer.path)
+    mutilate(writer, 512 + 64 + 8 * at, word.to_bytes(8, sys.byteorder, signed=True))
+    if "state" in reads:
+        assert reader.state is BookState.GAP
+    for name in set(reads.split()) - {"state"}:
+        with pytest.raises(NotSynced, match="damaged"):
+            getattr(reader, name)(stale_ok=True)
+
+
+def test_an_address_that_is_no_text_is_a_mismatch(writer):
+    mutilate(writer, 96, b"\xff\xfe")
+    with pytest.raises(SegmentMismatch, match="damaged"):
+        SegmentReader(writer.path)
+
+
 def test_damaged_sizes_are_a_mismatch(writer):
     mutilate(writer, 48, (2**31).to_bytes(4, sys.byteorder))
     with pytest.raises(SegmentMismatch):

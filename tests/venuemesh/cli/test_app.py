@@ -167,6 +167,31 @@ def test_run_files_where_they_cannot_be_are_typed_errors(monkeypatch):
             act()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 100_000,
+        "\0",
+        '{"mesh": "m"}',
+        '{"address": 1, "mesh": "m"}',
+        '{"mesh": "m", "address": "a", "x": 1}',
+    ],
+)
+def test_what_is_no_run_file_is_a_typed_error(monkeypatch, tmp_path, text):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (make_state_folder() / "m.json").write_text(text)
+    with pytest.raises(Misconfigured, match=r"m\.json is not a run file|m\.json: is not a run file"):
+        read_run_file("m")
+
+
+def test_a_run_file_of_an_earlier_version_is_read(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (make_state_folder() / "m.json").write_text('{"mesh": "m", "address": "127.0.0.1:1"}')
+    assert read_run_file("m") == RunFile("m", "127.0.0.1:1")
+
+
 def test_commands_that_need_no_ray_do_not_import_it(tmp_path: Path) -> None:
     """Import of Ray takes most of a second. If a mesh has its own host, `up` and `down` leave Ray to the host."""
     commands = [["--help"], ["down", "--mesh", "nowhere"], ["up", "/nonexistent.toml"], ["export", "orders"]]

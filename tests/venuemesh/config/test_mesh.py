@@ -34,6 +34,11 @@ def load(tmp_path, text):
     return load_config(path)
 
 
+def test_nesting_without_end_is_an_error_of_the_file(tmp_path):
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load(tmp_path, "a = " + "[" * 10_000)
+
+
 def test_a_good_file(tmp_path):
     config = load(tmp_path, GOOD)
     settings = config.for_supervisor()
