@@ -90,12 +90,12 @@ async def pass_on(routes: NearRoutes, content: bytes) -> bytes:
         wait_s = min(float(timeout_s), PASSED_MAX_S)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadMessage(f"not a call to pass on: {error}") from error
-    if not isinstance(argument, bytes if route is not None else list):
-        raise BadMessage("not a call to pass on: wrong arguments")
     if not isinstance(method, str) or (route is not None and method not in (ASK_METHOD, POLL_METHOD)):
         raise BadMessage(f"not a call to pass on: method {method!r}")
+    if isinstance(argument, bytes) == (route is None) or not isinstance(argument, bytes | list):
+        raise BadMessage(f"not a call to pass on: {type(argument).__name__} for {method}")
     try:
-        if route is None:
+        if route is None or not isinstance(argument, bytes):
             return pack_reply((_Outcome.ANSWERED, await routes.supervisor(method, *argument, timeout_s=wait_s)))
         return pack_reply((_Outcome.ANSWERED, await routes.send(route, method, argument, wait_s)))
     except Gone as gone:
