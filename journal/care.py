@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from functools import partial
@@ -23,9 +23,9 @@ from sqlalchemy import Connection, func, select
 
 from ..model.errors import AccountHeld, JournalUnavailable, Misconfigured
 from ..model.order import ZERO
-from ..model.time import SECOND_NS
 from . import queries, schema
 from .database import COMPANIONS, RETRY_S, Database
+from .holds import wait_for_holders
 from .journal import Journal
 from .migrate import VERSION_TABLE
 from .records import Filter
@@ -113,7 +113,7 @@ def back_up(url: str, to: Path, *, overwrite: bool = False) -> None:
         journal.close()
 
 
-def restore(url: str, backup: Path) -> list[Path]:
+def restore(url: str, backup: Path, waiting: Callable[[str], None]) -> list[Path]:
     """Put a backup in the place of a journal; return the files that it replaced, under their new names.
 
     Raises:
@@ -126,7 +126,7 @@ def restore(url: str, backup: Path) -> list[Path]:
         raise Misconfigured(database.name, "is not a file; restore it by pg_restore, then: venuemesh journal accept")
     path, stamp = Path(database.name), time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     _inspect(backup, str(backup))
-    refuse_held(url)
+    refuse_held(url, waiting)
     kept = []
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,24 +142,22 @@ def restore(url: str, backup: Path) -> list[Path]:
     return kept
 
 
-def refuse_held(url: str) -> None:
-    """Check that no mesh trades on a journal. A journal that is missing or damaged cannot tell, and passes.
+def refuse_held(url: str, waiting: Callable[[str], None]) -> None:
+    """Check that no mesh trades on a journal (`wait_for_holders`). A missing or damaged journal cannot tell: it passes.
 
     Raises:
-        AccountHeld: a mesh stated less than ten seconds ago that it holds an account.
+        AccountHeld: a mesh lives that holds an account.
     """
     try:
         journal = Journal.open(url, create=False)
     except Misconfigured:
         return
     try:
-        for account, mesh, seen_ns in journal.held(time.time_ns()):
-            ago_s = (time.time_ns() - seen_ns) / SECOND_NS
-            reason = f"it stated so {ago_s:.0f} s ago; stop it first: venuemesh down"
-            raise AccountHeld(f"account {account}", mesh, seen_ns, reason)
-    except Misconfigured as error:
-        if isinstance(error, AccountHeld):
-            raise
+        wait_for_holders(journal, None, waiting)
+    except AccountHeld:
+        raise
+    except Misconfigured:
+        return
     finally:
         journal.close()
 

@@ -116,11 +116,13 @@ class Journal:
         *,
         mesh: str = "",
         known: Standing | None = None,
+        stale_ns: int | None = None,
     ) -> int:
         """Take the account and return the new epoch; commits under older epochs raise `Fenced` from now on. Durable.
 
         `holder` names the manager, `mesh` its mesh, the same for all managers of the mesh. `known` is what is known of
         the account's record from elsewhere; None: nothing, and only then may the journal be without the account.
+        `stale_ns`: a mesh that stated at this time that it holds the account is dead: it has not stated it again.
 
         Raises:
             JournalRewound: the journal lacks something of `known`.
@@ -137,7 +139,8 @@ class Journal:
             row = connection.execute(queries.LOCKED_TAKEN, named).one()
             if known is not None and (lacks := _standing(row).behind(known)) is not None:
                 raise JournalRewound(self.name, lacks)
-            if mesh and row.mesh not in ("", mesh) and row.seen_ns and now_ns - row.seen_ns < HELD_NS:
+            is_held = row.mesh not in ("", mesh) and row.seen_ns and now_ns - row.seen_ns < HELD_NS
+            if mesh and is_held and row.seen_ns != stale_ns:
                 since_s = max(0.0, (now_ns - row.seen_ns) / SECOND_NS)
                 reason = f"it stated so {since_s:.0f} s ago, in the journal {self.name}"
                 raise AccountHeld(f"account {exchange}/{account}", row.mesh, row.seen_ns, reason)

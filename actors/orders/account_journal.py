@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ...journal.committer import Committer
 from ...journal.database import Database
-from ...journal.journal import Journal
+from ...journal.holds import wait_for_holders
+from ...journal.journal import HELD_NS, Journal
 from ...journal.records import Loaded
 from ...journal.settings import JournalSettings
 from ...journal.writes import PutSeen, Write
@@ -64,22 +64,9 @@ def check_journal(
                 lacks = f"it has no account {'/'.join(of)}" if found is None else found.behind(known)
                 if lacks is not None:
                     raise JournalRewound(journal.name, lacks)
-        _wait_for_other_mesh(journal, {"/".join(of) for of in accounts}, waiting)
+        wait_for_holders(journal, {"/".join(of) for of in accounts}, waiting)
     finally:
         journal.close()
-
-
-def _wait_for_other_mesh(journal: Journal, accounts: Container[str], waiting: Callable[[str], None]) -> None:
-    """Return when no mesh holds the accounts. Raises AccountHeld: one lives."""
-    first: dict[str, int] = {}
-    while holds := [hold for hold in journal.held(time.time_ns()) if hold[0] in accounts]:
-        if not first:
-            waiting(f"account {holds[0][0]} was held by mesh {holds[0][1]} a moment ago; looking whether it lives")
-        for account, mesh, seen_ns in holds:
-            if first.setdefault(account, seen_ns) != seen_ns:
-                reason = f"it trades on it now, by the journal {journal.name}"
-                raise AccountHeld(f"account {account}", mesh, seen_ns, reason)
-        time.sleep(RETRY_S)
 
 
 def _opened(url: str, wait_s: float, marks: Watermarks | None, *, is_checked: bool = False) -> Journal:
@@ -124,21 +111,23 @@ class AccountJournal:
         """
         holder = f"{self._context.address}@{self._context.incarnation[0]}.{self._context.incarnation[1]}"
         journal: Journal | None = None
-        seen_ns: int | None = None  # when the holding mesh last renewed its hold, at the first look
+        held: tuple[int, int] | None = None  # the hold of another mesh at the first look, and when that was
         while True:
             try:
                 if journal is None:
                     journal = await asyncio.to_thread(self._open)
                 self._context.alive()
-                epoch = await asyncio.to_thread(self._take, journal, holder)
+                is_over = held is not None and self._context.monotonic_ns() - held[1] >= HELD_NS
+                stale_ns = held[0] if held is not None and is_over else None
+                epoch = await asyncio.to_thread(self._take, journal, holder, stale_ns)
                 self._journal = journal
                 return Committer(journal, self._exchange, self._account, epoch)
             except JournalUnavailable as error:
                 self._waiting(error)
             except AccountHeld as error:
-                if seen_ns is not None and error.seen_ns != seen_ns:
+                if held is not None and error.seen_ns != held[0]:
                     raise  # that mesh lives
-                seen_ns = error.seen_ns
+                held = held or (error.seen_ns, self._context.monotonic_ns())
                 self._waiting(error)
             await asyncio.sleep(RETRY_S)
 
@@ -147,10 +136,10 @@ class AccountJournal:
         is_checked = marks is not None and marks.checked_on(self._exchange, self._account) == self._context.node
         return _opened(self._url, self._settings.wait_s, marks, is_checked=is_checked)
 
-    def _take(self, journal: Journal, holder: str) -> int:
+    def _take(self, journal: Journal, holder: str, stale_ns: int | None) -> int:
         of, marks, now_ns = (self._exchange, self._account), self._marks, self._context.time_ns()
         known = None if marks is None else marks.read(*of)
-        epoch = journal.take(*of, holder, now_ns, mesh=self._mesh, known=known)
+        epoch = journal.take(*of, holder, now_ns, mesh=self._mesh, known=known, stale_ns=stale_ns)
         self._mark(journal)
         return epoch
 

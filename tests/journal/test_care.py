@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.records import ACCOUNT, put, put_event, put_fill
 from venuemesh.journal import care
 from venuemesh.journal.journal import Journal
-from venuemesh.journal.writes import Batch
+from venuemesh.journal.writes import Batch, PutSeen
 from venuemesh.model.errors import AccountHeld, JournalMissing, Misconfigured
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_a_restored_journal_replaces_the_other_and_keeps_it(file):
     before = to.read_bytes()
     journal.commit(*ACCOUNT, 1, [Batch("later", (put("later"), put_event()))])
     journal.close()
-    kept = care.restore(f"sqlite:///{file}", to)
+    kept = care.restore(f"sqlite:///{file}", to, print)
     assert to.read_bytes() == before
     assert file.stat().st_mode & 0o777 == 0o600
     assert content(f"sqlite:///{file}") == (["a", "b"], 2)
@@ -103,10 +103,10 @@ def test_a_missing_or_damaged_journal_can_be_restored(file):
     to = file.with_name("backup.db")
     care.back_up(f"sqlite:///{file}", to)
     file.write_bytes(b"certainly no database" * 1000)
-    (kept,) = care.restore(f"sqlite:///{file}", to)
+    (kept,) = care.restore(f"sqlite:///{file}", to, print)
     assert kept.read_bytes().startswith(b"certainly")
     file.unlink()
-    assert care.restore(f"sqlite:///{file}", to) == []
+    assert care.restore(f"sqlite:///{file}", to, print) == []
     assert content(f"sqlite:///{file}") == (["a", "b"], 2)
 
 
@@ -131,7 +131,7 @@ def test_a_bad_backup_changes_nothing(file, tmp_path):
         ("absent", "intact"),
     ):
         with pytest.raises(Misconfigured, match=reason):
-            care.restore(f"sqlite:///{file}", other / name)
+            care.restore(f"sqlite:///{file}", other / name, print)
     assert sorted(path.name for path in tmp_path.iterdir() if path != other) == names
     assert content(f"sqlite:///{file}") == (["a", "b"], 2)
 
@@ -141,17 +141,34 @@ def test_a_journal_that_a_mesh_trades_on_is_not_replaced(file):
     to = file.with_name("backup.db")
     care.back_up(f"sqlite:///{file}", to)
     journal.take(*ACCOUNT, "holder", time.time_ns(), mesh="live@host:1")
-    journal.close()
+
+    def states_again(text):
+        journal.commit(*ACCOUNT, 2, [Batch("again", (PutSeen(time.time_ns()),))])
+
     with pytest.raises(AccountHeld, match=r"account acme/main is held by mesh live@host:1: .* venuemesh down"):
-        care.restore(f"sqlite:///{file}", to)
+        care.restore(f"sqlite:///{file}", to, states_again)
+    journal.close()
     assert content(f"sqlite:///{file}") == (["a", "b"], 2)
+
+
+def test_a_dead_mesh_whose_clock_was_ahead_does_not_hold_the_journal_for_ever(file, monkeypatch):
+    monkeypatch.setattr("venuemesh.journal.holds.HELD_NS", 1)
+    monkeypatch.setattr("venuemesh.journal.holds.LOOK_S", 0.0)
+    journal = grown(f"sqlite:///{file}")
+    to = file.with_name("backup.db")
+    care.back_up(f"sqlite:///{file}", to)
+    journal.take(*ACCOUNT, "holder", 2 * time.time_ns(), mesh="dead@host:1")
+    journal.close()
+    told = []
+    care.restore(f"sqlite:///{file}", to, told.append)
+    assert told == ["account acme/main was held by mesh dead@host:1 a moment ago; looking whether it lives"]
 
 
 RESTORE = """
 import sys
 from pathlib import Path
 from venuemesh.journal import care
-care.restore(sys.argv[1], Path(sys.argv[2]))
+care.restore(sys.argv[1], Path(sys.argv[2]), print)
 print("done")
 """
 
@@ -182,7 +199,7 @@ def test_a_kill_during_a_restore_loses_nothing_and_it_can_be_repeated(file, call
         assert any(
             "later" in content(f"sqlite:///{path}")[0] for path in there if not path.name.endswith(("-wal", "-shm"))
         )
-    care.restore(f"sqlite:///{file}", to)
+    care.restore(f"sqlite:///{file}", to, print)
     assert content(f"sqlite:///{file}") == (["a", "b"], 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -87,7 +88,7 @@ def restore(
 
     url = find_journal(config, journal, mesh)
     confirm(f"{file} replaces the journal {url}", yes)
-    kept = care.restore(url, file)
+    kept = care.restore(url, file, _say)
     accounts = _accept(url, f"the journal was restored from the backup {file.name}")
     if as_json:
         print(json.dumps({"journal": url, "accounts": accounts, "replaced": [str(one) for one in kept]}))
@@ -114,12 +115,16 @@ def accept(
 
     url = find_journal(config, journal, mesh)
     confirm(f"the mesh will trade on with the journal {url} as it is, or with a new one if it is missing", yes)
-    care.refuse_held(url)
+    care.refuse_held(url, _say)
     accounts = _accept(url, "an operator accepted the journal as it is")
     if as_json:
         print(json.dumps({"journal": url, "accounts": accounts}))
         return
     out.print(f"{url}: accepted, with {len(accounts)} accounts; the next start asks the exchange for what is missing")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _accept(url: str, reason: str) -> list[str]:

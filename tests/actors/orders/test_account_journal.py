@@ -37,10 +37,11 @@ class Manager:
     """An account's journal as one manager of a mesh uses it, with its own clock."""
 
     def __init__(self, file, mesh="one", node="n1", *, remember=True, now_ns=1):
-        self.now_ns = now_ns
+        self.now_ns, self.mono_ns = now_ns, 0
         self.waits, self.waits_once = [], asyncio.Event()
         context = Context.alone(mesh, "orders/acme/main", ask=None, fail=None, segments=Path(), node=node)
         context.time_ns = lambda: self.now_ns
+        context.monotonic_ns = lambda: self.mono_ns
         settings = JournalSettings(f"sqlite:///{file}", wait_s=0.05, remember=remember)
         self.journal = AccountJournal(settings, *OF, context, self._wait)
 
@@ -186,6 +187,16 @@ async def test_a_mesh_that_died_holds_the_account_no_longer_than_stated(file):
     starting = asyncio.ensure_future(second.start())
     await second.waits_once.wait()
     second.now_ns = 1 + HELD_NS
+    assert (await starting).committer.epoch == 2
+    await second.stop()
+
+
+async def test_a_dead_mesh_whose_clock_was_ahead_does_not_hold_the_account_for_ever(file):
+    await (await Manager(file, "one", now_ns=10**18).start()).die()
+    second = Manager(file, "two", now_ns=2)
+    starting = asyncio.ensure_future(second.start())
+    await second.waits_once.wait()
+    second.mono_ns += HELD_NS
     assert (await starting).committer.epoch == 2
     await second.stop()
 
