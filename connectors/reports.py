@@ -14,7 +14,8 @@ class OrderReport:
     """One order, reported by an answer, a query or the stream. Amounts are in the base asset unless named otherwise.
 
     `status` is None if the report has no status. `fills` are the fills in the report; a report may have a total in
-    `filled` without fills (then the fills must be requested).
+    `filled` without fills (then the fills must be requested). `stated_id` is the client id that the exchange states,
+    if it is not `client_order_id`, the id of the query.
     """
 
     symbol: str
@@ -35,6 +36,7 @@ class OrderReport:
     fills: tuple[FillReport, ...] = ()
     code: str | None = None
     reason: str | None = None
+    stated_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,13 @@ def acknowledged(draft: Draft, outcomes: Iterable[Outcome], at_ns: int) -> Reply
 
 def asked_for(draft: Draft, report: OrderReport) -> Reply:
     """Return a found order under the client id of the query, because the exchange may have renamed the order."""
-    return Reply(orders=(replace(report, client_order_id=draft.orders[0]),))
+    return Reply(orders=(under(draft.orders[0], report),))
+
+
+def under(client_order_id: str, report: OrderReport) -> OrderReport:
+    """Return a report under this client id; `stated_id` keeps the exchange's, if that is another one."""
+    stated = report.client_order_id
+    return report if stated == client_order_id else replace(report, client_order_id=client_order_id, stated_id=stated)
 
 
 def listed_orders(

@@ -34,6 +34,7 @@ from .prepared import Row, Transaction
 from .writes import (
     UNKNOWN,
     CloseRequest,
+    MoveFills,
     PutBalances,
     PutCursor,
     PutEvent,
@@ -110,6 +111,16 @@ class Statements:
             set_={name: fill.excluded[name] for name in ("fee", "fee_asset", "more_fees")},
             where=and_(fill.excluded.fee.is_not(None), or_(known.is_(None), is_zero)),
         )
+        held = schema.fills.c
+        self.move_fills = (
+            update(schema.fills)
+            .where(
+                held.account_id == bindparam("of_account"),
+                held.pair == bindparam("of_pair"),
+                held.exchange_order_id == bindparam("of_order"),
+            )
+            .values(client_order_id=bindparam("to_order"))
+        )
         self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
         of = schema.requests.c
         self.close = (
@@ -183,6 +194,7 @@ class Changes:
         self._plain: dict[int, dict[str, Any]] = {}  # orders and fills as plain values: an event often repeats one
         self._puts: list[PutOrder] = []
         self._fills: list[Row] = []
+        self._moved: list[Row] = []
         self._requests: list[Row] = []
         self._closes: list[Row] = []
         self._events: list[Row] = []
@@ -209,6 +221,7 @@ class Changes:
             (statements.transition, transitions),  # reads the orders' earlier statuses
             (statements.order, orders),
             (statements.fill, self._fills),
+            (statements.move_fills, self._moved),
             (statements.request, self._requests),
             (statements.close, self._closes),
             (statements.event, self._events),
@@ -241,6 +254,16 @@ class Changes:
         row = self._row(write.fill)
         row["more_fees"] = text(row["more_fees"]) if row["more_fees"] else None
         self._fills.append(row)
+
+    def _move_fills(self, write: MoveFills) -> None:
+        self._moved.append(
+            {
+                "of_account": self._id,
+                "of_pair": write.pair,
+                "of_order": write.exchange_order_id,
+                "to_order": write.client_order_id,
+            }
+        )
 
     def _put_request(self, write: PutRequest) -> None:
         self._requests.append(
@@ -325,6 +348,7 @@ class Changes:
     _ADD: Mapping[type, Callable[[Changes, Any], None]] = {
         PutOrder: _put_order,
         PutFill: _put_fill,
+        MoveFills: _move_fills,
         PutRequest: _put_request,
         CloseRequest: _close_request,
         PutEvent: _put_event,

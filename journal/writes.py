@@ -42,6 +42,15 @@ class PutFill:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveFills:
+    """Make the recorded fills of this order of the exchange the fills of the order with this client order id."""
+
+    pair: str
+    exchange_order_id: str
+    client_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PutRequest:
     """The intent: a request is about to be sent once. It stays unresolved until a `CloseRequest` resolves it.
 
@@ -147,6 +156,7 @@ class PutSeen:
 Write = (
     PutOrder
     | PutFill
+    | MoveFills
     | PutRequest
     | CloseRequest
     | PutEvent

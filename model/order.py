@@ -74,6 +74,7 @@ class OrderStatus(Enum):
 
 S = OrderStatus
 TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.FAILED})
+ADOPTED = "adopted"  # code of an open order that the journal did not know, taken over from the exchange's report
 
 
 class Step(Enum):
@@ -341,6 +342,7 @@ class EventType(Enum):
     AMENDED = "amended"
     AMEND_FAILED = "amend_failed"
     EXTERNAL = "external"  # an order placed outside the mesh appeared or changed
+    ADOPTED = "adopted"  # an order of the mesh that the journal did not know; `reason` says why it is one now
     RULES = "rules"  # the trading rules of `pair` changed
     PAUSED = "paused"
     RESUMED = "resumed"

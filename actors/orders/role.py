@@ -258,6 +258,16 @@ class OrderManagerRole:
     async def _cancel_external(self, body: Any) -> Any:
         return await self._raw.cancel_external(body)
 
+    async def _adopt(self, body: Any) -> Any:
+        """Take over orders that the journal does not know; with `show` only return them, as they would be."""
+        shell, names = self._shell, body.get("ids")
+        if names is not None and not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+            raise Rejected("bad_request", "ids must be a list of ids")
+        await shell.loaded()
+        if body.get("show"):
+            return _plain(shell.machine.adoptable(names))
+        return _plain(await shell.command(lambda token, now: shell.machine.adopt(token, names, now)))
+
     async def _cancel_all(self, body: Any) -> Any:
         shell = self._shell
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
@@ -441,6 +451,7 @@ class OrderManagerRole:
         "cancel": _cancel,
         "cancel_all": _cancel_all,
         "cancel_external": _cancel_external,
+        "adopt": _adopt,
         "amend": _amend,
         "replace": _replace,
         "get": _get,

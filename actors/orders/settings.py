@@ -56,6 +56,7 @@ class OrderSettings:
     max_unknown_reports: int = 1_000  # reports of ids that are being looked up
     max_backlog: int = 10_000  # batches kept while the journal is down
     clock_slack_s: float = 60.0  # an id made this long after the start cannot be in the journal already
+    unknown_orders: Literal["adopt", "external"] = "adopt"  # orders of ours that the journal does not know
 
 
 @dataclass(frozen=True, slots=True)

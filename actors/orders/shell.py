@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -48,12 +48,12 @@ from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .account_journal import RETRY_S, AccountJournal
+from .condition import condition
 from .dead_man import DeadMan
 from .inbox import StreamInbox
 from .lookup import find
 from .machine.effects import Answer, Ask, Effect, Lookup, Now, Send
 from .machine.machine import OrderMachine
-from .machine.reconcile import GAPS_S
 from .machine.state import NONCE_MARK
 from .markets import Markets
 from .performer import Performer
@@ -525,7 +525,12 @@ class ManagerShell:
         shown["on_shutdown"] = self.settings.on_shutdown
         if self.booted.is_set():
             shown |= {**self.machine.status(), **self.view.status()}
-            shown["state"], shown["error"] = self._state(shown)
+            if self.state in ("FENCED", "FAILED"):
+                shown["state"], shown["error"] = self.state, self.error
+            else:
+                lacks = [] if self.stream.up else ["the user stream is down: orders are followed by polling"]
+                lacks += [] if self.markets.error is None else [self.markets.error]
+                shown["state"], shown["error"] = condition(shown, self.exchange, self.account, self._no_answer, lacks)
             shown["ready"] = shown["state"] in ("SERVING", "PAUSED")
             shown["unresolved"] = shown["unresolved_requests"]
             shown["limits"] = self.allowance.status()
@@ -539,35 +544,3 @@ class ManagerShell:
         if hasattr(self, "gateway"):
             shown |= self.gateway.status()
         return shown | dict(self.stream.status(mono_ns))
-
-    def _state(self, status: Mapping[str, Any]) -> tuple[str, str | None]:
-        if self.state in ("FENCED", "FAILED"):
-            return self.state, self.error
-        if status["journal"] is not None:
-            return "NO_JOURNAL", f"the journal is unavailable, so no order is accepted: {status['journal']}"
-        refused = f"; the last request failed: {self._no_answer}" if self._no_answer else ""
-        if not status["serving"]:
-            return "RECONCILING", f"waiting for the exchange's open orders and balances{refused}"
-        if status["waits_for_gaps"]:
-            lost = "reports of the user stream are lost repeatedly (its frames cannot be read)"
-            return "RECONCILING", f"{lost}; they are requested within {GAPS_S:g} s{refused}"
-        if not status["reconciled"]:
-            waits = status["earlier_requests"]
-            doubt = f"; {waits} requests of an earlier manager may still reach the exchange" if waits else ""
-            return "RECONCILING", f"asking the exchange for missed orders and fills{doubt}{refused}"
-        if "account" in status["pauses"] or "mesh" in status["pauses"] or self.exchange in status["pauses"]:
-            return "PAUSED", f"trading is paused: {next(iter(status['pauses'].values()))}"
-        return "SERVING", self._impairment(status)
-
-    def _impairment(self, status: Mapping[str, Any]) -> str | None:
-        """Return what the account lacks while it serves; None if it lacks nothing."""
-        found = []
-        if unsettled := status["unsettled"]:
-            one, reason = next(iter(unsettled.items()))
-            more = f"; and {len(unsettled) - 1} more orders" if len(unsettled) > 1 else ""
-            found.append(f"order {one} cannot be settled: {reason}{more}")
-        if not self.stream.up:
-            found.append("the user stream is down: orders are followed by polling")
-        if self.markets.error is not None:
-            found.append(self.markets.error)
-        return "; ".join(found) or None

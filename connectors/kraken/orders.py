@@ -37,6 +37,7 @@ from ..trading import (
     listed_orders,
     paged,
     redirected,
+    under,
 )
 from . import reports
 from .auth import KrakenAuth
@@ -256,7 +257,7 @@ class KrakenTrading(Trading):
             if listed.left_out and len(txids) == 1:
                 raise ValueError(left_out_text(listed.left_out))
             found = {one.exchange_order_id: one for one in listed.orders}
-            orders = tuple(replace(found[txid], client_order_id=names[txid]) for txid in txids if txid in found)
+            orders = tuple(under(names[txid], found[txid]) for txid in txids if txid in found)
             return replace(listed, orders=orders, absent=not orders and not listed.left_out)
         is_open = draft.rest[1] == TRADING["open_orders"].path
         listed = self._orders(read["open" if is_open else "closed"])

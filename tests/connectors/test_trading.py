@@ -110,7 +110,10 @@ def test_the_cost_of_an_order_is_its_endpoints() -> None:
 
 
 def test_an_order_is_reported_under_the_id_it_was_requested() -> None:
-    assert asked_for(QUERY, REPORT) == Reply(orders=(replace(REPORT, client_order_id="vm1"),))
+    (found,) = asked_for(QUERY, REPORT).orders
+    assert found == replace(REPORT, client_order_id="vm1", stated_id=REPORT.client_order_id)
+    (same,) = asked_for(QUERY, replace(REPORT, client_order_id="vm1")).orders
+    assert same.stated_id == ""
 
 
 def test_an_acknowledgement_has_no_state() -> None:

@@ -8,6 +8,7 @@ from venuemesh.journal.records import JournaledRequest, Loaded, Owner, Pause
 from venuemesh.journal.writes import (
     Batch,
     CloseRequest,
+    MoveFills,
     PutBalances,
     PutEvent,
     PutFill,
@@ -53,12 +54,16 @@ class MemoryJournal:
         numbers: list[int] = []
         for write in batch.writes:
             if isinstance(write, PutOrder):
-                self._order(write.order)
+                self._order(write.order, write.step)
             elif isinstance(write, PutFill):
                 held_fill = self.fills.setdefault(_key(write.fill), write.fill)
                 if not held_fill.fee and write.fill.fee is not None:
                     fee = {"fee": write.fill.fee, "fee_asset": write.fill.fee_asset}
                     self.fills[_key(write.fill)] = replace(held_fill, **fee)
+            elif isinstance(write, MoveFills):
+                for key, fill in self.fills.items():
+                    if (fill.pair, fill.exchange_order_id) == (write.pair, write.exchange_order_id):
+                        self.fills[key] = replace(fill, client_order_id=write.client_order_id)
             elif isinstance(write, PutRequest):
                 assert write.request_id not in self.requests, "an intent is written once"
                 self.requests[write.request_id] = JournaledRequest(
@@ -100,12 +105,14 @@ class MemoryJournal:
         self.batches[batch.id] = numbers
         return numbers
 
-    def _order(self, order: Order) -> None:
+    def _order(self, order: Order, step: str) -> None:
         held = self.orders.get(order.client_order_id)
         if held is not None and held.is_done and held.status is not order.status:
             assert (held.status, order.status) in LATE, f"{held.client_order_id}: {held.status} to {order.status}"
         if held is not None:
             assert order.filled >= held.filled
+        if step == "ADOPTED":  # a query named the id before the exchange stated the order
+            self.tombstones.discard(order.client_order_id)
         assert order.client_order_id not in self.tombstones, "an order under a tombstone"
         if order.amount is not None:
             assert order.filled <= order.amount, f"{order} is filled beyond its amount"

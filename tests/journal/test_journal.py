@@ -13,6 +13,7 @@ from venuemesh.journal.schema import BALANCES_KEPT, BATCHES_KEPT
 from venuemesh.journal.writes import (
     Batch,
     CloseRequest,
+    MoveFills,
     PutBalances,
     PutCursor,
     PutMark,
@@ -383,3 +384,12 @@ def test_two_objects_of_one_epoch_take_turns(journal, url):
     assert journal.event_range(*ACCOUNT) == (1, 11)
     assert [one.after for one in journal.transitions(*ACCOUNT, "o8")] == [order("o8").status.value]
     other.close()
+
+
+def test_the_fills_of_an_order_become_those_of_another_record_of_it(journal, commit):
+    name = fill("t1", of="external:1")
+    commit(put("external:1"), put_fill("t1", of="external:1"), put_fill("t2", of="o2", exchange_order_id="other"))
+    commit(MoveFills(name.pair, name.exchange_order_id, "o1"))
+    commit(put_fill("t1", of="o1"))  # reported again
+    found = {one.trade_id: one.client_order_id for one in journal.fills(Filter(*ACCOUNT), 0, 10).rows}
+    assert found == {"t1": "o1", "t2": "o2"}

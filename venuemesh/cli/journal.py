@@ -1,4 +1,4 @@
-"""`venuemesh journal`: check, back up, restore and accept a journal. The mesh need not run."""
+"""`venuemesh journal`: check, back up, restore and accept a journal, while the mesh need not run; adopt lost orders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from ..model.errors import Misconfigured
-from .arguments import AsJson, MeshName
+from ..model.order import Order
+from .arguments import Address, AsJson, MeshName
 from .consent import Yes, confirm
 from .output import out
 
 app = typer.Typer(
-    help="The journal of orders, fills and events: check, backup, restore, accept.",
+    help="The journal of orders, fills and events: check, backup, restore, accept, adopt.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -125,6 +126,48 @@ def accept(
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+@app.command()
+def adopt(
+    account: Annotated[str, typer.Argument(metavar="EXCHANGE/ACCOUNT", help="The account of a running mesh.")],
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Orders, by client id; default: all but those of other meshes."),
+    ] = None,
+    yes: Yes = False,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over open orders of this mesh that its journal does not know, and so were left external.
+
+    From then on they are managed as any own order: cancel-all includes them, and so does the death of their owner.
+    """
+    from .running import attach
+
+    exchange, _, name = account.partition("/")
+    if not exchange or not name:
+        raise Misconfigured(account, "is not an account; write EXCHANGE/ACCOUNT, as `venuemesh status` lists it")
+    market = attach(mesh, address=address).market(exchange, name, owner="cli")
+    found = market.adopt(ids or None, show=True)
+    if found:
+        listed = "\n".join(f"  {_described(one)}" for one in found)
+        confirm(f"{len(found)} open orders of {account} become orders of this mesh:\n{listed}\nTake them over", yes)
+        found = market.adopt([one.client_order_id for one in found])
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found]))
+        return
+    for one in found:
+        out.print(f"adopted: {_described(one)}")
+    if not found:
+        out.print(f"{account}: there is no open order to take over")
+
+
+def _described(order: Order) -> str:
+    size = f"{order.quote_amount:f} in quote" if order.amount is None else f"{order.amount:f}"
+    at = "at market" if order.price is None else f"at {order.price:f}"
+    return f"{order.client_order_id} {order.side.value} {size} {order.pair} {at}, owner {order.owner or 'unknown'}"
 
 
 def _accept(url: str, reason: str) -> list[str]:

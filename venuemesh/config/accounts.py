@@ -200,6 +200,12 @@ class AccountTable(Strict):
     on_shutdown: Literal["keep", "cancel"] = setting(
         OrderManagerSettings, "on_shutdown", "What an orderly shutdown of the mesh does with open orders."
     )
+    unknown_orders: Literal["adopt", "external"] = setting(
+        OrderSettings,
+        "unknown_orders",
+        "What happens to an order of the mesh that the journal does not know, as after a restored backup: the mesh "
+        "takes it over and manages it, or only reports it, until `venuemesh journal adopt`.",
+    )
     dead_man_s: int | None = setting(
         OrderManagerSettings,
         "dead_man_s",
@@ -276,6 +282,7 @@ class AccountTable(Strict):
             account,
             limits=Limits(self.max_open_orders, self.max_order_notional, self.price_band),
             pair_limits={pair: own.settings() for pair, own in self.pairs.items()},
+            unknown_orders=self.unknown_orders,
         )
         limits = {name: Limit(amount, per_s, "account") for name, (amount, per_s) in self.account_limits.items()}
         orders = OrderManagerSettings(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ....connectors.order_codec import Draft
 from ....model.errors import MeshError
-from ....model.order import CancelResult, OrderStatus, Step
+from ....model.order import ADOPTED, CancelResult, Order, OrderStatus, Step
 from ....model.time import in_ns
 from .effects import Answer, Now, Refuse
 from .ledger import Held
@@ -24,6 +24,11 @@ from .state import AccountState, code_and_reason
 
 S = OrderStatus
 THERE = (S.OPEN, S.PARTIALLY_FILLED)
+
+
+def is_unowned(order: Order) -> bool:
+    """Return whether an order was adopted without a known owner."""
+    return order.code == ADOPTED and not order.owner
 
 
 @dataclass(slots=True)
@@ -71,12 +76,16 @@ class Cancelling:
         self._sweeps.append(sweep)
         self._finish(sweep, now)
 
-    def sweep(self, pair: str | None, owner: str | None, now: Now) -> list[str]:
-        """Cancel these orders, repeating cancels that had no effect; return their ids."""
+    def sweep(self, pair: str | None, owner: str | None, now: Now, *, with_unowned: bool = False) -> list[str]:
+        """Cancel these orders, repeating cancels that had no effect; return their ids.
+
+        `with_unowned`: also adopted orders without a known owner, because they may be this owner's.
+        """
         found = [
             held
             for held in self._state.ledger.open()
-            if pair in (None, held.order.pair) and owner in (None, held.order.owner)
+            if pair in (None, held.order.pair)
+            and (owner in (None, held.order.owner) or (with_unowned and is_unowned(held.order)))
         ]
         self._send([held for held in found if self._is_due(held, now, insist=True)], now)
         return [held.order.client_order_id for held in found]

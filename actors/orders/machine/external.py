@@ -9,9 +9,9 @@ from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from ....connectors.reports import FillReport, OrderReport
-from ....journal.writes import PutFill, PutOrder
+from ....journal.writes import MoveFills, PutFill, PutOrder
 from ....model.events import Side
-from ....model.order import ZERO, AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
+from ....model.order import ADOPTED, ZERO, AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from .effects import Now
 from .ledger import as_fill
 from .state import AccountState
@@ -31,6 +31,7 @@ class Externals:
         # By (pair, trade id, the exchange's order id) of a reported fill: whether its fee was stated
         self._fills: dict[tuple[str, str, str], bool] = {}
         self._known: dict[tuple[str, str], int] = {}  # asks made before the order was first seen
+        self._expected: dict[tuple[str, str], Order] = {}  # orders of unknown fills, while they are queried; no records
 
     def all(self) -> list[Order]:
         return list(self._orders.values())
@@ -42,7 +43,20 @@ class Externals:
         """Return the external order recorded under this client id."""
         mark, _, rest = client_order_id.partition(":")
         pair, _, exchange_order_id = rest.rpartition(":")
-        return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
+        key = (pair, exchange_order_id)
+        return (self._orders.get(key) or self._expected.get(key)) if mark == "external" else None
+
+    def expect(self, pair: str, fill: FillReport, now: Now) -> None:
+        """Let the order of an unknown fill be queried by the name of an external order, without a record of it."""
+        report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
+        self._expected[pair, fill.exchange_order_id] = self._new(pair, report, OrderStatus.UNKNOWN, now)
+
+    def is_expected(self, pair: str, exchange_order_id: str) -> bool:
+        return (pair, exchange_order_id) in self._expected
+
+    def expect_no_more(self, pair: str, exchange_order_id: str) -> bool:
+        """End `expect`. Return whether the order was expected."""
+        return self._expected.pop((pair, exchange_order_id), None) is not None
 
     def gone(self, listed: Set[tuple[str, str]], ask_id: int) -> list[Order]:
         """Return the open external orders that are missing in the answer to this ask."""
@@ -65,6 +79,18 @@ class Externals:
         self._orders[key] = after
         self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         self._emit(after, None, now.exchange_ns, now)
+
+    def hand_over(self, pair: str, exchange_order_id: str, client_order_id: str, now: Now) -> None:
+        """End the record of an external order that becomes an own order; its recorded fills become that order's."""
+        key = (pair, exchange_order_id)
+        order = self._orders.pop(key)
+        self._known.pop(key, None)
+        reason = f"it is order {client_order_id} of this mesh"
+        ended = replace(
+            order, status=OrderStatus.EXPIRED, exchange_order_id=None, updated_ns=now.ns, code=ADOPTED, reason=reason
+        )
+        self._state.effects.write(PutOrder(ended, "EXTERNAL", now.ns))
+        self._state.effects.write(MoveFills(pair, exchange_order_id, client_order_id))
 
     def has_fill(self, pair: str, fill: FillReport) -> bool:
         """Return whether a fill is recorded, with its fee if the report states it."""

@@ -21,25 +21,25 @@ refused at once. Reports are still applied; their writes, events and answers wai
 epoch or a broken assumption leads to Halt: nothing is performed after Halt.
 
 Parts: state.py (shared state), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
-guards.py (refusals), known_ids.py (ids that cannot be in the journal), commands.py, place.py, cancel.py, change.py
-(commands), answers.py (outcomes), reconcile.py (questions), external.py (orders of others), effect_buffer.py (writes
-and effects of one input, and the backlog while the journal is down).
+guards.py (refusals), owners.py (leases), known_ids.py (ids that cannot be in the journal), commands.py, place.py,
+cancel.py, change.py (commands), answers.py (outcomes), reconcile.py (questions), unknown_orders.py and origins.py
+(whose an order is that is not in memory), external.py (orders of others), effect_buffer.py (writes and effects of one
+input, and the backlog while the journal is down).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from ....connectors.order_codec import Ends, Reply, TradingCodec
 from ....connectors.reports import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded, StreamReport
 from ....journal.records import Loaded
-from ....journal.writes import PutOwner, PutPause
+from ....journal.writes import PutPause
 from ....model.errors import Fenced, JournalUnavailable, MeshError
 from ....model.instrument import Instrument
-from ....model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
+from ....model.order import ADOPTED, AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
 from ....model.time import SECOND_NS, in_ns
 from ..settings import OrderSettings
 from .answers import Answers
@@ -49,18 +49,13 @@ from .commands import Commands
 from .effects import Answer, Effect, Found, Now, Purpose, Refuse, Top
 from .external import Externals
 from .ledger import Held
+from .owners import Owners
 from .place import Placing
 from .reconcile import ALL, Reconcile
 from .requests import Part
 from .state import AccountState, Born, Sign, never
 
 S = OrderStatus
-
-
-@dataclass(slots=True)
-class Lease:
-    on_death: str  # "keep" or "cancel"
-    until_mono_ns: int | None  # None: dead already
 
 
 class OrderMachine:
@@ -86,7 +81,7 @@ class OrderMachine:
         self._answers = Answers(self._state, self._cancelling, self._changing)
         self._reconcile = Reconcile(self._state, self._answers, self._externals)
         self._commands = Commands(self._state, self._placing, self._reconcile)
-        self._owners: dict[str, Lease] = {}
+        self._owners = Owners(self._state, self._cancelling)
 
     # State that the shell answers from
 
@@ -109,7 +104,7 @@ class OrderMachine:
         due: list[int | None] = [self._reconcile.wake_ns]
         if self._state.effects.down is None:  # while the journal is down nothing is cancelled
             due.append(self._cancelling.wake_ns)
-            due += [one.until_mono_ns for one in self._owners.values()]
+            due.append(self._owners.wake_ns)
         return min(one for one in due if one is not None)
 
     def order(self, client_order_id: str) -> Order | None:
@@ -141,7 +136,7 @@ class OrderMachine:
 
     def status(self) -> dict[str, Any]:
         """Return plain values for status pages."""
-        state = self._state
+        state, left = self._state, self._reconcile.unknown.left()
         return {
             "serving": self.serving,
             "reconciled": self.reconciled,
@@ -153,6 +148,9 @@ class OrderMachine:
             "in_doubt": sorted(state.requests.doubts),
             "unsettled": self._reconcile.unsettled(),
             "external_orders": len(self._externals.all()),
+            "adopted": [held.order.client_order_id for held in state.ledger.open() if held.order.code == ADOPTED],
+            "of_other_meshes": [name for name, one in left.items() if one.is_other],
+            "adoptable": [name for name, one in left.items() if not one.is_other],
             "waiting_commands": len(self._commands),
             "backlog": state.effects.backlog,
             "journal": None if state.effects.down is None else str(state.effects.down),
@@ -171,9 +169,8 @@ class OrderMachine:
         state.kept.restore(loaded.marks, [order.pair for order in loaded.orders if not order.is_done])
         state.funds.restore(loaded.balances)
         state.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
-        grace_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
-        for name, owner in loaded.owners.items():
-            self._owners[name] = Lease(owner.on_death, grace_ns)
+        self._owners.restore(loaded.owners, now)
+        self._reconcile.unknown.origins.boot(loaded.marks, loaded.balances_ns, now)
         fills: dict[str, list[Any]] = {}
         for fill in loaded.fills:
             fills.setdefault(fill.client_order_id, []).append(fill)
@@ -203,9 +200,7 @@ class OrderMachine:
     def tick(self, now: Now) -> list[Effect]:
         """Apply the time: send due asks, end late commands, cancel orders of dead owners."""
         if self._state.effects.down is None:
-            for name, lease in self._owners.items():
-                if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
-                    self._bereave(name, lease, now)
+            self._owners.tick(now)
             self._cancelling.tick(now)
         return self._end(now)
 
@@ -291,6 +286,19 @@ class OrderMachine:
         self._commands.restore(token, states, now)
         return self._end(now)
 
+    def adoptable(self, names: Sequence[str] | None) -> list[Order]:
+        """Return the orders that `adopt` takes over, as they will be. Raises UnknownOrder."""
+        return list(self._reconcile.unknown.adoptable(names).values())
+
+    def adopt(self, token: Any, names: Sequence[str] | None, now: Now) -> list[Effect]:
+        """Take over external orders whose ids have our form, by either id; None: all that are not another mesh's.
+        Answer: [Order]."""
+        if (error := self._state.effects.refusal()) is not None:
+            self._state.effects.do(Refuse(token, error))
+        else:
+            self._commands.when_serving(token, None, lambda now: self._reconcile.unknown.adopt(token, names, now), now)
+        return self._end(now)
+
     def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
         """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels still work."""
         self._state.guards.pauses[scope] = reason
@@ -305,12 +313,7 @@ class OrderMachine:
 
     def lease(self, owner: str, on_death: str, lease_s: float, now: Now, token: Any = None) -> list[Effect]:
         """Extend an owner's lease by `lease_s`. `on_death`: "keep" or "cancel" its orders when the lease ends."""
-        held = self._owners.get(owner)
-        if held is None or held.on_death != on_death:
-            self._state.effects.write(PutOwner(owner, on_death, now.ns))
-        self._owners[owner] = Lease(on_death, now.mono_ns + in_ns(lease_s))
-        if len(self._owners) > self.settings.max_owners:
-            self._forget_an_owner()
+        self._owners.renew(owner, on_death, lease_s, now)
         if token is not None:
             self._state.effects.do(Answer(token, owner))
         return self._end(now)
@@ -465,21 +468,8 @@ class OrderMachine:
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
-        if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
-            # The owner counts as dead: give the owner time to renew its lease
-            lease.until_mono_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
-
-    def _forget_an_owner(self) -> None:
-        """Forget the oldest dead owner without open orders, because every start may bring new owner names."""
-        alive = {held.order.owner for held in self._state.ledger.open()}
-        gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
-        if (name := next(gone, None)) is not None:
-            del self._owners[name]
-
-    def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
-        lease.until_mono_ns = None
-        if lease.on_death == "cancel":
-            self._cancelling.sweep(None, owner, now)
+        if not order.is_done:
+            self._owners.settled(order, now)
 
     def _listed(self, report: ListReport, now: Now) -> None:
         for client_order_id, _ in report.orders:

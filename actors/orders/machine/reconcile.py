@@ -9,7 +9,7 @@ in doubt or the stream is down, rarely otherwise. A round finds everything that 
     our order, not listed         queried by its id, if it was placed before the ask. Its absence from the list proves
                                   nothing: its request may have been under way, and its answer may be older than the
                                   list
-    an unknown order              looked up in the journal if its id has our form; otherwise external
+    an unknown order              `unknown_orders` finds out whose it is
 
 Gaps may come many times a second, and a round costs a part of the rate limit. The first gap begins a round at once.
 Gaps that follow begin one round together, some seconds after the last one, and each time twice as long after it, up to
@@ -21,26 +21,28 @@ is repeated after a pause. When all slots are closed, the round is complete.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ....connectors.order_codec import Draft, Refusal, Reply
 from ....connectors.reading import left_out_text
-from ....connectors.reports import FillReport, OrderReport
+from ....connectors.reports import OrderReport
 from ....journal.writes import PutBalances, PutMark
 from ....model.backoff import Backoff
 from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
 from .answers import Answers
-from .effects import Ask, Found, Now, Purpose
-from .external import Externals, name_of
+from .effects import Ask, Now, Purpose
+from .external import Externals
 from .fates import CLOCK_ERROR_NS, Fates
 from .late_fees import LateFees
 from .ledger import Held
 from .pages import page_of
 from .questions import Asked, Slot, in_order
 from .requests import STUCK_S
-from .state import AccountState, by_client_id, by_exchange_id
+from .state import AccountState
+from .unknown_orders import UnknownOrders
 
 S = OrderStatus
 ALL = ""
@@ -58,6 +60,8 @@ class Reconcile:
         self._state, self._answers, self._externals = state, answers, externals
         self._fates = Fates(state, answers, externals, self._search, self.report)
         self._fees = LateFees(state, self._search)
+        relist = partial(self.raise_question, Purpose.OPEN_ORDERS, ALL)
+        self.unknown = UnknownOrders(state, externals, relist, self._walk)
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
@@ -131,6 +135,11 @@ class Reconcile:
         """Record that we have or had orders on this pair: its fills must be requested."""
         self._dirty.add(pair)
         self._since_ns[pair] = min(since_ns, self._since_ns.get(pair, since_ns))
+
+    def _walk(self, pair: str, since_ns: int, now: Now) -> None:
+        """Request the fills of a pair, from this time on if the pair has no mark."""
+        self.traded(pair, since_ns)
+        self.raise_question(Purpose.PAIR_FILLS, pair, now)
 
     def round(self, now: Now) -> None:
         """Begin a round: raise all questions."""
@@ -305,7 +314,7 @@ class Reconcile:
             return
         closed = True
         if asked.purpose is Purpose.OPEN_ORDERS:
-            self._open_orders(result, ask_id, now)
+            self._open_orders(result, ask_id, asked.begun, now)
         elif asked.purpose is Purpose.ACCOUNT:
             self._account(result, asked.begun, now)
         elif asked.purpose is Purpose.ORDER_FILLS:
@@ -341,7 +350,7 @@ class Reconcile:
             self._note_end(now)
         slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
 
-    def _open_orders(self, reply: Reply, ask_id: int, now: Now) -> None:
+    def _open_orders(self, reply: Reply, ask_id: int, begun: Now, now: Now) -> None:
         state = self._state
         listed: set[tuple[str, str]] = set()
         for report in reply.orders:
@@ -358,6 +367,8 @@ class Reconcile:
                 state.requests.ask_for(order.client_order_id, now, once=True)
         for order in self._externals.gone(listed, ask_id):
             state.requests.ask_for(order.client_order_id, now, once=True)
+        if not reply.left_out:
+            self.unknown.origins.listed(begun)
         self.has_orders = True
 
     def _account(self, reply: Reply, begun: Now, now: Now) -> None:
@@ -422,7 +433,7 @@ class Reconcile:
                 self._mark(pair, known)
                 return False
             elif not self._externals.has_fill(pair, fill):
-                complete = self._unknown_fill(pair, fill, now) and complete
+                complete = self.unknown.fill(pair, fill, now) and complete
         if complete and (not full or known is None):  # the next page may begin with another fill of this trade
             known = newest
         self._mark(pair, known)
@@ -453,25 +464,6 @@ class Reconcile:
         if trade_id is not None and self._marks.get(pair) != trade_id and not by_time:
             self._marks[pair] = trade_id
             self._state.effects.write(PutMark(MARK + pair, trade_id))
-
-    def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> bool:
-        """Handle a fill of an order that is not in memory. Return False while a lookup in the journal is under way."""
-        if self._externals.get(pair, fill.exchange_order_id) is not None:
-            self._externals.fill(pair, fill, now)
-            return True
-
-        def then(found: Found, now: Now) -> None:
-            held = self._state.ledger.by_exchange_id(pair, fill.exchange_order_id)
-            if held is not None:
-                self._state.ledger.fill(held, fill, now, is_listed=True)
-                return
-            if found.order is not None and self._externals.get(pair, fill.exchange_order_id) is None:
-                self._externals.restore(found.order, found.fills)
-            self._externals.fill(pair, fill, now)
-            self._state.requests.ask_for(name_of(pair, fill.exchange_order_id), now, once=True)
-
-        self._state.look_up(by_exchange_id(pair, fill.exchange_order_id), then, now)
-        return False
 
     def _queried(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
         state, one = self._state, asked.key
@@ -504,8 +496,10 @@ class Reconcile:
         if order is None:
             state.requests.end_doubt(one)
         elif isinstance(result, Reply) and result.orders:
+            state.requests.end_doubt(one)
             for report in result.orders:
-                self._externals.apply(order.pair, report, now)
+                self.unknown.stated(order, report, now)
+        elif (absent or isinstance(result, Reply | Rejected | DataError)) and self.unknown.unstated(order):
             state.requests.end_doubt(one)
         elif absent:
             self._fates.external_absent(order, asked.begun, now)
@@ -530,34 +524,7 @@ class Reconcile:
                 ended = held.order.is_done or held.ending is not None
                 state.requests.reported(held.order.client_order_id, ended=ended)
             return
-        if held is None and state.is_ours(report.client_order_id):
-            self._whose(instrument.name, report, now)
-        elif report.exchange_order_id:
-            self._external(instrument.name, report, now)
-
-    def _external(self, pair: str, report: OrderReport, now: Now) -> None:
-        """Record an external order, after a lookup in the journal if it is not in memory."""
-        if self._externals.get(pair, report.exchange_order_id) is not None:
-            self._externals.apply(pair, report, now)
-            return
-
-        def then(found: Found, now: Now) -> None:
-            if found.order is not None and self._externals.get(pair, report.exchange_order_id) is None:
-                self._externals.restore(found.order, found.fills)
-            self._externals.apply(pair, report, now)
-
-        if not self._state.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
-            self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
-
-    def _whose(self, pair: str, report: OrderReport, now: Now) -> None:
-        state = self._state
-
-        def then(found: Found, now: Now) -> None:
-            held = state.ledger.get(report.client_order_id)
-            if held is not None and state.ledger.fits(held, report):
-                state.ledger.apply(held, report, now)
-            elif report.exchange_order_id:
-                self._external(pair, report, now)
-
-        if not state.look_up(by_client_id(report.client_order_id), then, now):
-            self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
+        if held is None:
+            self.unknown.report(instrument.name, report, now)
+        elif report.exchange_order_id:  # another program uses the id of one of our orders
+            self.unknown.external(instrument.name, report, now)

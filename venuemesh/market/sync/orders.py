@@ -231,6 +231,26 @@ class Orders(Room):
         answer = self._command("cancel_external", {"id": client_order_id}, timeout_s, client_order_id)
         return CancelResult.from_dict(answer)
 
+    def adopt(
+        self, client_order_ids: Sequence[str] | None = None, timeout_s: float = 15.0, *, show: bool = False
+    ) -> list[Order]:
+        """Take over open orders of the mesh that its journal does not know; return them. Idempotent.
+
+        Only orders that were left external need it: by the account's `unknown_orders`, or by an earlier release.
+
+        Args:
+            client_order_ids: None: all, without the orders of other meshes.
+            show: change nothing; return the orders that would be taken over, as they are now.
+
+        Raises:
+            UnknownOrder: an id is not that of such an order.
+            JournalUnavailable: nothing was taken over.
+            RetryLater, OutcomeUnknown: call it again.
+        """
+        ids = None if client_order_ids is None else list(client_order_ids)
+        answer = self._command("adopt", {"ids": ids, "show": show}, timeout_s, "adopt")
+        return [Order.from_dict(plain) for plain in answer]
+
     def amend(
         self,
         client_order_id: str,
