@@ -25,6 +25,7 @@ import orjson
 
 from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.http import HttpResponse
+from ..model.shown import storable
 from .limit_answers import LONGEST_S, retry_after_s, wait_until_s
 from .order_codec import Refusal
 from .reading import COUNT_DIGITS, EXCERPT, UNREADABLE, excerpt
@@ -66,9 +67,14 @@ def extractor(read: Callable[[Any], ErrorBody | None]) -> Callable[[bytes], Erro
             found = read(orjson.loads(body))
         except UNREADABLE:  # broken JSON is a ValueError
             return None
-        return None if found is None else found._replace(code=found.code[:EXCERPT], reason=found.reason[:REASON])
+        return None if found is None else _bounded(found)
 
     return extract
+
+
+def _bounded(error: ErrorBody) -> ErrorBody:
+    """Return an error with texts that the journal can keep."""
+    return error._replace(code=storable(error.code[:EXCERPT]), reason=storable(error.reason[:REASON]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,7 @@ class Failures:
         error = self.extract(response.body)
         if error is None:
             return None if succeeded else (None, None)
+        error = _bounded(error)
         return error, self.refusal(error.code, error.reason)
 
     def _wait_s(self, response: HttpResponse, error: ErrorBody | None) -> float:
@@ -145,7 +152,9 @@ class Failures:
     @staticmethod
     def _words(response: HttpResponse, error: ErrorBody | None) -> str:
         code, reason = (error.code, error.reason) if error else _anonymous(response)
-        after = response.headers.get("retry-after", "")[:COUNT_DIGITS]
+        after = storable(
+            response.headers.get("retry-after", "")[:COUNT_DIGITS]
+        )  # bytes without a meaning become halves
         return f"HTTP {response.status}, {code}: {reason}" + (f" (Retry-After: {after})" if after else "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..model.shown import storable
 from ..model.time import SECOND_NS
 from .reading import COUNT_DIGITS, plain_count
 
@@ -69,8 +70,8 @@ def wait_until_s(until_ns: int, now_ns: int, otherwise: float) -> float:
 
 def cause_of(status: int, headers: Mapping[str, str], body: bytes) -> str:
     """Describe the answer that stated a hit: its status, its `Retry-After` and the first bytes of its body."""
-    after = headers.get("retry-after", "")[:COUNT_DIGITS]
-    words = " ".join(body[:CAUSE_BYTES].decode("utf-8", "replace").split())
+    after = storable(headers.get("retry-after", "")[:COUNT_DIGITS])
+    words = storable(" ".join(body[:CAUSE_BYTES].decode("utf-8", "replace").split()))
     return f"HTTP {status}" + (f", Retry-After: {after}" if after else "") + (f": {words}" if words else "")
 
 

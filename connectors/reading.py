@@ -29,7 +29,7 @@ from ..model.errors import LONGEST_REASON, DataError, DecodeError
 from ..model.events import Levels
 from ..model.fixed import INT64_MAX, to_raw
 from ..model.instrument import Instrument
-from ..model.shown import shown
+from ..model.shown import shown, storable
 from ..model.time import SECOND_NS
 
 V = TypeVar("V")
@@ -37,6 +37,7 @@ EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
 COUNT_DIGITS = 18  # of a count in a header: every such count fits int64
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+NUL = re.compile(rb"\\u0000")  # the only way to write it in JSON
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # The errors of reading a message with another structure. JSONDecodeError is a ValueError.
 UNREADABLE = (
@@ -71,8 +72,8 @@ class reading:
     """Parse `raw` as JSON for the block. Raises DecodeError, "cannot read `what`: ...", for a reading error in the
     block.
 
-    With `exact`, numbers with a fraction are `Written`. Errors about the outcome of a request (Rejected,
-    OutcomeUnknown, ...) pass unchanged.
+    With `exact`, numbers with a fraction are `Written`. NUL in text becomes its escape, because PostgreSQL cannot keep
+    it. Errors about the outcome of a request (Rejected, OutcomeUnknown, ...) pass unchanged.
     """
 
     __slots__ = ("_exact", "_raw", "_what")
@@ -84,14 +85,18 @@ class reading:
 
     def __enter__(self) -> Any:
         try:
-            if self._exact:
-                written = str(self._raw, "utf-8")
-                if SURROGATE.search(written):
-                    orjson.loads(written)  # refuses half a surrogate pair, which no other program can write or keep
-                return json.loads(written, parse_float=Written, parse_constant=_no_number)
-            return orjson.loads(self._raw)
+            parsed = self._parsed()
+            return parsed if NUL.search(self._raw) is None else without_nul(parsed)
         except (ValueError, RecursionError) as error:
             raise self._unreadable(error) from error
+
+    def _parsed(self) -> Any:
+        if not self._exact:
+            return orjson.loads(self._raw)
+        written = str(self._raw, "utf-8")
+        if SURROGATE.search(written):
+            orjson.loads(written)  # refuses half a surrogate pair, which no other program can write or keep
+        return json.loads(written, parse_float=Written, parse_constant=_no_number)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if isinstance(error, UNREADABLE):
@@ -103,9 +108,20 @@ class reading:
         return DecodeError(f"cannot read {self._what}: {reason:.{LONGEST_REASON}}", excerpt(self._raw))
 
 
+def without_nul(value: Any) -> Any:
+    """Return parsed JSON with every NUL in a text as its escape."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [without_nul(inner) for inner in value]
+    if isinstance(value, dict):
+        return {storable(key): without_nul(inner) for key, inner in value.items()}
+    return value
+
+
 def excerpt(raw: bytes | memoryview) -> str:
-    """Return the first 200 bytes as text."""
-    return bytes(raw[:EXCERPT]).decode("utf-8", "replace")
+    """Return the first 200 bytes as text that can be stored."""
+    return storable(bytes(raw[:EXCERPT]).decode("utf-8", "replace"))
 
 
 def _wrong(value: Any, wanted: str) -> DecodeError:

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from ..model.errors import JournalMissing, JournalUnavailable, MeshError, Misconfigured
 from ..model.failpoint import reach
+from ..model.shown import storable
 from ..model.users import user_name
 from .place import FilePlace
 from .prepared import CoreTransaction, SqliteTransaction, Transaction
@@ -265,6 +266,7 @@ class Database:
 
     def _set_up_postgresql(self, raw: Any) -> None:
         """Configure a session. Source: PostgreSQL manual, chapter 20 (connection defaults, log), read 2026-11-22."""
+        _let_text_be_storable(raw)
         wait_ms = int(self.wait_s * 1000)
         with raw.cursor() as cursor:
             cursor.execute(
@@ -314,6 +316,26 @@ class Database:
         if state.startswith(_WRONG_SERVER) or state[:2] in ("22", "23", "42"):
             return Misconfigured(self.name, f"{text} ({state})")
         return JournalUnavailable(RETRY_S, f"{self.name}: {text}" + (f" ({state})" if state else ""))
+
+
+def _let_text_be_storable(raw: Any) -> None:
+    """Let a psycopg connection write and compare text as `storable`: for one NUL PostgreSQL refuses a commit each time.
+
+    Foreign text is storable where it is read, and text of users is refused; this is for what either overlooks.
+    Source: psycopg.org/psycopg3/docs/advanced/adapt.html, read 2026-11-28.
+    """
+    from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
+
+    class StorableText(StrDumperUnknown):
+        def dump(self, obj: str) -> Any:
+            return super().dump(storable(obj))
+
+    class StorableBinaryText(StrBinaryDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(storable(obj))
+
+    raw.adapters.register_dumper(str, StorableBinaryText)
+    raw.adapters.register_dumper(str, StorableText)  # the last one is preferred, as psycopg's own unknown text is
 
 
 def _check_private(path: Path) -> None:

@@ -16,6 +16,7 @@ _ESCAPED = (
     "\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb\\U000e0000-\\U000e007f"  # other lines, direction, tags
     "\\ud800-\\udfff"  # halves of pairs, which no stream can write
 )
+_NOT_STORABLE = re.compile("[\\x00\ud800-\udfff]")
 _OF_A_LINE = re.compile(f"[{_ESCAPED}]")
 _OF_LINES = re.compile(f"(?![\\n\\t])[{_ESCAPED}]")
 NAME = re.compile(rf"[^{_ESCAPED}\s/\\]{{1,64}}")
@@ -29,6 +30,12 @@ def shown(text: str) -> str:
 def shown_lines(text: str) -> str:
     """Return text of several lines: only line ends and tabs stay."""
     return _OF_LINES.sub(_escape, text)
+
+
+def storable(text: str) -> str:
+    """Return text that every journal keeps: NUL, which PostgreSQL refuses, and halves of pairs, which have no UTF-8,
+    become escapes. Everything else is unchanged."""
+    return _NOT_STORABLE.sub(_escape, text)
 
 
 def few(texts: Iterable[object], most: int = 10, between: str = ", ") -> str:

@@ -23,6 +23,7 @@ import msgpack
 from ...model import errors
 from ...model.address import Route
 from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
+from ...model.shown import shown
 
 POLL = "poll:"
 ASK_METHOD, POLL_METHOD = "ask", "poll"  # the methods of a cell that take an envelope
@@ -47,9 +48,14 @@ class Envelope:
     body: Any
 
     def pack(self) -> bytes:
-        packed: bytes = msgpack.packb(
-            (self.address, self.sender, self.incarnation, self.sequence, self.kind, self.timeout_s, self.body)
-        )
+        """Return the message. Raises Rejected: a text in it is no Unicode text."""
+        try:
+            packed: bytes = msgpack.packb(
+                (self.address, self.sender, self.incarnation, self.sequence, self.kind, self.timeout_s, self.body)
+            )
+        except UnicodeEncodeError as error:
+            reason = f"{shown(error.object)[:80]!r} has half of a surrogate pair, which is no text"
+            raise Rejected("bad_request", reason) from None
         return packed
 
     @classmethod

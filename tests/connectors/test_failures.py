@@ -130,3 +130,16 @@ def test_a_body_that_an_extractor_cannot_read_is_not_an_error() -> None:
     assert read(b'{"code":"1","words":" no "}') == ErrorBody("1", "no")
     for body in (b"", b"<html>", b"[]", b"null", b'{"code":"1"}', b'{"code":"1","words":2}', b"7"):
         assert read(body) is None
+
+
+def test_words_of_a_failure_can_be_stored():
+    """PostgreSQL refuses NUL; strange bytes of a header become halves of surrogate pairs, which have no UTF-8."""
+    bodies = (b'{"code": "a\\u0000", "reason": "b\\u0000"}', b"\0no JSON\0", b"\xff")
+    for body in bodies:
+        for status in (400, 429, 503):
+            response = HttpResponse(status, {"retry-after": "\udcff\0"}, body, 1, 2)
+            for changes in (False, True):
+                error = FAILURES.failure(response, changes, "it")
+                words = " ".join(str(one) for one in error.args)
+                assert "\0" not in words
+                words.encode()

@@ -179,6 +179,18 @@ def test_the_reason_is_short_however_long_the_message(raw, exact):
     assert len(str(caught.value)) < 1_500
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_nul_in_a_text_becomes_its_escape(exact):
+    """PostgreSQL refuses text with NUL: a reason that has one would stop every commit of the account."""
+    raw = rb'{"a\u0000": ["x\u0000", {"k": "\u0000y"}, 1, null, "\\u0000"]}'
+    for given in (raw, memoryview(raw)):
+        with reading("a test", given, exact=exact) as read:
+            assert read == {r"a\u0000": [r"x\u0000", {"k": r"\u0000y"}, 1, None, r"\u0000"]}
+    with pytest.raises(DecodeError) as caught, reading("a test", b"a\0", exact=exact):
+        pass
+    assert caught.value.excerpt == r"a\u0000"
+
+
 def test_bytes_that_are_no_json_are_a_decode_error():
     for raw in (b"", b"{", b"\xff", memoryview(b"nope")):
         with pytest.raises(DecodeError) as caught, reading("a test", raw):

@@ -16,7 +16,7 @@ from .processes import Scene
 from .reader import Finding, check
 
 FOLDER = Path(".cache") / "fuzz"
-START_S = 60  # what a group may need besides its time
+START_S = 240  # what a group may need besides its time, on a loaded machine
 
 
 def fuzz(group: str, folder: Path, seconds: int) -> bool:

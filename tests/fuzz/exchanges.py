@@ -322,8 +322,9 @@ def _trading(exchange: str, one: Connector, samples: MarketDataSamples) -> Itera
             (MeshError,),
             repeats=False,
             head=1,
+            stored=True,
         )
-    yield Reader(f"{exchange}.stream", _stream(one, listed), tuple(seeds.get("stream", ())), repeats=False)
+    yield Reader(f"{exchange}.stream", _stream(one, listed), tuple(seeds.get("stream", ())), repeats=False, stored=True)
     calls = tuple(seeds.get("calls", ())) or (b'{"id":"fuzz-0","status":200,"result":{}}',)
     yield Reader(f"{exchange}.calls", _calls(one, listed, list(requests.values())), calls, (MeshError,), repeats=False)
 

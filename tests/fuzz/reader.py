@@ -33,6 +33,7 @@ class Reader:
 
     `numbers`: every number that it returns must be finite, and of at most 40 digits. `repeats`: a second reading of the
     same bytes must return the same; not for a reader with a memory. `head`: bytes before the message, such as a status.
+    `stored`: its texts go to the journal, so they have no NUL.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Reader:
     numbers: bool = True
     repeats: bool = True
     head: int = 0
+    stored: bool = False
 
 
 class Finding(AssertionError):
@@ -90,6 +92,7 @@ def _outcome(reader: Reader, data: bytes) -> Any:
 
 def _check_error(reader: Reader, error: BaseException) -> None:
     text = str(error)
+    _check_texts(reader, error.args)
     if len(text) > LONGEST_TEXT:
         raise Finding(reader.name, "long error", f"refuses with a text of {len(text)} characters")
     if isinstance(error, MeshError):
@@ -103,6 +106,8 @@ def _check_error(reader: Reader, error: BaseException) -> None:
 
 def _check_texts(reader: Reader, found: Any) -> None:
     for text in _texts(found):
+        if reader.stored and "\0" in text:
+            raise Finding(reader.name, "NUL", f"reads text that PostgreSQL cannot store: {text!r:.200}")
         try:
             text.encode()
         except UnicodeEncodeError as error:

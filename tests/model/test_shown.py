@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 
-from venuemesh.model.shown import is_name, shown, shown_lines
+from venuemesh.model.shown import is_name, shown, shown_lines, storable
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x00\r\n\x9b31m\u202eTDSU\u2066\u200b\u2028\ufeff\U000e0041"
 
@@ -46,3 +46,10 @@ def test_names(name):
 @pytest.mark.parametrize("name", ["", "A B", "A/B", "..\\x", "A\x00", "A\x1b[m", "A\n", "\u202eA", "A" * 65])
 def test_texts_that_are_no_names(name):
     assert not is_name(name)
+
+
+def test_only_what_no_journal_keeps_is_escaped():
+    assert storable("a\0b\ud800\udfff") == "a\\u0000b\\ud800\\udfff"
+    for kept in ("", "plain", "\x01\x7f\n\u202e", "\U0001f600", "\\u0000"):
+        assert storable(kept) == kept
+    storable("\0\udc80").encode()

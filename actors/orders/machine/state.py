@@ -31,6 +31,7 @@ from ....journal.writes import CloseRequest, PutMark, PutRequest, Write
 from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
 from ....model.order import Fill, Order, as_new
+from ....model.shown import storable
 from ....model.time import in_ns
 from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
@@ -298,7 +299,7 @@ def by_exchange_id(pair: str, exchange_order_id: str) -> Lookup:
 
 
 def code_and_reason(error: BaseException) -> tuple[str, str]:
-    """Return the code and the reason of an error for an order or a result."""
+    """Return the code and the reason of an error for an order or a result, as text that the journal can keep."""
     if isinstance(error, Rejected):
-        return str(error.code), str(error.reason)
-    return type(error).__name__, str(error) if isinstance(error, MeshError) else type(error).__name__
+        return storable(str(error.code)), storable(str(error.reason))
+    return type(error).__name__, storable(str(error)) if isinstance(error, MeshError) else type(error).__name__

@@ -71,6 +71,11 @@ def test_an_answer_that_cannot_be_read_is_an_unknown_outcome(raw: bytes) -> None
         unpack_reply(raw)
 
 
+def test_text_that_is_no_unicode_is_refused_where_it_is_sent() -> None:
+    with pytest.raises(Rejected, match="surrogate"):
+        Envelope("a", "b", (1, 1), 1, "events", 1.0, {"owner": "me\ud800"}).pack()
+
+
 def test_an_error_unknown_here_is_a_rejection_with_its_name() -> None:
     class Strange(MeshError):
         fields = ("what",)
