@@ -10,7 +10,7 @@ state folder, and compares it when it takes the account. The file may be older t
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import orjson
@@ -19,6 +19,7 @@ from ...journal.records import Standing
 from ...keystore.private import read_private, write_private
 from ...keystore.state_folder import make_state_folder, state_folder
 from ...model.errors import Misconfigured
+from ...model.plain import from_plain
 
 FOLDER = "journals"
 WHAT = "the high-water mark"
@@ -45,10 +46,11 @@ class Watermarks:
         path = self._path(state_folder() / self._below, exchange, account)
         if not path.exists():
             return None
+        raw = read_private(path, WHAT)
         try:
-            found = orjson.loads(read_private(path, WHAT))
-            return Standing(found["lineage"], *(int(found[name]) for name in ("epoch", "next_event", "batches")))
-        except (ValueError, TypeError, KeyError) as error:
+            found = orjson.loads(raw)
+            return from_plain(Standing, {one.name: found[one.name] for one in fields(Standing)})
+        except (ValueError, TypeError, KeyError, Misconfigured) as error:
             reason = f"is damaged; run: venuemesh journal accept {self._journal}"
             raise Misconfigured(f"{WHAT} {path}", reason) from error
 

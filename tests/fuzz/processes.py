@@ -30,6 +30,7 @@ from venuemesh.actors.cell.near import FrameReader, Method, frame
 from venuemesh.actors.cell.near_pass import pass_on
 from venuemesh.actors.cell.pulse import Pulse, read_beat
 from venuemesh.actors.orders.bodies import new_order, order_state
+from venuemesh.actors.orders.watermarks import Watermarks
 from venuemesh.actors.recording.file import CaptureWriter
 from venuemesh.actors.recording.file import read as read_recording
 from venuemesh.actors.recording.instruments import given_instruments
@@ -37,6 +38,7 @@ from venuemesh.config.mesh import load_config
 from venuemesh.connectors.gzip_frames import inflate
 from venuemesh.connectors.registry import connector
 from venuemesh.exchange.accounts_file import read_accounts
+from venuemesh.journal.records import Standing
 from venuemesh.keystore.key import make_key
 from venuemesh.keystore.private import read_line
 from venuemesh.keystore.store import Keystore
@@ -297,6 +299,19 @@ def file_readers(scene: Scene) -> Iterator[Reader]:
         {"mesh": "mesh", "address": "127.0.0.1:6379", "host_pid": 1, "host_started": 2, "local": True}
     ).encode()
     yield Reader("file.run", scene.file("venuemesh/mesh.json", _run_file), (run,), (Misconfigured,))
+    mark = b'{"lineage": "x", "epoch": 1, "next_event": 2, "batches": 3, "checked_on": "n"}'
+    marks = Watermarks("sqlite:///journal.db")
+    marks.write("acme", "main", Standing("x", 1, 2, 3))
+    (path,) = scene.folder.glob("venuemesh/journals/*/*.json")
+    yield Reader(
+        "file.watermark",
+        scene.file(
+            str(path.relative_to(scene.folder)),
+            lambda _: (marks.read("acme", "main"), marks.checked_on("acme", "main")),
+        ),
+        (mark, path.read_bytes()),
+        (Misconfigured,),
+    )
     yield Reader("file.pulse", scene.file("pulse", _pulse), (scene.made("cell", _new_pulse),), (), Form.BYTES)
     yield Reader(
         "file.segment",

@@ -230,9 +230,16 @@ async def test_marks_are_private_and_a_damaged_one_is_named(file):
     await (await Manager(file).start()).stop()
     (mark,) = state_folder().rglob("acme.main.json")
     assert mark.stat().st_mode & 0o777 == 0o600
-    mark.write_text("{")
-    with pytest.raises(Misconfigured, match=r"acme\.main\.json: is damaged; run: venuemesh journal accept"):
-        await Manager(file).start()
+    numbers = '"next_event": 1, "batches": 0'
+    for text in (
+        "{",
+        "[]",
+        f'{{"lineage": "x", "epoch": 1.5, {numbers}}}',
+        f'{{"lineage": null, "epoch": 1, {numbers}}}',
+    ):
+        mark.write_text(text)
+        with pytest.raises(Misconfigured, match=r"acme\.main\.json: is damaged; run: venuemesh journal accept"):
+            await Manager(file).start()
     mark.chmod(0o644)
     with pytest.raises(Misconfigured, match="chmod 600"):
         await Manager(file).start()
