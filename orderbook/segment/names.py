@@ -16,7 +16,7 @@ from ...model.users import user_name
 Incarnation = tuple[int, int]
 
 _ESCAPED = {"%": "%25", "~": "%7E", "@": "%40"}
-_NAME = re.compile(r"(?P<address>[^@/]+)@(?P<epoch>0|[1-9][0-9]*)\.(?P<counter>0|[1-9][0-9]*)", re.ASCII)
+_NAME = re.compile(r"(?P<address>[^@/]+)@(?P<epoch>0|[1-9][0-9]{0,17})\.(?P<counter>0|[1-9][0-9]{0,17})", re.ASCII)
 _LONGEST_NAME = 240
 
 

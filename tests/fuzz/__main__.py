@@ -29,10 +29,10 @@ def fuzz(group: str, folder: Path, seconds: int) -> bool:
         except subprocess.TimeoutExpired:
             status = -1
     text = log.read_text(errors="replace")
-    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
+    runs = re.findall(r"^#(\d+)\s", text, re.MULTILINE)  # also of a run that did not end well
     covered = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)", text)
     reached, _, kept = covered[-1] if covered else ("0", "0", "0")
-    executed = runs[1] if runs is not None else "?"
+    executed = runs[-1] if runs else "0"
     print(f"{group:12} {executed:>9} inputs in {seconds} s, {reached} places reached, {kept} inputs kept", flush=True)
     if status:
         print(

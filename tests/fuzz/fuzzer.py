@@ -14,11 +14,14 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["venuemesh"]):
+with atheris.instrument_imports(include=["venuemesh", "tomllib"]):
     from tests.fuzz import recordings, registry
     from tests.fuzz.mutate import mutated
     from tests.fuzz.processes import Scene
     from tests.fuzz.reader import Finding, Form, Reader, check
+
+    GROUPS = registry.groups()  # finds the connectors by entry point: imported later they would not be instrumented
+INSTRUMENTED = frozenset(sys.modules)
 
 LONGEST = 8_192  # bytes of an input
 HANG_S = 20  # an input that takes longer ends the run and is a finding
@@ -66,9 +69,13 @@ def main(group: str, folder: Path, seconds: str) -> None:
     seeds = Path(tempfile.mkdtemp(dir=scene.folder))
     for path in (corpus, findings):
         path.mkdir(parents=True, exist_ok=True)
-    readers = registry.groups()[group](scene)
+    readers = GROUPS[group](scene)
     for data in (*registry.seeds(readers), *recordings.seeds(group, readers)):
         (seeds / hashlib.sha256(data).hexdigest()).write_bytes(data)
+    late = {
+        name for name in sys.modules.keys() - INSTRUMENTED if name.startswith("venuemesh.") and "samples" not in name
+    }
+    assert not late, f"imported too late to guide the fuzzer: {sorted(late)}"
     target = Group(readers, findings)
     options = [
         sys.argv[0],

@@ -312,7 +312,9 @@ def file_readers(scene: Scene) -> Iterator[Reader]:
         (mark, path.read_bytes()),
         (Misconfigured,),
     )
-    yield Reader("file.pulse", scene.file("pulse", _pulse), (scene.made("cell", _new_pulse),), (), Form.BYTES)
+    yield Reader(
+        "file.pulse", scene.file("pulse", _pulse), (scene.made("cell", _new_pulse),), (), Form.BYTES, numbers=False
+    )
     yield Reader(
         "file.segment",
         scene.file("book~acme~BTC-USDT@1.1", _segment),
