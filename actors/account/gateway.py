@@ -62,6 +62,9 @@ from .settings import GatewaySettings
 
 NONCE_TRIES = 4  # of one read
 MOST_PAGES = 1_000  # of one answer
+CONNECTIONS = 40  # to REST
+WRITING_MAX = 32  # changes at once, apart from cancels, so that a cancel finds a connection
+CANCELS = (Kind.CANCEL, Kind.BATCH_CANCEL)
 TOKEN_AGAIN_S = 5.0
 
 
@@ -97,6 +100,7 @@ class Gateway:
         self._tokens = codec if isinstance(codec, UsesTokens) else None
         self._lookups = Lookups(codec, self._read_pages) if isinstance(codec, JoinsQueries) else None
         self.clock = ExchangeClock(context, market, self._time)
+        self._writing = asyncio.Semaphore(WRITING_MAX)
         self.clock_refusals = 0
         self.last_recv_ns: int | None = None  # monotonic time of the exchange's last answer
 
@@ -255,7 +259,7 @@ class Gateway:
             RetryLater: the counters are too high for as long as the request would be valid.
         """
         cost = draft.cost_at(self._context.time_ns())
-        if draft.kind in (Kind.CANCEL, Kind.BATCH_CANCEL):
+        if draft.kind in CANCELS:
             self.counters.add(cost, draft.pair)
         else:
             await self.counters.take(cost, draft.pair, self.validity_ms / 1000)
@@ -289,6 +293,15 @@ class Gateway:
             return
         async with self.nonces.turn(signed.draft.nonce):
             self._context.alive()  # a fenced owner must not send after its successor
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _room(self, signed: Signed) -> AsyncIterator[None]:
+        """Delay the request, unless it is a cancel, until few others are written to REST."""
+        if signed.draft.kind in CANCELS:
+            yield
+            return
+        async with self._writing:
             yield
 
     def _answered(self, signed: Signed, response: HttpResponse) -> None:
@@ -418,7 +431,7 @@ class Gateway:
                 )
             response = await self.calls.send(signed, self.answer_s, lambda: last_look(self._fresh(signed)))
         else:
-            async with self._turn(signed):
+            async with self._turn(signed), self._room(signed):
                 fresh = self._fresh(signed)
                 assert fresh.request is not None
                 look = partial(last_look, fresh)
@@ -458,7 +471,7 @@ async def open_gateway(
         market,
         codec,
         auth,
-        rest or Rest(timeout_s=settings.answer_s),
+        rest or Rest(timeout_s=settings.answer_s, connections=CONNECTIONS),
         budget,
         validity_ms=settings.recv_window_ms,
         answer_s=settings.answer_s,

@@ -220,7 +220,7 @@ class Host:
     async def answer_call(self, method: Method, content: bytes) -> bytes:
         """Answer a near call to this role. Raises BadMessage: it is no such call."""
         match method:
-            case Method.ASK:
+            case Method.ASK | Method.URGENT:
                 return await self.ask(content)
             case Method.POLL:
                 return await self.poll(content)

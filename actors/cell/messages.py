@@ -7,13 +7,16 @@ execute twice carries an id in its body (for orders the client order id), and th
 
 A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group and waits there up to `timeout_s`;
 its answer is not kept.
+
+A kind of `URGENT_KINDS` ends risk, such as a cancel. It has an outbox, a connection and a concurrency group of its own,
+so it waits behind no other message, on no part of the way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,7 +29,8 @@ from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Reject
 from ...model.shown import shown
 
 POLL = "poll:"
-ASK_METHOD, POLL_METHOD = "ask", "poll"  # the methods of a cell that take an envelope
+ASK_METHOD, POLL_METHOD, URGENT_METHOD = "ask", "poll", "urgent"  # the methods of a cell that take an envelope
+URGENT_KINDS = frozenset({"cancel", "cancel_all", "cancel_external", "pause"})
 POLL_GRACE_S = 1.0  # how long after its own timeout a long poll may still answer
 AGAIN_S = 0.05  # pause before a message is sent again to a role or cell that did not answer
 
@@ -81,6 +85,13 @@ def _leaves(cls: type[MeshError]) -> dict[str, type[MeshError]]:
     for sub in cls.__subclasses__():
         found |= _leaves(sub)
     return found
+
+
+def method_of(kind: str) -> str:
+    """Return the method of a cell that takes a message of this kind."""
+    if kind.startswith(POLL):
+        return POLL_METHOD
+    return URGENT_METHOD if kind in URGENT_KINDS else ASK_METHOD
 
 
 _ERRORS = {name: cls for name, cls in _leaves(MeshError).items() if getattr(errors, name, None) is cls}
@@ -139,7 +150,7 @@ def _reply_in(raw: bytes) -> tuple[Any, MeshError | None]:
 class Dedup:
     """The receiver's last answers, bounded by number and bytes; the oldest are dropped."""
 
-    def __init__(self, limit: int = 2048, limit_bytes: int = 16 << 20) -> None:
+    def __init__(self, limit: int = 8192, limit_bytes: int = 16 << 20) -> None:
         self._limit, self._limit_bytes, self._bytes = limit, limit_bytes, 0
         self._answers: OrderedDict[tuple[str, int], asyncio.Future[bytes]] = OrderedDict()
 
@@ -196,7 +207,10 @@ Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
 
 
 class Asker:
-    """Sends the messages of a process: `Context.ask`. Its outbox holds the unanswered messages, at most `limit`.
+    """Sends the messages of a process: `Context.ask`. Its outbox holds the unanswered messages, at most `limit` a lane.
+
+    Lanes keep one sender in the process from filling the outbox of the others: urgent messages have a lane, and a
+    caller names the lane of other messages.
 
     Until its deadline a message is sent again: to the same incarnation if it could not be reached, to the next
     incarnation if the first one died.
@@ -212,24 +226,35 @@ class Asker:
     ) -> None:
         self._sender, self._routes, self._send, self._clock_s, self._limit = sender, routes, send, clock_s, limit
         self._sequence = itertools.count(1)
-        self.outbox = 0
+        self._lanes: Counter[str] = Counter()
 
-    async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+    @property
+    def outbox(self) -> int:
+        """The number of unanswered messages."""
+        return self._lanes.total()
+
+    async def __call__(
+        self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0, *, lane: str = ""
+    ) -> Any:
         """Return the reply. See `actors.cell.role.Ask`.
 
         Raises:
             RetryLater: no cell served the address within the timeout; the message was not executed.
             OutcomeUnknown: the message was sent, and no answer came in time.
-            InboxFull: the outbox of this process is full; the message was not sent.
+            InboxFull: the outbox of this lane is full; the message was not sent.
             MeshError: an error of the role.
         """
-        if self.outbox >= self._limit:
+        method = method_of(kind)
+        lane = method if method == URGENT_METHOD else lane
+        if self._lanes[lane] >= self._limit:
             raise InboxFull(f"outbox of {self._sender}", self._limit)
-        self.outbox += 1
+        self._lanes[lane] += 1
         try:
             return await self._deliver(address, kind, body, timeout_s)
         finally:
-            self.outbox -= 1
+            self._lanes[lane] -= 1
+            if not self._lanes[lane]:
+                del self._lanes[lane]
 
     async def _deliver(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         polling = kind.startswith(POLL)
@@ -243,9 +268,7 @@ class Asker:
             packed = Envelope(address, self._sender, route.incarnation, sequence, kind, wait_s, body).pack()
             try:
                 remaining_s = max(0.001, deadline - self._clock_s())
-                return unpack_reply(
-                    await self._send(route, POLL_METHOD if polling else ASK_METHOD, packed, remaining_s)
-                )
+                return unpack_reply(await self._send(route, method_of(kind), packed, remaining_s))
             except Gone as gone:
                 sent, older = sent or gone.sent, route.incarnation
             except Unreachable:

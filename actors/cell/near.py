@@ -1,9 +1,9 @@
 """Near calls: messages between the processes of one node over unix sockets, without Ray. Frames, names, credentials.
 
 Every cell and the supervisor listen on a socket in the mesh's private directory of their node, `<segments>/near/<name>`
-(`near_server`); callers keep one connection per socket (`near_client`). A cell's socket is named by its address and
-incarnation, as a segment is. A frame is a head (length of the content, number of the call, method) and the content; an
-answer has the number of its call. Only processes of the same user are answered.
+(`near_server`); callers keep one connection per socket, and another one for urgent calls (`near_client`). A cell's
+socket is named by its address and incarnation, as a segment is. A frame is a head (length of the content, number of the
+call, method) and the content; an answer has the number of its call. Only processes of the same user are answered.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Method(enum.IntEnum):
     PASS = 3  # a call that a cell makes elsewhere for a process without Ray (`near_pass`)
     SUPERVISOR = 4  # (method, arguments) of the supervisor
     WATCH = 5  # (method, arguments) of the supervisor's long polls
+    URGENT = 6  # an envelope of `messages.URGENT_KINDS`; for cells
 
 
 LONG_POLLS = frozenset({Method.POLL, Method.PASS, Method.WATCH})

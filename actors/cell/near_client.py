@@ -1,4 +1,7 @@
-"""The client of near calls: one connection from this process to each socket that it calls, opened when needed."""
+"""The client of near calls: one connection from this process to each socket that it calls, opened when needed.
+
+Urgent calls have a second connection, so that they wait neither in the buffers of the first one nor at its reader.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,9 @@ from .near import CONTENT_MAX, FrameReader, Method, frame, peer, short_path
 UNSENT_MAX = 4 * CONTENT_MAX  # bytes that a server has not read yet
 
 
+Lane = tuple[str, bool]  # name of a socket, and whether the connection is for urgent calls
+
+
 class NotSent(Exception):
     """No process answers at this socket; nothing was sent."""
 
@@ -28,8 +34,8 @@ class NearCalls:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._links: dict[str, _Link] = {}
-        self._opening: dict[str, asyncio.Task[_Link]] = {}
+        self._links: dict[Lane, _Link] = {}
+        self._opening: dict[Lane, asyncio.Task[_Link]] = {}
 
     async def call(self, name: str, method: Method, content: bytes, timeout_s: float | None) -> bytes:
         """Return the packed reply of the process that listens under a name.
@@ -43,27 +49,28 @@ class NearCalls:
         if len(content) > CONTENT_MAX:
             raise Rejected("too_large", f"the message has {len(content)} bytes; at most {CONTENT_MAX} go")
         async with asyncio.timeout(timeout_s):
-            link: _Link = self._links.get(name) or await self._opened(name)
+            lane = name, method is Method.URGENT
+            link: _Link = self._links.get(lane) or await self._opened(lane)
             return await link.call(method, content)
 
     def close(self) -> None:
         for link in list(self._links.values()):
             link.transport.close()
 
-    async def _opened(self, name: str) -> _Link:
+    async def _opened(self, lane: Lane) -> _Link:
         """Open the connection once, for all calls that wait for it."""
-        opening = self._opening.get(name)
+        opening = self._opening.get(lane)
         if opening is None:
-            opening = self._opening[name] = asyncio.ensure_future(self._open(name))
-            opening.add_done_callback(lambda done: self._opening.pop(name, None))
+            opening = self._opening[lane] = asyncio.ensure_future(self._open(lane))
+            opening.add_done_callback(lambda done: self._opening.pop(lane, None))
             opening.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(opening)
 
-    async def _open(self, name: str) -> _Link:
-        loop = asyncio.get_running_loop()
+    async def _open(self, lane: Lane) -> _Link:
+        name, loop = lane[0], asyncio.get_running_loop()
         try:
             with short_path(self._directory, name) as path:
-                _, link = await loop.create_unix_connection(lambda: _Link(self._links, name), path)
+                _, link = await loop.create_unix_connection(lambda: _Link(self._links, lane), path)
         except OSError as error:
             raise NotSent(f"{name}: {error.strerror or error}") from error
         _, user = peer(link.transport.get_extra_info("socket"))
@@ -78,19 +85,19 @@ class _Link(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, links: dict[str, _Link], name: str) -> None:
-        self._links, self._name = links, name
+    def __init__(self, links: dict[Lane, _Link], lane: Lane) -> None:
+        self._links, self._lane, self._name = links, lane, lane[0]
         self._frames = FrameReader()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._links[self._name] = self
+        self._links[self._lane] = self
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._links.get(self._name) is self:
-            del self._links[self._name]
+        if self._links.get(self._lane) is self:
+            del self._links[self._lane]
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(Lost(self._name))

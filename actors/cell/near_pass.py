@@ -16,10 +16,10 @@ from typing import Any
 import msgpack
 
 from ...model.address import AGENT, Route
-from .messages import ASK_METHOD, POLL_METHOD, BadMessage, Gone, Unreachable, pack_reply, unpack_reply
+from .messages import BadMessage, Gone, Unreachable, pack_reply, unpack_reply
 from .near import Method
 from .near_client import Lost, NotSent
-from .near_routes import NearRoutes
+from .near_routes import METHODS, NearRoutes
 from .pulse import SUPERVISOR
 
 PASSED_MAX_S = 600.0  # the longest timeout of a passed call
@@ -90,7 +90,7 @@ async def pass_on(routes: NearRoutes, content: bytes) -> bytes:
         wait_s = min(float(timeout_s), PASSED_MAX_S)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadMessage(f"not a call to pass on: {error}") from error
-    if not isinstance(method, str) or (route is not None and method not in (ASK_METHOD, POLL_METHOD)):
+    if not isinstance(method, str) or (route is not None and method not in METHODS):
         raise BadMessage(f"not a call to pass on: method {method!r}")
     if isinstance(argument, bytes) == (route is None) or not isinstance(argument, bytes | list):
         raise BadMessage(f"not a call to pass on: {type(argument).__name__} for {method}")

@@ -17,7 +17,7 @@ import msgpack
 
 from ...model.address import NODE_CHARACTERS, Route
 from ...model.errors import MeshError
-from .messages import POLL_METHOD, Gone, Unreachable, unpack_reply
+from .messages import ASK_METHOD, POLL_METHOD, URGENT_METHOD, Gone, Unreachable, unpack_reply
 from .near import Method, near_directory, socket_name
 from .near_client import Lost, NearCalls, NotSent
 from .pulse import SUPERVISOR
@@ -25,6 +25,7 @@ from .role import Incarnation
 
 WATCH_S = 10.0
 SUPERVISOR_POLLS = frozenset({"routes", "watch"})  # methods that wait for a change
+METHODS = {ASK_METHOD: Method.ASK, POLL_METHOD: Method.POLL, URGENT_METHOD: Method.URGENT}
 SUPERVISOR_AWAY_S = 0.1  # pause before the next search for an unreachable supervisor
 
 
@@ -122,7 +123,7 @@ class NearRoutes(ABC):
         deadline, sent = time.monotonic() + timeout_s, False
         name = socket_name(route.child, route.incarnation)
         try:
-            return await self._near.call(name, Method.POLL if method == POLL_METHOD else Method.ASK, packed, timeout_s)
+            return await self._near.call(name, METHODS[method], packed, timeout_s)
         except NotSent:
             pass
         except Lost:

@@ -2,8 +2,9 @@
 
 A peer can cost the others nothing. Bytes that are not a frame end the connection, and so does a peer that stops reading
 its answers. Unfinished frames and unread answers have common bounds, and so have connections, in all and of one
-process. A connection with too many unanswered commands is not read on until some are answered. Long polls are counted
-apart, so waiting polls never delay a command.
+process. A connection with too many unanswered commands is not read on until some are answered; urgent commands have a
+connection of their own. Long polls are counted apart, so waiting polls never delay a command. In one turn of the loop a
+connection's first commands begin, and the others in the next turns, so a burst of one peer delays no other peer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ...orderbook.segment.names import private_directory
 from .messages import BadMessage, pack_error
 from .near import CONTENT_MAX, LONG_POLLS, FrameReader, Method, frame, peer, short_path
 
-ASKS_MAX = 1024  # unanswered commands of a connection; an honest peer's outbox is not larger
+ASKS_MAX = 4096  # unanswered commands of a connection: four lanes of a process's outbox
+AT_ONCE = 16  # commands of a connection that begin in one turn of the loop
 POLLS_MAX = 4096  # waiting long polls of a connection
 CONNECTIONS_MAX = 1024  # and a quarter of the files that the process may open
 CONNECTIONS_OF_PROCESS = 16
@@ -143,6 +145,7 @@ class _Connection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_unread = False
         self._unread: asyncio.TimerHandle | None = None
+        self._next: asyncio.Handle | None = None  # takes the frames that wait for the next turn
         self._pid = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -165,16 +168,23 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        most = self._asks + AT_ONCE
         try:
             with contextlib.closing(self.frames.feed(data)) as frames:
-                while self._asks < ASKS_MAX and (one := next(frames, None)) is not None:
+                while self._next is None and self._asks < ASKS_MAX and (one := next(frames, None)) is not None:
                     self._take(*one)
+                    if self._asks >= most:
+                        self._next = asyncio.get_running_loop().call_soon(self._take_next)
         except BadMessage as error:
             self.abort(f"not a frame: {error}")
             return
         if len(self.frames):
             self._server.bound_unfinished()
         self._read_on()
+
+    def _take_next(self) -> None:
+        self._next = None
+        self.data_received(b"")
 
     def _take(self, number: int, method: int, content: bytes) -> None:
         if method not in LONG_POLLS:
@@ -235,10 +245,10 @@ class _Connection(asyncio.Protocol):
         self._read_on()
 
     def _read_on(self) -> None:
-        """Read on only while the peer reads its answers and has few unanswered commands."""
+        """Read on only while the peer reads its answers, has few unanswered commands, and all have begun."""
         if self.transport.is_closing():
             return
-        if self._is_unread or self._asks >= ASKS_MAX:
+        if self._is_unread or self._asks >= ASKS_MAX or self._next is not None:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()

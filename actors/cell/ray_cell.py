@@ -33,13 +33,13 @@ from .role import Context, Role, RoleSpec
 from .sweep import PULSES, leave
 
 T = TypeVar("T")
-GROUPS = {"control": 64, "commands": 4096, "polls": 8192, "life": 16}
+GROUPS = {"control": 64, "commands": 4096, "urgent": 1024, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
 ANSWERED_S = 0.02  # between the last answer and the end of the process, so that the answer is still sent
 
 
 class Cell:
-    """Hosts one role. The methods are for the supervisor, except `ask` and `poll`, which are for all processes."""
+    """Hosts one role. The methods are for the supervisor; `ask`, `urgent` and `poll` are for all processes."""
 
     def __init__(self, mesh: str, name: str, lease_s: float, trading: bool = False) -> None:
         self._home = asyncio.get_running_loop()
@@ -95,6 +95,11 @@ class Cell:
     @ray.method(concurrency_group="commands")
     async def ask(self, envelope: bytes) -> bytes:
         """Answer one message, once; see `actors.cell.messages`."""
+        return await self._at_home(self._host.ask(envelope))
+
+    @ray.method(concurrency_group="urgent")
+    async def urgent(self, envelope: bytes) -> bytes:
+        """Answer one message of `messages.URGENT_KINDS`, once."""
         return await self._at_home(self._host.ask(envelope))
 
     @ray.method(concurrency_group="polls")

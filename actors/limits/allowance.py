@@ -1,16 +1,17 @@
 """The rate allowance of an order manager: units leased ahead of need, and the account's own limits on orders.
 
 An order cannot wait for a call to the limits role. So the manager leases units of the egress's limits in blocks and
-spends the units itself. When a block is empty, the manager takes a new lease at the highest priority; it returns the
-rest of a block before the lease ends. Only this manager uses the exchange's limits on orders per account: it counts
-orders itself (`order_window`), starting from the exchange's own count.
+spends the units itself. When a block is empty, the manager takes a new lease; it returns the rest of a block before the
+lease ends. Cancels have a block of their own, leased before everything else, and may spend the units of the other one:
+they never wait until an order gets its units. Only this manager uses the exchange's limits on orders per account: it
+counts orders itself (`order_window`), starting from the exchange's own count.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...connectors.limit_answers import Cost
@@ -40,6 +41,15 @@ class Block:
     until_ns: int
 
 
+@dataclass(slots=True)
+class Lane:
+    """The block of one sort of requests. One request at a time gets a new block."""
+
+    priority: Priority
+    block: Block | None = None
+    filling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Allowance:
     """See the module. `take` returns at once while the block holds enough units."""
 
@@ -60,12 +70,13 @@ class Allowance:
         self.problem = ""  # why the exchange's counts are still unknown
         self._turn = asyncio.Lock()  # orders are served in the order of their arrival
         self._queued = 0  # orders that wait for their turn
-        self._block: Block | None = None
-        self._filling = asyncio.Lock()
+        self._orders, self._cancels = Lane(Priority.URGENT), Lane(Priority.FIRST)
         self._reported_ns = 0
 
-    async def take(self, cost: Cost, order_count: int = 0, wait_s: float = WAIT_S) -> None:
+    async def take(self, cost: Cost, order_count: int = 0, wait_s: float = WAIT_S, *, is_cancel: bool = False) -> None:
         """Spend `cost` of the egress's limits and `order_count` of every limit on orders, waiting at most `wait_s`.
+
+        `is_cancel`: the request waits behind other cancels only.
 
         Raises:
             RetryLater, InboxFull, OutcomeUnknown: the units cannot be spent now. Nothing was spent.
@@ -73,11 +84,12 @@ class Allowance:
         shared = {name: amount for name, amount in cost if name in self._egress and amount}
         if order_count and self._windows.windows:
             await self._room(order_count, wait_s)
-        if not shared or self._spend(shared):
+        lane = self._cancels if is_cancel else self._orders
+        if not shared or self._spend(lane, shared) or (is_cancel and self._spend(self._orders, shared)):
             return
-        async with self._filling:
-            if not self._spend(shared):
-                await self._fill(shared, wait_s)
+        async with lane.filling:
+            if not self._spend(lane, shared):
+                await self._fill(lane, shared, wait_s)
 
     def open(self, counts: Mapping[str, int] | None) -> None:
         """Admit orders, starting from the exchange's `counts`.
@@ -121,8 +133,8 @@ class Allowance:
             raise Rejected("too_many_orders", f"{order_count} orders at once are more than the account's limits allow")
         return wait_ns
 
-    def _spend(self, cost: dict[str, int]) -> bool:
-        block = self._block
+    def _spend(self, lane: Lane, cost: dict[str, int]) -> bool:
+        block = lane.block
         if block is None or self._context.monotonic_ns() >= block.until_ns:
             return False
         if any(block.unspent.get(name, 0) < amount for name, amount in cost.items()):
@@ -132,19 +144,23 @@ class Allowance:
             block.spent[name] = block.spent.get(name, 0) + amount
         return True
 
-    async def _fill(self, cost: dict[str, int], wait_s: float) -> None:
-        self.give_back()
+    async def _fill(self, lane: Lane, cost: dict[str, int], wait_s: float) -> None:
+        self._give_back(lane)
         asked = {
             name: max(amount, min(amount * self._ahead, self._egress[name].amount // SHARE))
             for name, amount in cost.items()
         }
-        lease = await self._budget.acquire(tuple(asked.items()), Priority.URGENT, wait_s)
+        lease = await self._budget.acquire(tuple(asked.items()), lane.priority, wait_s)
         until_ns = self._context.monotonic_ns() + BLOCK_NS
-        self._block = Block(lease, {name: asked[name] - cost[name] for name in asked}, dict(cost), until_ns)
+        lane.block = Block(lease, {name: asked[name] - cost[name] for name in asked}, dict(cost), until_ns)
 
     def give_back(self) -> None:
-        """End the current block and return its unspent units."""
-        block, self._block = self._block, None
+        """End the current blocks and return their unspent units."""
+        for lane in (self._orders, self._cancels):
+            self._give_back(lane)
+
+    def _give_back(self, lane: Lane) -> None:
+        block, lane.block = lane.block, None
         if block is not None:
             self._budget.lost(block.lease, tuple(block.spent.items()))
 
@@ -161,9 +177,10 @@ class Allowance:
             self._budget.observe(answer)
 
     def beat(self) -> None:
-        """Return the block when its lease is about to end."""
-        if self._block is not None and self._context.monotonic_ns() >= self._block.until_ns:
-            self.give_back()
+        """Return the blocks whose lease is about to end."""
+        for lane in (self._orders, self._cancels):
+            if lane.block is not None and self._context.monotonic_ns() >= lane.block.until_ns:
+                self._give_back(lane)
 
     async def close(self) -> None:
         self.give_back()

@@ -52,8 +52,10 @@ COOLING = "cooling down after the exchange refused a request for its rate"
 
 
 class Priority(IntEnum):
-    """Order of service. One step is worth `step_s` of waiting, so the lowest priority is served too."""
+    """Order of service. One step is worth `step_s` of waiting, so the lowest priority is served too. FIRST waits behind
+    no other priority."""
 
+    FIRST = -1  # for cancels
     URGENT = 0  # for a tracked book that is not LIVE
     NORMAL = 1
     BACKGROUND = 2  # for refreshes without a waiting caller
@@ -67,6 +69,7 @@ class Settings:
     lease_s: float = 10.0  # how long a grant is valid
     exact_s: float = 5.0  # limits with a period up to this are counted exactly
     step_s: float = 2.0  # see Priority
+    first_s: float = 600.0  # longer than any request waits
     spare: float = 0.3  # share of `usable` that may be in use after a grant of priority SPARE
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
@@ -284,12 +287,14 @@ class LimitsMachine:
         deadline_ns = now_ns if is_spare else now_ns + in_ns(max(0.0, wait_s))
         if self.cool_ns > deadline_ns:
             raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, COOLING)
-        if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
+        is_full = len(self._waiting) >= self.settings.max_waiting and priority is not Priority.FIRST
+        if is_full or len(self._leases) >= self.settings.max_leases:
             raise InboxFull(self._address, self.settings.max_waiting)
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
-        key = now_ns + in_ns(priority * self.settings.step_s)
+        first_ns = in_ns(self.settings.first_s) if priority is Priority.FIRST else 0
+        key = now_ns - first_ns + in_ns(max(0, priority) * self.settings.step_s)
         heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, is_spare))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket

@@ -21,7 +21,7 @@ from .settings import LimitsSettings
 class LimitsRole:
     """Serves a `LimitsMachine` to the mesh.
 
-    acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": 0|1|2|3}
+    acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": -1|0|1|2|3}
         -> {"lease": id, "expires_ns": monotonic clock of this role's node, "ttl_s": seconds from now}
         Waits for at most `wait_s`, and with priority SPARE (3) not at all. Raises RetryLater (with the delay),
         InboxFull, Rejected.

@@ -24,6 +24,7 @@ is known. Commands wait for the load as long as their senders do.
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
 
 Ids and decimals are text. Every refusal is a typed error. `RetryLater` and its subclasses mean that nothing was sent.
+Placements are served in turn, owner by owner (`placements`); a `cancel` with `pending` waits until its order arrives.
 """
 
 from __future__ import annotations
@@ -31,32 +32,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from ...connectors.order_codec import Auth, TradingCodec
 from ...journal.writes import PutCursor
-from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import Side
+from ...model.errors import MeshError, Rejected, RetryLater
 from ...model.fixed import read_exact
 from ...model.ids import OrderIds
-from ...model.order import CancelResult, NewOrder, Order
-from ...model.time import SECOND_NS, in_ns
+from ...model.order import CancelResult, Order
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
-from .bodies import new_order, order_state
-from .machine.effects import Top
+from .bodies import order_state
+from .placements import Placements
 from .queries import Queries, needed_text, number, seconds, text
 from .raw_requests import RawRequests
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
 CANCEL_SHARE = 0.8  # share of `stop_s` for cancelling
-PLACE_WAIT_S = 5.0  # longest wait of an order for rate budget
-MANY = 100  # most orders of one command
 DEATHS = ("keep", "cancel")
 
 
@@ -94,14 +91,15 @@ class OrderManagerRole:
         make = ids or OrderIds(context.time_ns(), random.getrandbits(64))
         self._shell = ManagerShell(settings, context, make, rest, codec, auth)
         self._raw = RawRequests(self._shell)
-        self._stopping = False
+        self._placements = Placements(settings, context, self._shell)
 
     async def start(self) -> None:
         await self._shell.start()
+        self._placements.start()
 
     async def stop(self) -> None:
         """End. With on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
-        self._stopping = True
+        self._placements.stopping = True
         if self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
             timeout_s = self._settings.stop_s * CANCEL_SHARE
             with contextlib.suppress(MeshError, TimeoutError):
@@ -113,7 +111,7 @@ class OrderManagerRole:
         self._shell.beat()
 
     def status(self) -> dict[str, Any]:
-        return self._shell.status()
+        return self._shell.status() | self._placements.status()
 
     async def handle(self, kind: str, body: Any) -> Any:
         handler = self._HANDLERS.get(kind)
@@ -142,113 +140,20 @@ class OrderManagerRole:
     # ------------------------------------------------------------------ placing and cancelling
 
     async def _place(self, body: Any) -> Any:
-        orders = _orders(body.get("orders"))
-        expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
-        shell, ids = self._shell, [order.client_order_id for order in orders]
-        shell.timings.received(ids)
-        try:
-            try:
-                await self._prepare(orders, expires_ns)
-            except RetryLater as error:
-                return await self._refuse(orders, expires_ns, error)
-            if kind is not None:
-                return _plain(
-                    await shell.command(
-                        lambda token, now: shell.machine.place_list(token, kind, orders, expires_ns, now)
-                    )
-                )
-            return _plain(await shell.command(lambda token, now: shell.machine.place(token, orders, expires_ns, now)))
-        finally:
-            shell.prepaid.difference_update(ids)
-            shell.timings.replied(ids)
+        return _plain(await self._placements.place(body))
 
     async def _replace(self, body: Any) -> Any:
-        name, shell = needed_text(body, "id"), self._shell
-        (order,) = _orders([body.get("order")])
-        expires_ns = number(body, "expires_ns") or self._soon_ns()
-        try:
-            await self._prepare([order], expires_ns)
-        except RetryLater as error:
-            return await self._refuse([order], expires_ns, error)
-        try:
-            return _plain(
-                await shell.command(lambda token, now: shell.machine.replace(token, name, order, expires_ns, now))
-            )
-        finally:
-            shell.prepaid.discard(order.client_order_id)
-
-    async def _prepare(self, orders: Sequence[NewOrder], expires_ns: int) -> None:
-        """Get the prices by which the orders are judged, and the rate budget to send them.
-
-        Raises:
-            RetryLater: no budget in time, or the account is not loaded. Nothing will be sent.
-        """
-        shell = self._shell
-        if self._stopping:
-            raise RetryLater(1.0, f"{self._context.address} is stopping")
-        await shell.loaded()
-        tops: dict[str, Top] = {}
-        for pair in {order.pair for order in orders}:
-            deep = [order for order in orders if order.pair == pair and self._needs_depth(order)]
-            if deep:
-                top = shell.markets.levels_here(pair)
-                if top is None or any(shell.machine.exceeds_band(order, top) for order in deep):
-                    top = await shell.markets.all_levels(pair) or top
-            else:
-                top = shell.markets.top_here(pair)
-            if top is None and any(self._needs_price(order) for order in orders if order.pair == pair):
-                top = await shell.markets.top(pair)
-            if top is not None:
-                tops[pair] = top
-        shell.machine.tops(tops)
-        left_s = (expires_ns - self._context.time_ns()) / SECOND_NS
-        for order in orders:
-            if shell.machine.order(order.client_order_id) is not None:
-                continue  # a repeated command: the machine answers with the order's state
-            if not shell.markets.lists(order.pair):
-                continue  # the machine refuses it
-            cost, order_count = shell.gateway.codec.place_cost(order)
-            wait_s = max(0.0, min(PLACE_WAIT_S, left_s))
-            try:
-                await shell.gateway.counters.take(cost, order.pair, wait_s)
-                await shell.allowance.take(cost, order_count, wait_s)
-            except (InboxFull, OutcomeUnknown) as error:  # from the limits role, which granted nothing
-                raise RetryLater(1.0, str(error)) from error
-            shell.prepaid.add(order.client_order_id)
-
-    async def _refuse(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater) -> Any:
-        """End orders that cannot be sent as FAILED and raise the reason."""
-        shell = self._shell
-        shell.prepaid.difference_update(order.client_order_id for order in orders)
-        return _plain(
-            await shell.command(lambda token, now: shell.machine.refuse(token, orders, expires_ns, error, now))
-        )
-
-    def _needs_depth(self, order: NewOrder) -> bool:
-        """Return whether the order takes any price, and the price band bounds how far it may go."""
-        is_banded = any(one.price_band is not None for one in self._limits(order.pair))
-        return is_banded and order.price is None and order.stop_price is None
-
-    def _needs_price(self, order: NewOrder) -> bool:
-        limits = self._limits(order.pair)
-        if any(one.price_band is not None for one in limits):
-            return True
-        bounded = any(one.max_order_notional is not None for one in limits)
-        if order.price is not None:
-            # a sell trades at the book's price, even if its own price is lower
-            return bounded and order.side is Side.SELL
-        return order.amount is not None or bounded
-
-    def _limits(self, pair: str) -> tuple[Limits, Limits]:
-        """Return the limits of the account and of the pair."""
-        settings = self._settings.machine
-        return settings.limits, settings.pair_limits.get(pair, Limits())
+        return _plain(await self._placements.replace(body))
 
     async def _cancel(self, body: Any) -> Any:
         shell = self._shell
         name, pair, theirs = text(body, "id"), text(body, "pair"), text(body, "exchange_order_id")
         if name is None and (pair is None or theirs is None):
             raise Rejected("bad_request", "cancel needs an id, or a pair and an exchange_order_id")
+        if name is not None:
+            await self._placements.withdraw([name])
+            if body.get("pending"):
+                await self._placements.arrive(name)
         return _plain(
             await shell.command(
                 lambda token, now: shell.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
@@ -273,11 +178,11 @@ class OrderManagerRole:
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
         await shell.loaded()
         await self._require_known(pair)
-        return _plain(
-            await shell.command(
-                lambda token, now: shell.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
-            )
+        cancelling = shell.command(
+            lambda token, now: shell.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
         )
+        results, _ = await asyncio.gather(cancelling, self._placements.withdraw(self._placements.queued(pair, owner)))
+        return _plain(results)
 
     async def _amend(self, body: Any) -> Any:
         shell, name = self._shell, needed_text(body, "id")
@@ -285,22 +190,20 @@ class OrderManagerRole:
         if amount is None and price is None:
             raise Rejected("bad_request", "amend needs an amount or a price")
         await shell.loaded()
+        await self._placements.seen(name)
         order = shell.machine.order(name)
-        if order is not None and (top := await self._top(order.pair, shell.markets.lists(order.pair))) is not None:
+        if (
+            order is not None
+            and (top := await self._placements.top(order.pair, shell.markets.lists(order.pair))) is not None
+        ):
             shell.machine.tops({order.pair: top})
         return _plain(await shell.command(lambda token, now: shell.machine.amend(token, name, amount, now, price)))
-
-    async def _top(self, pair: str, is_listed: bool) -> Top | None:
-        """Return the best prices of a pair by which new terms are judged; None where no guard needs them."""
-        limits = self._limits(pair)
-        if not is_listed or all(one.price_band is None and one.max_order_notional is None for one in limits):
-            return None
-        return self._shell.markets.top_here(pair) or await self._shell.markets.top(pair)
 
     # ------------------------------------------------------------------ reading
 
     async def _order(self, client_order_id: str) -> Order:
         shell = self._shell
+        await self._placements.seen(client_order_id)
         found = await shell.command(lambda token, now: shell.machine.get(token, client_order_id, now))
         assert isinstance(found, Order)
         return found
@@ -438,9 +341,6 @@ class OrderManagerRole:
     async def _signed_read(self, body: Any) -> Any:
         return await self._raw.signed_read(body)
 
-    def _soon_ns(self) -> int:
-        return self._context.time_ns() + in_ns(PLACE_WAIT_S)
-
     @property
     def _queries(self) -> Queries:
         shell = self._shell
@@ -481,12 +381,6 @@ def _decimal(body: Any, name: str) -> Decimal:
         return read_exact(needed_text(body, name))
     except ValueError as error:
         raise Rejected("bad_request", f"{name} {error}") from None
-
-
-def _orders(given: Any) -> list[NewOrder]:
-    if not isinstance(given, list) or not 1 <= len(given) <= MANY:
-        raise Rejected("bad_request", f"orders must be a list of 1 to {MANY}")
-    return [new_order(plain) for plain in given]
 
 
 def _plain(value: Any) -> Any:

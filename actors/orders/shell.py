@@ -40,7 +40,7 @@ from ...model.failpoint import reach
 from ...model.ids import born
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ..account.gateway import Gateway, open_gateway
+from ..account.gateway import CANCELS, Gateway, open_gateway
 from ..account.polling import affordable_s
 from ..account.reports import Marker
 from ..cell.role import Context
@@ -392,7 +392,10 @@ class ManagerShell:
                 try:
                     await self.gateway.count(signed.draft)
                     await self.allowance.take(
-                        signed.draft.cost, signed.draft.order_count, self.gateway.validity_ms / 1000
+                        signed.draft.cost,
+                        signed.draft.order_count,
+                        self.gateway.validity_ms / 1000,
+                        is_cancel=signed.draft.kind in CANCELS,
                     )
                 except (InboxFull, OutcomeUnknown) as error:  # from the limits role: nothing was sent
                     raise RetryLater(1.0, str(error)) from error

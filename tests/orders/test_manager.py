@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.account_host import Mesh, order, placing
+from tests.fakes.clock import until
 from tests.fakes.manager_host import everything
 from venuemesh.actors.orders.settings import Limits
 from venuemesh.model.errors import (
@@ -338,6 +339,76 @@ async def test_several_orders_of_one_command_and_an_order_list(trading):
         await one("place", {**placing(order(one.ids[6], "buy", "0.01", one.low)), "list": "NONSENSE"})
     results = await one("cancel_all", {"timeout_s": 5.0})
     assert all(row["done"] for row in results)
+    await one.right()
+
+
+@pytest.fixture
+def stopped() -> Callable[[Trading], Any]:
+    """Returns the queue of a manager, with no room for any order until the test makes room."""
+
+    def stop(one: Trading) -> Any:
+        placements = one.mesh.cells.role(one.mesh.orders)._placements  # type: ignore[attr-defined]
+        placements._turns.room = 0
+        return placements
+
+    return stop
+
+
+def release(placements: Any) -> None:
+    placements._turns.room = 1
+    placements._begin_turns()
+
+
+async def test_a_cancel_passes_queued_orders_and_those_of_a_cancelled_order_end_unsent(trading, stopped):
+    one = await trading()
+    resting = await one.place(0, price=one.low)
+    queue = stopped(one)
+    flood = [asyncio.ensure_future(one.place(n, price=one.low)) for n in range(1, 4)]
+    await until(lambda: queue.status()["orders_queued"] == 3)
+    assert (await one("cancel", {"id": resting["client_order_id"]}))["status"] == "CANCELED"
+    cancelled = await one("cancel", {"id": one.ids[2]})
+    assert (cancelled["done"], cancelled["status"]) == (True, "FAILED")
+    with pytest.raises(Rejected) as refused:
+        await flood[1]
+    assert refused.value.code == "cancelled"
+    asking = asyncio.ensure_future(one("get", {"id": one.ids[3]}))  # an order in the queue is known
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    release(queue)
+    assert [(await flood[0])["status"], (await flood[2])["status"]] == ["OPEN"] * 2
+    assert (await asking)["status"] in ("PENDING_NEW", "OPEN")
+    assert (await one("get", {"id": one.ids[2]}))["code"] == "cancelled"
+    await one("cancel_all", {"timeout_s": 5.0})
+    assert len(one.case.receipts()) == 3  # placed
+    await one.right()
+
+
+async def test_a_cancel_that_overtakes_its_order_ends_it_on_arrival(trading):
+    one = await trading()
+    cancelling = asyncio.ensure_future(one("cancel", {"id": one.ids[0], "pending": True}))
+    again = asyncio.ensure_future(one("cancel", {"id": one.ids[0], "pending": True}))
+    await asyncio.sleep(0.05)
+    batch = placing(*(order(one.ids[n], "buy", "0.01", one.low) for n in range(2)))
+    placed = await one("place", batch)
+    assert [row["status"] for row in placed] == ["FAILED", "OPEN"]
+    for result in await asyncio.gather(cancelling, again):
+        assert (result["done"], result["status"]) == (True, "FAILED")
+    await one("cancel_all", {"timeout_s": 5.0})
+    await one.right()
+
+
+async def test_cancel_all_ends_the_orders_of_the_queue_too(trading, stopped):
+    one = await trading()
+    queue = stopped(one)
+    owners = ("a", "a", "b")
+    flood = [asyncio.ensure_future(one.place(n, price=one.low, owner=owner)) for n, owner in enumerate(owners)]
+    await until(lambda: queue.status()["orders_queued"] == 3)
+    await one("cancel_all", {"timeout_s": 5.0, "owner": "a"})
+    release(queue)
+    found = await asyncio.gather(*flood, return_exceptions=True)
+    assert [getattr(one, "code", None) for one in found[:2]] == ["cancelled"] * 2
+    assert found[2]["status"] == "OPEN"
+    await one("cancel_all", {"timeout_s": 5.0})
     await one.right()
 
 

@@ -109,18 +109,14 @@ class MarketState:
         return client_order_id
 
     def hand_over_cancel(self, client_order_id: str) -> None:
-        """Send a cancel on its way, behind its order if the order is still on its way."""
-        address = self.orders_address
+        """Send a cancel on its way at once."""
+        answer = self.link.submit(self.orders_address, "cancel", self.cancel_body(client_order_id), ANSWER_S)
+        answer.add_done_callback(lambda done: _log_failure("cancel", client_order_id, done))
 
-        def send(_: object = None) -> None:
-            answer = self.link.submit(address, "cancel", {"id": client_order_id}, ANSWER_S)
-            answer.add_done_callback(lambda done: _log_failure("cancel", client_order_id, done))
-
-        earlier = self._pending.get(client_order_id)
-        if earlier is None or earlier.done():
-            send()
-        else:
-            earlier.add_done_callback(send)
+    def cancel_body(self, client_order_id: str) -> dict[str, Any]:
+        """Return the body of a cancel. `pending`: the order may arrive at the manager behind its cancel."""
+        order = self._pending.get(client_order_id)
+        return {"id": client_order_id, "pending": order is not None and not order.done()}
 
     def pending(self, client_order_id: str) -> Future[Any] | None:
         """Return the manager's answer to an order that this process handed over; None if there is none."""

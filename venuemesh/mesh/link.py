@@ -32,8 +32,7 @@ class MeshLink:
         return session(self.mesh).view(kind, address, instrument)
 
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
-        own_session = session(self.mesh)
-        return own_session.run(own_session.ask(address, kind, body, timeout_s))
+        return session(self.mesh).submit(address, kind, body, timeout_s)
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
         return commands.network(self.mesh, exchange, running, timeout_s)

@@ -39,6 +39,7 @@ from ..model.instrument import Instrument
 from ..orderbook.segment.directory import segment_directory, segment_root
 from ..orderbook.view import BookReading
 from .leases import MirrorLeases, OwnerLeases
+from .outbox import Outbox, owner_of
 from .routes import FIRST_S, RouteTable
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Session:
         self._cell_routes = self.run(self._open(place)).result(FIRST_S)
         name = f"client-{uuid.uuid4().hex[:12]}"
         self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
+        self._outbox = Outbox(self._loop)
         self._work = [self.run(work) for work in (self._follow(), self._owners.keep(), self._mirrors.keep())]
 
     async def _open(self, place: Place) -> NearRoutes:
@@ -92,6 +94,7 @@ class Session:
 
     async def _end(self) -> None:
         """Cancel every task of the loop and wait for the tasks before the loop stops."""
+        self._outbox.end()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -107,13 +110,32 @@ class Session:
             MeshNotRunning: the session was closed.
             Misconfigured: this process is a fork of the session's process.
         """
-        if _forked_from is not None:
+        try:
+            self._usable()
+        except BaseException:
             work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _usable(self) -> None:
+        """Raises as `run`."""
+        if _forked_from is not None:
             raise _fork_error(self.mesh)
         if not self._thread.is_alive():
-            work.close()
             raise MeshNotRunning(self.mesh, "this process has left the mesh")
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
+        """Send one message to the role that serves the address; return the future of its answer at once.
+
+        Orders wait in the outbox of their owner (see `outbox`); all other messages are sent at once.
+        """
+        owner = owner_of(kind, body)
+        if owner is None:
+            return self.run(self.ask(address, kind, body, timeout_s))
+        self._usable()
+        return self._outbox.submit(
+            owner, partial(self._asker, address, kind, body, timeout_s, lane=f"orders of {owner}")
+        )
 
     def own(self, address: str, owner: str, on_death: str) -> None:
         """Renew the owner's lease at the order manager at `address` as long as this process lives."""

@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of, grant
 from tests.fakes.trading import PlainAuth, PlainCodec
-from venuemesh.actors.account.gateway import Gateway
+from venuemesh.actors.account.gateway import CONNECTIONS, WRITING_MAX, Gateway
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
 from venuemesh.connectors.reports import FillReport
@@ -72,6 +72,27 @@ async def test_a_request_is_written_when_its_connection_is_there_in_time(gateway
     gateway.socket.connected.set()
     assert (await writing).status == 200
     assert gateway.socket.written == 1
+
+
+async def test_a_cancel_gets_a_connection_while_many_orders_are_written(gateway):
+    begun: list[str] = []
+
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None, release: Any = None) -> Any:
+        begun.append(request.url)
+        await gateway.socket.connected.wait()
+        return HttpResponse(200, {}, b"[]", 1, 2)
+
+    gateway.socket.send = send
+    made = gateway.gateway
+    orders = [asyncio.ensure_future(made.write(signed(made))) for _ in range(CONNECTIONS)]
+    await asyncio.sleep(0)
+    assert len(begun) == WRITING_MAX < CONNECTIONS
+    cancel = Draft(Kind.CANCEL, ("POST", "/cancel"), None, (), ("a",))
+    cancelling = asyncio.ensure_future(made.write(made.sign_rest(cancel, "c1")))
+    await asyncio.sleep(0)
+    assert begun[-1].startswith("/cancel")
+    gateway.socket.connected.set()
+    await asyncio.gather(*orders, cancelling)
 
 
 async def test_a_request_whose_time_passed_while_it_waited_is_not_written(gateway):

@@ -230,3 +230,26 @@ async def test_the_outbox_is_bounded() -> None:
     gate.set()
     await asyncio.gather(*pending)
     assert asker.outbox == 0
+
+
+async def test_a_full_lane_leaves_room_for_other_lanes_and_for_a_cancel() -> None:
+    net = Net()
+    gate = asyncio.Event()
+    methods: list[str] = []
+
+    async def waits(route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
+        methods.append(method)
+        await gate.wait()
+        return pack_reply(None)
+
+    net.route("a", "c1", 1)
+    asker = Asker("me", net, waits, lambda: net.now, limit=1)
+    pending = [asyncio.ensure_future(asker("a", "place", lane=lane)) for lane in ("orders of flood", "orders of calm")]
+    pending.append(asyncio.ensure_future(asker("a", "cancel")))
+    await asyncio.sleep(0)
+    with pytest.raises(InboxFull):
+        await asker("a", "place", lane="orders of flood")
+    assert methods == ["ask", "ask", "urgent"]
+    gate.set()
+    await asyncio.gather(*pending)
+    assert asker.outbox == 0

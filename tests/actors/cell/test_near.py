@@ -295,6 +295,43 @@ async def test_many_unanswered_commands_of_one_peer_wait_in_its_own_socket(
     greedy.close()
 
 
+async def test_an_urgent_call_passes_the_unanswered_commands_of_its_process(
+    cell: NearCell, calls: NearCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_server, "ASKS_MAX", 2)
+    hanging = [
+        asyncio.ensure_future(calls.call(NAME, Method.ASK, envelope("hang", sequence=100 + n), None)) for n in range(2)
+    ]
+    waiting = asyncio.ensure_future(calls.call(NAME, Method.ASK, envelope("who", 7, sequence=200), None))
+    await until(lambda: cell.toy.handled == 2)
+    answer = unpack_reply(await calls.call(NAME, Method.URGENT, envelope("who", 8, sequence=300), 10.0))
+    assert answer["body"] == 8
+    assert not waiting.done()
+    for call in (*hanging, waiting):
+        call.cancel()
+
+
+async def test_a_burst_of_one_peer_begins_in_parts_and_the_call_of_another_peer_between_them(
+    cell: NearCell, calls: NearCalls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_server, "AT_ONCE", 2)
+    began: list[int] = []
+
+    async def handle(kind: str, body: Any) -> None:
+        began.append(body)
+
+    monkeypatch.setattr(cell.toy, "handle", handle)
+    with raw_peer(tmp_path) as greedy:
+        assert await calls.call(NAME, Method.ASK, envelope("who", 0, sequence=1), 10.0)  # both are connected
+        burst = b"".join(frame(n, Method.ASK, envelope("who", n, sequence=100 + n)) for n in range(1, 41))
+        await asyncio.get_running_loop().sock_sendall(greedy, burst)
+        await calls.call(NAME, Method.URGENT, envelope("who", -1, sequence=2), 10.0)
+        await until(lambda: len(began) == 42)
+    assert began[0] == 0
+    assert [one for one in began if one > 0] == list(range(1, 41))
+    assert began.index(-1) < 41
+
+
 async def test_a_server_that_does_not_read_fills_no_caller(
     tmp_path: Path, calls: NearCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

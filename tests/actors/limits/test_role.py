@@ -39,6 +39,20 @@ def granted(m: LimitsMachine, cost: dict[str, int], now_ns: int, wait_s: float =
     return None
 
 
+def test_a_cancel_is_granted_before_all_that_wait_and_never_finds_the_queue_full() -> None:
+    m = machine(max_waiting=2)
+    assert granted(m, {"weight": 2160}, T0)
+    early = m.acquire({"weight": 50}, "a", 60.0, T0, Priority.URGENT)
+    late = m.acquire({"weight": 50}, "b", 60.0, T0 + S, Priority.NORMAL)
+    with pytest.raises(InboxFull):
+        m.acquire({"weight": 1}, "c", 60.0, T0 + 5 * S, Priority.URGENT)
+    cancel = m.acquire({"weight": 1}, "d", 60.0, T0 + 5 * S, Priority.FIRST)
+    order = []
+    for second in range(5, 20):
+        order += [effect.ticket for effect in m.advance(T0 + second * S)]
+    assert order == [cancel, early, late]
+
+
 class TestWindows:
     def test_a_fresh_mesh_may_burst_and_then_earns(self) -> None:
         m = machine()

@@ -219,12 +219,13 @@ def test_a_question_without_an_answer_may_be_asked_again(mesh, market):
         market.balances()
 
 
-def test_a_cancel_follows_the_order_that_is_still_on_its_way(mesh, market):
+def test_a_cancel_waits_for_no_order_and_says_that_its_own_is_still_on_its_way(mesh, market):
     client_order_id = market.buy("BTC-USDT", 1, price=100)
     assert market.cancel(client_order_id) == client_order_id
-    assert [kind for _, kind, *_ in mesh.handed] == ["place"]
+    assert [(kind, body.get("pending")) for _, kind, body, _ in mesh.handed] == [("place", None), ("cancel", True)]
     mesh.handed[0][3].set_result([an_order(client_order_id)])
-    assert [kind for _, kind, *_ in mesh.handed] == ["place", "cancel"]
+    market.cancel(client_order_id)
+    assert mesh.handed[2][2] == {"id": client_order_id, "pending": False}
 
 
 def test_cancel_all_gives_a_result_per_order(mesh, market):
@@ -309,10 +310,9 @@ def test_the_two_forms_share_owner_ids_and_what_is_on_its_way(mesh):
     assert one[:-1] == two[:-1]  # of one maker, one after the other
     assert len(mesh.owned) == 1
     assert [market.aio.account, market.aio.owner, market.aio.on_death] == ["main", "quoter", "cancel"]
-    market.aio.cancel(one)  # waits for the order that the other form handed over
-    assert [kind for _, kind, *_ in mesh.handed] == ["place", "place"]
-    mesh.handed[0][3].set_result([an_order(one)])
+    market.aio.cancel(one)  # knows the order that the other form handed over
     assert [kind for _, kind, *_ in mesh.handed] == ["place", "place", "cancel"]
+    assert mesh.handed[2][2]["pending"]
 
 
 def test_the_blocking_form_places_waits_and_cancels(mesh, market):

@@ -177,8 +177,8 @@ class AsyncOrders(AsyncRoom):
     def cancel(self, client_order_id: str) -> str:
         """Hand over a cancel; return the id at once. Idempotent.
 
-        Get the order's outcome from `wait(id)` or `events()`. If the order is still on its way to the manager, the
-        manager cancels it on arrival.
+        Get the order's outcome from `wait(id)` or `events()`. A cancel waits behind no order: if its own order is still
+        on its way, or waits for its turn, the order is never sent and ends as FAILED, with the code "cancelled".
         """
         self._state.hand_over_cancel(client_order_id)
         return client_order_id
@@ -194,8 +194,8 @@ class AsyncOrders(AsyncRoom):
             RetryLater: the manager is away; nothing was sent.
             OutcomeUnknown: handed over, but not answered; call it again.
         """
-        await self._arrived(client_order_id, timeout_s)
-        answer = await self._command("cancel", {"id": client_order_id}, timeout_s, client_order_id)
+        body = self._state.cancel_body(client_order_id)
+        answer = await self._command("cancel", body, timeout_s, client_order_id)
         return CancelResult.from_dict(answer)
 
     async def cancel_all(

@@ -178,8 +178,8 @@ class Orders(Room):
     def cancel(self, client_order_id: str) -> str:
         """Hand over a cancel; return the id at once. Idempotent.
 
-        Get the order's outcome from `wait(id)` or `events()`. If the order is still on its way to the manager, the
-        manager cancels it on arrival.
+        Get the order's outcome from `wait(id)` or `events()`. A cancel waits behind no order: if its own order is still
+        on its way, or waits for its turn, the order is never sent and ends as FAILED, with the code "cancelled".
         """
         self._state.hand_over_cancel(client_order_id)
         return client_order_id
@@ -195,8 +195,8 @@ class Orders(Room):
             RetryLater: the manager is away; nothing was sent.
             OutcomeUnknown: handed over, but not answered; call it again.
         """
-        self._arrived(client_order_id, timeout_s)
-        answer = self._command("cancel", {"id": client_order_id}, timeout_s, client_order_id)
+        body = self._state.cancel_body(client_order_id)
+        answer = self._command("cancel", body, timeout_s, client_order_id)
         return CancelResult.from_dict(answer)
 
     def cancel_all(
