@@ -41,6 +41,7 @@ NAMES = (
     "orders",
     "orders_rate",
     "orders_events",
+    "load",
     "manager_recovery",
 )
 INTERRUPTED = 130

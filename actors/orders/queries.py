@@ -112,8 +112,8 @@ class Queries:
         return int(first) - 1
 
     async def events(self, after: int, limit: int, owner: str | None, timeout_s: float) -> dict[str, Any]:
-        """events: {"events": [...], "next": n, "lineage"} as soon as an event above `after` exists; empty at the
-        timeout. A number counts within its lineage.
+        """events: {"events": [...], "next": n, "lineage", "last"} as soon as an event above `after` exists; empty at
+        the timeout. A number counts within its lineage. `last` is the number of the newest event.
 
         Raises:
             EventsTrimmed: the journal no longer keeps event `after` + 1.
@@ -124,13 +124,13 @@ class Queries:
                 async with asyncio.timeout_at(deadline_s):
                     await self._view.news(after)
             except TimeoutError:
-                return {"events": [], "next": after, "lineage": lineage}
+                return {"events": [], "next": after, "lineage": lineage, "last": self._view.last}
             found = await self._events_after(after, SCAN if owner else limit)
             own = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
             if own:
                 after = own[-1].number if len(own) == limit else found[-1].number
                 plain = [event.to_dict() | {"lineage": lineage} for event in own]
-                return {"events": plain, "next": after, "lineage": lineage}
+                return {"events": plain, "next": after, "lineage": lineage, "last": self._view.last}
             after = found[-1].number if found else after
 
     async def _events_after(self, after: int, limit: int) -> list[AccountEvent]:

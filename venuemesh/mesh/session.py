@@ -38,6 +38,7 @@ from ..model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..orderbook.segment.directory import segment_directory, segment_root
 from ..orderbook.view import BookReading
+from .event_feed import EVENTS_POLL, EventFeeds
 from .leases import MirrorLeases, OwnerLeases
 from .outbox import Outbox, owner_of
 from .routes import FIRST_S, RouteTable
@@ -81,6 +82,7 @@ class Session:
         name = f"client-{uuid.uuid4().hex[:12]}"
         self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
         self._outbox = Outbox(self._loop)
+        self._events = EventFeeds(self.ask, self.run, time.monotonic)
         self._work = [self.run(work) for work in (self._follow(), self._owners.keep(), self._mirrors.keep())]
 
     async def _open(self, place: Place) -> NearRoutes:
@@ -127,8 +129,12 @@ class Session:
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
         """Send one message to the role that serves the address; return the future of its answer at once.
 
-        Orders wait in the outbox of their owner (see `outbox`); all other messages are sent at once.
+        Orders wait in the outbox of their owner (see `outbox`), and all readers of an account's events share one poll
+        (`event_feed`); all other messages are sent at once.
         """
+        if kind == EVENTS_POLL:
+            self._usable()
+            return self._events.submit(address, body or {}, timeout_s)
         owner = owner_of(kind, body)
         if owner is None:
             return self.run(self.ask(address, kind, body, timeout_s))

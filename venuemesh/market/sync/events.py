@@ -60,7 +60,7 @@ class Events(Room):
                 if answer is None:
                     continue
                 for plain in answer["events"]:
-                    event = AccountEvent.from_dict(plain)
+                    event = plain if isinstance(plain, AccountEvent) else AccountEvent.from_dict(plain)
                     yield event
                     handled = event.number
                 at, lineage = answer["next"], answer["lineage"]
