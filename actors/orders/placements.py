@@ -37,6 +37,7 @@ class Caller:
     """What the caller of a command waits for: its turn; and what others wait for: the machine's decision."""
 
     begun: asyncio.Future[None]
+    begun_ns: int = 0
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -52,7 +53,7 @@ class Placements:
     def start(self) -> None:
         """Begin to serve; the shell has started."""
         if self._shell.gateway.codec.offer.nonces:
-            self._turns.room = NONCE_ROOM
+            self._turns.limit(NONCE_ROOM, NONCE_ROOM)
 
     def status(self) -> dict[str, Any]:
         return self._turns.status()
@@ -117,6 +118,7 @@ class Placements:
                 await self.withdraw(expected)
             self._begin_turns()
             await caller.begun
+            self._turns.lagged(self._context.monotonic_ns() - caller.begun_ns)
             try:
                 if self.stopping:
                     raise RetryLater(1.0, f"{self._context.address} is stopping")
@@ -142,6 +144,7 @@ class Placements:
     def _begin_turns(self) -> None:
         for turn in self._turns.begin():
             if not turn.token.begun.done():
+                turn.token.begun_ns = self._context.monotonic_ns()
                 turn.token.begun.set_result(None)
 
     async def withdraw(self, client_order_ids: Iterable[str]) -> None:

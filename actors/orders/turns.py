@@ -3,9 +3,10 @@
     add -> queue of the owner -> begin (its turn, and room) -> passed (rate budget is taken) -> decided -> end
 
 One command of an owner at a time waits for rate budget, and at most `room` orders of the account are under way: between
-their turn and the exchange's answer. So an order of one owner waits for room, and then for one command of each other
-owner, however many orders those have handed over. Cancels take no turn: an order that is cancelled before it is decided
-is dropped.
+their turn and the exchange's answer. More orders under way hide the exchange's distance, but they also delay everything
+else in a busy process, so `room` follows the lag of the process's loop (`lagged`). So an order of one owner waits for
+room, and then for one command of each other owner, however many orders those have handed over. Cancels take no turn: an
+order that is cancelled before it is decided is dropped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ...model.order import NewOrder
 
 OF_OWNER = 1_000  # orders of one owner that wait
 IN_ALL = 10_000  # orders that wait
-ROOM = 32  # orders under way
+ROOM = (8, 32)  # orders under way: in a process that lags, and in one that does not
+LAG_NS = (300_000, 1_000_000)  # a shorter lag makes room for one more order, a longer one for one less
 
 
 @dataclass(slots=True, eq=False)
@@ -40,9 +42,12 @@ class Turn:
 class Turns:
     """See the module. `address` names the queue in refusals."""
 
-    def __init__(self, address: str, *, of_owner: int = OF_OWNER, in_all: int = IN_ALL, room: int = ROOM) -> None:
+    def __init__(
+        self, address: str, *, of_owner: int = OF_OWNER, in_all: int = IN_ALL, room: tuple[int, int] = ROOM
+    ) -> None:
         self._address = address
-        self._of_owner, self._in_all, self.room = of_owner, in_all, room
+        self._of_owner, self._in_all, self._rooms = of_owner, in_all, room
+        self.room = room[0]
         self._queues: OrderedDict[str, deque[Turn]] = OrderedDict()  # the owner whose turn is next comes first
         self._waiting: dict[str, int] = {}  # orders by owner
         self._budgeting: set[str] = set()  # owners with a command that has begun and not passed
@@ -52,6 +57,18 @@ class Turns:
     def __len__(self) -> int:
         """The number of orders that wait."""
         return sum(self._waiting.values())
+
+    def limit(self, least: int, most: int) -> None:
+        """Bound the orders under way from now on."""
+        self._rooms, self.room = (least, most), least
+
+    def lagged(self, lag_ns: int) -> None:
+        """Adjust the room to the time between the begin of a command and the first step of its task."""
+        least, most = self._rooms
+        if lag_ns < LAG_NS[0]:
+            self.room = min(most, self.room + 1)
+        elif lag_ns > LAG_NS[1]:
+            self.room = max(least, self.room - 1)
 
     def add(self, owner: str, orders: Sequence[NewOrder], token: Any, *, is_whole: bool = False) -> Turn:
         """Queue a command. Raises InboxFull: too many orders of this owner wait, or of all owners."""
@@ -142,7 +159,7 @@ class Turns:
         ]
 
     def status(self) -> dict[str, Any]:
-        return {"orders_under_way": self.under_way, "orders_queued": len(self)}
+        return {"orders_under_way": self.under_way, "orders_room": self.room, "orders_queued": len(self)}
 
     def _take(self, turn: Turn) -> None:
         """Take a command out of its owner's queue."""

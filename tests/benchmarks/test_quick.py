@@ -184,6 +184,16 @@ def test_orders_events_come_in_stages(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.soak
+def test_load_compares_readers_and_floods_with_none(tmp_path: Path) -> None:
+    rows = quick("load", tmp_path)["rows"]
+    assert len(rows) == 8
+    assert all(row["samples"] > 0 and row["p50_ms"] <= row["p99_ms"] <= row["max_ms"] * 1.1 for row in rows)
+    flooded = [row for row in rows if "flood_per_s" in row]
+    assert [row["not_done"] for row in flooded] == [0, 0]
+
+
+@pytest.mark.ray
+@pytest.mark.soak
 def test_manager_recovery_waits_out_what_is_unresolved(tmp_path: Path) -> None:
     calm, in_doubt = quick("manager_recovery", tmp_path)["rows"]
     assert (calm["unresolved_requests"], in_doubt["unresolved_requests"]) == (0, 5)

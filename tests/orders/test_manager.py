@@ -348,14 +348,14 @@ def stopped() -> Callable[[Trading], Any]:
 
     def stop(one: Trading) -> Any:
         placements = one.mesh.cells.role(one.mesh.orders)._placements  # type: ignore[attr-defined]
-        placements._turns.room = 0
+        placements._turns.limit(0, 0)
         return placements
 
     return stop
 
 
 def release(placements: Any) -> None:
-    placements._turns.room = 1
+    placements._turns.limit(1, 1)
     placements._begin_turns()
 
 

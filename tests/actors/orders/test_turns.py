@@ -28,7 +28,7 @@ def begun(turns: Turns) -> list[str]:
 
 
 def test_an_order_waits_for_one_command_of_each_other_owner_however_many_they_queue():
-    turns = Turns("orders/acme/main", room=1)
+    turns = Turns("orders/acme/main", room=(1, 1))
     queued = [queue(turns, "flood", f"f{n}") for n in range(50)] + [queue(turns, "other", f"o{n}") for n in range(50)]
     assert begun(turns) == ["f0"]
     calm = queue(turns, "calm", "c")
@@ -43,7 +43,7 @@ def test_an_order_waits_for_one_command_of_each_other_owner_however_many_they_qu
 
 
 def test_one_command_of_an_owner_waits_for_budget_and_others_pass_it():
-    turns = Turns("orders/acme/main", room=8)
+    turns = Turns("orders/acme/main", room=(8, 8))
     first, second = queue(turns, "a", "a1"), queue(turns, "a", "a2")
     other = queue(turns, "b", "b1")
     assert list(turns.begin()) == [first, other]  # both wait for budget
@@ -54,11 +54,11 @@ def test_one_command_of_an_owner_waits_for_budget_and_others_pass_it():
     for turn in (first, second, other):
         turns.end(turn)
         turns.end(turn)
-    assert turns.status() == {"orders_under_way": 0, "orders_queued": 0}
+    assert turns.status() == {"orders_under_way": 0, "orders_room": 8, "orders_queued": 0}
 
 
 def test_a_large_command_is_not_starved_by_small_ones():
-    turns = Turns("orders/acme/main", room=4)
+    turns = Turns("orders/acme/main", room=(4, 4))
     small = queue(turns, "a", "a1")
     assert begun(turns) == ["a1"]
     large = queue(turns, "b", *(f"b{n}" for n in range(9)))
@@ -83,7 +83,7 @@ def test_one_owner_that_fills_its_queue_leaves_room_for_the_others():
 
 
 def test_an_order_is_dropped_until_the_machine_decides_about_it():
-    turns = Turns("orders/acme/main", room=9)
+    turns = Turns("orders/acme/main", room=(9, 9))
     batch, whole = queue(turns, "a", "a1", "a2"), queue(turns, "b", "b1", "b2", is_whole=True)
     ended, dropped = turns.drop(["a1", "none"])
     assert (ended, [one.client_order_id for one in dropped]) == ([], ["a1"])
@@ -101,10 +101,31 @@ def test_an_order_is_dropped_until_the_machine_decides_about_it():
 
 
 def test_a_caller_that_gives_up_leaves_the_queue():
-    turns = Turns("orders/acme/main", room=1)
+    turns = Turns("orders/acme/main", room=(1, 1))
     first, second = queue(turns, "a", "a1"), queue(turns, "a", "a2")
     assert begun(turns) == ["a1"]
     turns.end(second)
     turns.end(first)
     assert begun(turns) == []
     assert len(turns) == turns.under_way == 0
+
+
+def test_fewer_orders_are_under_way_in_a_process_that_lags():
+    turns = Turns("orders/acme/main", room=(2, 4))
+    for _ in range(9):
+        turns.lagged(100_000)
+    assert turns.room == 4
+    turns.lagged(500_000)  # neither
+    assert turns.room == 4
+    queue(turns, "a", *(f"a{n}" for n in range(9)))
+    (large,) = turns.begin()
+    for _ in range(9):
+        turns.lagged(50_000_000)
+    assert turns.room == 2
+    queue(turns, "b", "b1")
+    assert begun(turns) == []
+    turns.end(large)
+    assert begun(turns) == ["b1"]
+    turns.limit(1, 1)
+    turns.lagged(0)
+    assert turns.room == 1
