@@ -8,7 +8,7 @@ execute twice carries an id in its body (for orders the client order id), and th
 A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group and waits there up to `timeout_s`;
 its answer is not kept.
 
-A kind of `URGENT_KINDS` ends risk, such as a cancel. It has an outbox, a connection and a concurrency group of its own,
+A kind of `URGENT_KINDS` ends risk, such as a cancel. It has its own outbox, connection and concurrency group,
 so it waits behind no other message, on no part of the way.
 """
 

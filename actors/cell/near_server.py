@@ -2,8 +2,8 @@
 
 A peer can cost the others nothing. Bytes that are not a frame end the connection, and so does a peer that stops reading
 its answers. Unfinished frames and unread answers have common bounds, and so have connections, in all and of one
-process. A connection with too many unanswered commands is not read on until some are answered; urgent commands have a
-connection of their own. Long polls are counted apart, so waiting polls never delay a command. In one turn of the loop a
+process. A connection with too many unanswered commands is not read on until some are answered; urgent commands have
+their own connection. Long polls are counted apart, so waiting polls never delay a command. In one turn of the loop a
 connection's first commands begin, and the others in the next turns, so a burst of one peer delays no other peer.
 """
 

@@ -2,7 +2,7 @@
 
 An order cannot wait for a call to the limits role. So the manager leases units of the egress's limits in blocks and
 spends the units itself. When a block is empty, the manager takes a new lease; it returns the rest of a block before the
-lease ends. Cancels have a block of their own, leased before everything else, and may spend the units of the other one:
+lease ends. Cancels have their own block, leased before everything else, and may spend the units of the other one:
 they never wait until an order gets its units. Only this manager uses the exchange's limits on orders per account: it
 counts orders itself (`order_window`), starting from the exchange's own count.
 """

@@ -1,4 +1,4 @@
-"""All readers of an account's events in a process share one poll, and see what polls of their own would show."""
+"""All readers of an account's events in a process share one poll, and see what their own polls would show."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_a_hundred_readers_are_one_poll_and_each_sees_every_event(rig: Rig
     assert len(rig.manager.polls) - before <= 6  # one for each event
 
 
-async def test_a_slow_reader_holds_nobody_back_and_reads_on_by_itself(rig: Rig) -> None:
+async def test_a_slow_reader_delays_no_other_reader_and_reads_on_by_itself(rig: Rig) -> None:
     rig.manager.add()
     fast, slow = rig.reader(), rig.reader()
     await until(lambda: rig.manager.waiting == 1)

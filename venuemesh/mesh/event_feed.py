@@ -5,8 +5,8 @@
 
 A reader that is at the end of the journal, or within the buffer, is answered from the buffer: in order, by its own
 number and owner, as the manager would answer. Any other reader polls the manager itself, which answers from its memory
-or the journal: one that begins, one that fell behind the buffer, and one whose lineage differs. So a slow reader holds
-nobody back and costs no memory. When the shared poll fails, its readers poll themselves and get the manager's error.
+or the journal: one that begins, one that fell behind the buffer, and one whose lineage differs. So a slow reader
+delays no other and costs no memory. When the shared poll fails, its readers poll the manager and get its error.
 """
 
 from __future__ import annotations

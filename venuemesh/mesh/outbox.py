@@ -1,6 +1,6 @@
 """The orders that a process has handed over and that are not answered: bounded for each owner, sent in turn.
 
-A strategy may hand over thousands of orders in a loop. Each owner has a queue of its own; in one turn of the session's
+A strategy may hand over thousands of orders in a loop. Each owner has its own queue; in one turn of the session's
 loop a few orders start, one of each owner after the other. So a flood of one owner neither fills the queue of another
 owner nor delays any other message of the process, cancels above all, by more than these few orders.
 """

@@ -27,7 +27,7 @@ def begun(turns: Turns) -> list[str]:
     return [one.client_order_id for turn in found for one in turn.orders]
 
 
-def test_an_order_waits_for_one_command_of_each_other_owner_however_many_they_queue():
+def test_an_order_waits_for_one_command_of_each_other_owner():
     turns = Turns("orders/acme/main", room=(1, 1))
     queued = [queue(turns, "flood", f"f{n}") for n in range(50)] + [queue(turns, "other", f"o{n}") for n in range(50)]
     assert begun(turns) == ["f0"]
