@@ -410,13 +410,17 @@ class Balance(_Record):
 
 @dataclass(frozen=True, slots=True)
 class CancelResult(_Record):
-    """The outcome of a cancel. `done`: the order has certainly ended. `status` is the order's latest status."""
+    """The outcome of a cancel. `done`: the order has certainly ended. `status` is the order's latest status.
+
+    `journaled`: False if the journal could not be written at that time; it has the outcome later.
+    """
 
     client_order_id: str
     done: bool
     status: OrderStatus
     code: str | None = None
     reason: str | None = None
+    journaled: bool = True
 
 
 _ENUMS: dict[str, type[Enum]] = {

@@ -17,7 +17,9 @@ def condition(
     other parts of the account.
     """
     if status["journal"] is not None:
-        return "NO_JOURNAL", f"the journal is unavailable, so no order is accepted: {status['journal']}"
+        sent = status["unjournaled_cancels"]
+        cancels = f"cancels are sent without it ({sent} so far)" if sent else "cancels are sent without it"
+        return "NO_JOURNAL", f"the journal is unavailable, so no order is accepted; {cancels}: {status['journal']}"
     refused = f"; the last request failed: {no_answer}" if no_answer else ""
     if not status["serving"]:
         return "RECONCILING", f"waiting for the exchange's open orders and balances{refused}"

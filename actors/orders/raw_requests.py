@@ -14,7 +14,7 @@ import orjson
 
 from ...connectors.order_codec import Draft, Kind, Signed
 from ...journal.writes import CloseRequest
-from ...model.errors import MeshError, OutcomeUnknown, Rejected, UnknownOrder
+from ...model.errors import InboxFull, JournalUnavailable, MeshError, OutcomeUnknown, Rejected, UnknownOrder
 from ...model.http import HttpResponse
 from ...model.order import CancelResult, OrderStatus
 from .machine.state import intent
@@ -49,7 +49,7 @@ class RawRequests:
             raise OutcomeUnknown(
                 f"{method} {path}", "a request with this id was sent already, and its outcome is unknown"
             )
-        _, response = await self._sent(draft, name)
+        _, response, _ = await self._sent(draft, name)
         return {"status": response.status, "body": _body(response.body)}
 
     async def cancel_external(self, body: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class RawRequests:
             RetryLater, OutcomeUnknown: the request was not sent, or the exchange gave no answer.
         """
         shell, name = self._shell, needed_text(body, "id")
-        await shell.loaded()
+        await shell.loaded(is_cancel=True)
         order = next((one for one in shell.machine.externals() if one.client_order_id == name), None)
         if order is None:
             raise UnknownOrder(name)
@@ -68,31 +68,43 @@ class RawRequests:
             return CancelResult(name, True, order.status).to_dict()
         codec, request_id = shell.gateway.codec, shell.ids()
         draft = codec.cancel(replace(order, client_order_id=request_id), shell.markets.instrument(order.pair))
-        signed, response = await self._sent(draft, f"raw-{request_id}")
+        signed, response, journaled = await self._sent(draft, f"raw-{request_id}", is_cancel=True)
         try:
             codec.reply(signed, response)
         except Rejected as error:
-            return CancelResult(name, False, order.status, str(error.code), str(error.reason)).to_dict()
-        return CancelResult(name, True, OrderStatus.CANCELED).to_dict()
+            refused = CancelResult(name, False, order.status, str(error.code), str(error.reason), journaled)
+            return refused.to_dict()
+        return CancelResult(name, True, OrderStatus.CANCELED, journaled=journaled).to_dict()
 
-    async def _sent(self, draft: Draft, name: str) -> tuple[Signed, HttpResponse]:
-        """Sign and send a request; journal it first, if it changes something. No order of the mesh depends on it."""
-        shell, gateway = self._shell, self._shell.gateway
+    async def _sent(self, draft: Draft, name: str, *, is_cancel: bool = False) -> tuple[Signed, HttpResponse, bool]:
+        """Sign and send a request; journal it first, if it changes something. No order of the mesh depends on it.
+
+        Return whether it is journaled: a cancel is sent without the journal while that cannot be written.
+        """
+        shell, gateway, journaled = self._shell, self._shell.gateway, draft.changes
         await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
         try:
             if draft.changes:  # this write also fences: it fails for an earlier manager of the account
                 raw = replace(signed, draft=replace(draft, kind=Kind.RAW))
-                await shell.write(intent(raw, (), shell.context.time_ns()))
+                try:
+                    if is_cancel and shell.is_journal_down:
+                        raise JournalUnavailable(1.0, "the journal cannot be written")
+                    await shell.write(intent(raw, (), shell.context.time_ns()))
+                except (JournalUnavailable, InboxFull):
+                    if not is_cancel:
+                        raise
+                    journaled = False
+                    shell.unjournaled += 1
             response = await gateway.write(signed)
         finally:
             gateway.give_up(signed)
         shell.allowance.answered(response, draft.cost)
-        if draft.changes and response.status < 500:
+        if journaled and response.status < 500:
             with contextlib.suppress(MeshError):  # return the answer, even if the journal did not accept it
                 outcome = "accepted" if response.status == 200 else "rejected"
                 await shell.write([CloseRequest(name, outcome, shell.context.time_ns())])
-        return signed, response
+        return signed, response, journaled
 
     async def signed_read(self, body: Any) -> dict[str, Any]:
         """Sign and send a read for a role that must not sign; return the whole answer. Raises Rejected."""

@@ -156,7 +156,8 @@ class OrderManagerRole:
                 await self._placements.arrive(name)
         return _plain(
             await shell.command(
-                lambda token, now: shell.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
+                lambda token, now: shell.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs),
+                is_cancel=True,
             )
         )
 
@@ -176,7 +177,7 @@ class OrderManagerRole:
     async def _cancel_all(self, body: Any) -> Any:
         shell = self._shell
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
-        await shell.loaded()
+        await shell.loaded(is_cancel=True)
         await self._require_known(pair)
         cancelling = shell.command(
             lambda token, now: shell.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)

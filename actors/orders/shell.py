@@ -111,6 +111,7 @@ class ManagerShell:
         self._alarm: tuple[float, asyncio.Handle] | None = None  # of the next tick; by the loop's clock
         self._numbers = itertools.count(1)
         self._waiting = 0
+        self.unjournaled = 0  # cancels of external orders that were sent while the journal was down
         self._journal_down = False
         self._journal: AccountJournal | None = None
         self._left_out: dict[str, tuple[LeftOut, ...]] = {}  # unreadable rows of the last answer, by its purpose
@@ -301,14 +302,16 @@ class ManagerShell:
             return
         self._wake_at(self.machine.wake_ns, TICK_S)  # what is due but cannot run now must not make a busy loop
 
-    async def command(self, feed: Callable[[asyncio.Future[Any], Now], Sequence[Effect]]) -> Any:
+    async def command(
+        self, feed: Callable[[asyncio.Future[Any], Now], Sequence[Effect]], *, is_cancel: bool = False
+    ) -> Any:
         """Give the booted machine a command, and return the answer, in the model's types.
 
         Raises:
             RetryLater, JournalUnavailable, InboxFull: the account is not loaded yet. Nothing changed.
             MeshError: the refusal of the machine.
         """
-        await self.loaded()
+        await self.loaded(is_cancel=is_cancel)
         token: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._do(feed(token, self.now()))
         return await token
@@ -503,10 +506,21 @@ class ManagerShell:
 
     # ------------------------------------------------------------------ status
 
-    async def loaded(self) -> None:
-        """Wait until the account is loaded. Raises RetryLater, InboxFull."""
+    @property
+    def is_journal_down(self) -> bool:
+        return self._journal_down
+
+    async def loaded(self, *, is_cancel: bool = False) -> None:
+        """Wait until the account is loaded; a cancel does not wait for a journal that is unavailable.
+
+        Raises:
+            RetryLater, JournalUnavailable, InboxFull: the account is not loaded. Nothing changed.
+        """
         if self.booted.is_set():
             return
+        if is_cancel and self.state == "NO_JOURNAL":
+            reason = f"the open orders are in the journal, which {self.context.address} cannot read: {self.error}"
+            raise JournalUnavailable(1.0, reason)
         if self._waiting >= MAX_WAITING:
             raise InboxFull(self.context.address, MAX_WAITING)
         self._waiting += 1
@@ -528,6 +542,7 @@ class ManagerShell:
         shown["on_shutdown"] = self.settings.on_shutdown
         if self.booted.is_set():
             shown |= {**self.machine.status(), **self.view.status()}
+            shown["unjournaled_cancels"] += self.unjournaled
             if self.state in ("FENCED", "FAILED"):
                 shown["state"], shown["error"] = self.state, self.error
             else:

@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -191,7 +192,53 @@ async def snapshot(mesh: Mesh, ids: list[str]) -> dict[str, Any]:
     }
 
 
+async def full_disk(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
+    """Cancel everything while no file can grow: one order by its owner's death, one by its id, an external one, the
+    others by cancel_all. Return the answers, how long they took, and everything when there is room again."""
+    ids, low = [f"{job['stem']}{number:04d}" for number in range(8)], str(job["price"] * 9 // 10)
+    answers: dict[str, Any] = {}
+    took_s: dict[str, float] = {}
+
+    async def do(name: str, kind: str, body: Any) -> Any:
+        began = asyncio.get_running_loop().time()
+        try:
+            answers[name] = await mesh(kind, body)
+        except MeshError as error:
+            answers[name] = type(error).__name__
+        took_s[name] = asyncio.get_running_loop().time() - began
+        return answers[name]
+
+    await mesh.ready()
+    await mesh.streaming()
+    await mesh("lease", {"owner": "mortal", "on_death": "cancel", "lease_s": 60.0})
+    await mesh("place", placing(order(ids[0], "buy", "0.01", low, owner="mortal")))
+    for one in ids[1:6]:
+        await mesh("place", placing(order(one, "buy", "0.01", low)))
+    elsewhere = [
+        row["client_order_id"] for row in (await mesh("orders", {"external": True}))["rows"] if row["external"]
+    ]
+    await everything(mesh, {"ids": []})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))  # no page can be written: as a full disk
+    try:
+        await do("cancel", "cancel", {"id": ids[1]})
+        await do("lease", "lease", {"owner": "mortal", "on_death": "cancel", "lease_s": 0.1})
+        while (await mesh("get", {"id": ids[0]}))["status"] != "CANCELED":  # noqa: ASYNC110 - only requests show it
+            await asyncio.sleep(0.01)
+        for one in elsewhere:
+            await do("external", "cancel_external", {"id": one})
+        await do("cancel_all", "cancel_all", {"timeout_s": 10.0})
+        await do("place", "place", placing(order(ids[6], "buy", "0.01", low)))
+        await do("amend", "amend", {"id": ids[5], "amount": "0.005"})
+        outage = await mesh("account")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await mesh.ready(30.0)
+    found = await everything(mesh, {"ids": ids[:6]})
+    return {"answers": answers, "took_s": took_s, "outage": outage, **found}
+
+
 SCRIPTS: dict[str, Script] = {
+    "full_disk": full_disk,
     "trade": trade,
     "verify": verify,
     "cancel_all": cancel_all,

@@ -30,7 +30,7 @@ from venuemesh.actors.orders.machine.effects import (
     Top,
 )
 from venuemesh.actors.orders.machine.machine import OrderMachine
-from venuemesh.actors.orders.machine.state import NONCE_MARK, Born, never
+from venuemesh.actors.orders.machine.state import CANCELS, NONCE_MARK, Born, never
 from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
 from venuemesh.connectors.spec import Amend, Offer
@@ -211,7 +211,11 @@ class World:
             self.journal.commit(self.epoch, effect.batch)
         elif isinstance(effect, Send):
             request = effect.request
-            assert self.journal.requests[request.request_id].outcome is None, "sent what is settled"
+            if effect.journaled:
+                assert self.journal.requests[request.request_id].outcome is None, "sent what is settled"
+            else:
+                assert request.draft.kind in CANCELS, "only a cancel is sent without the journal"
+                assert request.request_id not in self.journal.requests
             self.requests.append(Travelling(request.request_id, request, self.machine))
         elif isinstance(effect, Ask):
             self.asks.append(Travelling(effect.ask_id, effect.draft, self.machine))

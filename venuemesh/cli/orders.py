@@ -369,7 +369,8 @@ def _print_cancelled(results: list[CancelResult], as_json: bool) -> None:
     else:
         for result in results:
             reason = f": {result.reason}" if result.reason else ""
-            out.print(f"{result.client_order_id}: {result.status.value}{reason}")
+            unjournaled = "" if result.journaled else " (not in the journal, which cannot be written now)"
+            out.print(f"{result.client_order_id}: {result.status.value}{reason}{unjournaled}")
         if not results:
             out.print("no order was open")
     if not all(result.done for result in results):

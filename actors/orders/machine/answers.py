@@ -66,6 +66,13 @@ class Answers:
         if not request.doubt:
             self._state.requests.put_in_doubt(request, now)
 
+    def withdrawn(self, request: PendingRequest, one: str, now: Now) -> None:
+        """End the cancel of one order that was not sent and will be made again; no result and no event is due."""
+        held = self._state.ledger.get(one)
+        self._state.requests.settle(request, one, "not_sent", now)
+        if held is not None and (held.order.status, Step.CANCEL_REFUSED) in NEXT:
+            self._state.ledger.step(held, Step.CANCEL_REFUSED, now)
+
     def not_sent(self, request: PendingRequest, one: str, part: Part, error: MeshError, now: Now) -> None:
         """End one part of a request that provably did not reach the exchange."""
         held = self._state.ledger.get(one)

@@ -4,6 +4,9 @@ A cancel is sent only when the order is known to be on the exchange: a cancel th
 as "unknown order". Until then the order is marked (`cancel_requested`), also across a restart. If no caller would
 repeat the cancel (`insist`: cancel_all, a dead owner, a restart), the machine sends it again, as a new request, when
 the earlier one provably did not arrive or was not served.
+
+While the journal is down, cancels are sent without it (docs/adr/0013). A cancel whose intent the journal did not accept
+was not sent: `again` makes another request of it at once.
 """
 
 from __future__ import annotations
@@ -100,11 +103,22 @@ class Cancelling:
         held.insist = held.insist or insist
         if held.order.is_done or self._state.requests.about(held.order.client_order_id, Part.CANCEL):
             return False
-        if held.order.status in THERE and held.ending is None and self._state.effects.down is None:
+        if held.order.status in THERE and held.ending is None:
             return True
         if not held.order.cancel_requested:
             self._state.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
         return False
+
+    def again(self, ids: Sequence[str], now: Now) -> None:
+        """Cancel orders whose requests were withdrawn unsent, because the journal did not accept them."""
+        due: list[Held] = []
+        for held in filter(None, map(self._state.ledger.get, ids)):
+            if held.order.status in (S.FAILED, S.REJECTED):
+                held.stray = True
+                self._again[held.order.client_order_id] = now.mono_ns
+            elif held.order.status in THERE and held.ending is None:
+                due.append(held)
+        self._send(due, now)
 
     def settled(self, held: Held, now: Now) -> None:
         """React to a change of an order: send a requested cancel, answer waiting commands."""
@@ -113,7 +127,6 @@ class Cancelling:
             self.request(held, now, insist=False)
             order = held.order
         if held.stray:
-            # A tick sends it, but not while the journal is down
             self._again.setdefault(order.client_order_id, now.mono_ns)
         elif order.is_done:
             self._again.pop(order.client_order_id, None)

@@ -134,10 +134,15 @@ class Commands:
         now: Now,
         pair: str | None = None,
         exchange_order_id: str | None = None,
+        *,
+        is_cancel: bool = False,
     ) -> None:
-        """Run a command about one order; look up the order in the journal if it is not in memory."""
+        """Run a command about one order; look up the order in the journal if it is not in memory.
+
+        While the journal is down a cancel is run if the order is in memory, as all open orders are.
+        """
         state = self._state
-        if (error := self._state.effects.refusal()) is not None:
+        if (error := self._refusal(is_cancel)) is not None:
             state.effects.do(Refuse(token, error))
             return
 
@@ -149,14 +154,16 @@ class Commands:
         def then(found: Found, now: Now) -> None:
             held = find()
             if held is not None:
-                self._run(token, held, run, now)
+                self._run(token, held, run, now, is_cancel)
             else:
                 self._unknown(token, client_order_id or "", found, now)
 
         def go(now: Now) -> None:
             held = find()
             if held is not None:
-                self._run(token, held, run, now)
+                self._run(token, held, run, now, is_cancel)
+            elif (error := state.effects.refusal()) is not None:
+                state.effects.do(Refuse(token, error))
             elif client_order_id is not None:
                 self._look_up(token, client_order_id, then, now)
             elif not state.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
@@ -164,9 +171,12 @@ class Commands:
 
         self.when_serving(token, None, go, now)
 
-    def _run(self, token: Any, held: Held, run: Callable[[Held, Now], None], now: Now) -> None:
-        """Run the command, unless the journal went down while it waited."""
-        if (error := self._state.effects.refusal()) is not None:
+    def _refusal(self, is_cancel: bool) -> MeshError | None:
+        return self._state.effects.halted if is_cancel else self._state.effects.refusal()
+
+    def _run(self, token: Any, held: Held, run: Callable[[Held, Now], None], now: Now, is_cancel: bool) -> None:
+        """Run the command, unless the journal went down while it waited; a cancel needs no journal."""
+        if (error := self._refusal(is_cancel)) is not None:
             self._state.effects.do(Refuse(token, error))
         else:
             run(held, now)

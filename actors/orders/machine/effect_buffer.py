@@ -9,16 +9,20 @@ go to the backlog, in order. New batches are added to the backlog. When the jour
 order under the same ids, so a batch that was committed after all is not applied twice. The machine never sends requests
 behind a failed commit: it ends their orders as "not sent", in a batch after all batches that were in flight. So the
 journal gets the same changes as the memory, in the same order.
+
+Cancels are the exception (docs/adr/0013): while the journal is down they are sent without a commit, so `take` lets them
+pass, and their results do not wait for the journal, but state that they are not in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ....journal.writes import Batch, PutEvent, PutOrder, PutTombstone, Write
 from ....model.errors import JournalUnavailable, MeshError
-from ....model.order import AccountEvent
-from .effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
+from ....model.order import AccountEvent, CancelResult
+from .effects import Answer, Commit, Effect, Halt, Send
 
 
 class EffectBuffer:
@@ -82,14 +86,17 @@ class EffectBuffer:
         """Return the collected effects in order, behind one commit of the writes."""
         writes, effects = tuple(self._writes), self._effects
         self._writes, self._effects = [], []
+        if self.down is not None:
+            effects = [_as_unjournaled(one) for one in effects]
         if not writes:
             return effects
         self._number += 1
         commit = Commit(Batch(f"{self._prefix}-{self._number}", writes))
         if self.down is None:
             return [commit, *effects]
-        now: list[Effect] = [one for one in effects if isinstance(one, Ask | Lookup | MeasureClock | Refuse | Halt)]
-        self._keep(self._number, [commit, *(one for one in effects if isinstance(one, Answer))], now)
+        waiting = [one for one in effects if isinstance(one, Answer) and not _is_of_cancel(one)]
+        now = [one for one in effects if one not in waiting]
+        self._keep(self._number, [commit, *waiting], now)
         return now
 
     def failed(self, effects: Sequence[Effect], error: MeshError) -> list[Send]:
@@ -105,10 +112,10 @@ class EffectBuffer:
                 self._keep(number, group, self._effects)
             elif isinstance(one, Send):
                 unsent.append(one)
-            elif isinstance(one, Answer) and group:
+            elif isinstance(one, Answer) and group and not _is_of_cancel(one):
                 group.append(one)
             else:
-                self._effects.append(one)
+                self._effects.append(one)  # `take` returns it
         return unsent
 
     def back(self) -> list[Effect]:
@@ -122,3 +129,21 @@ class EffectBuffer:
         if len(self._backlog) > self._max_backlog and self._halt is None:
             self._halt = JournalUnavailable(0.0, f"more than {self._max_backlog} batches wait for the journal")
             effects.append(Halt(self._halt))
+
+
+def _is_of_cancel(answer: Answer) -> bool:
+    """Return whether an answer is the result of a cancel, or of several."""
+    value = answer.value
+    return isinstance(value, CancelResult) or (
+        isinstance(value, list) and bool(value) and all(isinstance(one, CancelResult) for one in value)
+    )
+
+
+def _as_unjournaled(effect: Effect) -> Effect:
+    """Let the result of a cancel state that the journal does not have it."""
+    if not isinstance(effect, Answer) or not _is_of_cancel(effect):
+        return effect
+    value = effect.value
+    if isinstance(value, CancelResult):
+        return replace(effect, value=replace(value, journaled=False))
+    return replace(effect, value=[replace(one, journaled=False) for one in value])

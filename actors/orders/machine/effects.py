@@ -76,9 +76,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these bytes once."""
+    """Send these bytes once. `journaled`: behind the commit of their intent; False only for a cancel while the journal
+    is down."""
 
     request: Signed
+    journaled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ find its order after its end (`requests`) plus the exchange's processing time pl
 in doubt and waits for them.
 
 Journal down. The shell passes failed commits to `journal_failed`. Their requests are never sent: a new order ends as
-FAILED (its command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
-refused at once. Reports are still applied; their writes, events and answers wait, in order, for `journal_back`. A newer
-epoch or a broken assumption leads to Halt: nothing is performed after Halt.
+FAILED (its command is refused with JournalUnavailable). New commands that need an intent are refused at once. Cancels
+need none (docs/adr/0013): they are sent without the journal, and answered with `journaled` False. Reports are still
+applied; their writes, events and answers wait, in order, for `journal_back`, which begins a round. A newer epoch or a
+broken assumption leads to Halt: nothing is performed after Halt.
 
 Parts: state.py (shared state), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
 guards.py (refusals), owners.py (leases), known_ids.py (ids that cannot be in the journal), commands.py, place.py,
@@ -53,7 +54,7 @@ from .owners import Owners
 from .place import Placing
 from .reconcile import ALL, Reconcile
 from .requests import Part
-from .state import AccountState, Born, Sign, never
+from .state import CANCELS, AccountState, Born, Sign, never
 
 S = OrderStatus
 
@@ -101,10 +102,7 @@ class OrderMachine:
     @property
     def wake_ns(self) -> int:
         """The latest time of the next `tick`, by the monotonic clock."""
-        due: list[int | None] = [self._reconcile.wake_ns]
-        if self._state.effects.down is None:  # while the journal is down nothing is cancelled
-            due.append(self._cancelling.wake_ns)
-            due.append(self._owners.wake_ns)
+        due = (self._reconcile.wake_ns, self._cancelling.wake_ns, self._owners.wake_ns)
         return min(one for one in due if one is not None)
 
     def order(self, client_order_id: str) -> Order | None:
@@ -153,6 +151,7 @@ class OrderMachine:
             "adoptable": [name for name, one in left.items() if not one.is_other],
             "waiting_commands": len(self._commands),
             "backlog": state.effects.backlog,
+            "unjournaled_cancels": state.unjournaled,
             "journal": None if state.effects.down is None else str(state.effects.down),
             "owners": len(self._owners),
             "pauses": self.pauses,
@@ -199,9 +198,8 @@ class OrderMachine:
 
     def tick(self, now: Now) -> list[Effect]:
         """Apply the time: send due asks, end late commands, cancel orders of dead owners."""
-        if self._state.effects.down is None:
-            self._owners.tick(now)
-            self._cancelling.tick(now)
+        self._owners.tick(now)
+        self._cancelling.tick(now)
         return self._end(now)
 
     # Commands. The Answer or Refuse of a command has its `token`.
@@ -237,14 +235,14 @@ class OrderMachine:
         def run(held: Held, now: Now) -> None:
             self._cancelling.cancel(token, held, now)
 
-        self._commands.about(token, client_order_id, run, now, pair, exchange_order_id)
+        self._commands.about(token, client_order_id, run, now, pair, exchange_order_id, is_cancel=True)
         return self._end(now)
 
     def cancel_all(
         self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
     ) -> list[Effect]:
         """Cancel every open order, and orders in doubt as soon as the exchange shows them. Answer: [CancelResult]."""
-        if (error := self._state.effects.refusal()) is not None:
+        if (error := self._state.effects.halted) is not None:
             self._state.effects.do(Refuse(token, error))
         else:
             until_ns = now.mono_ns + in_ns(timeout_s)
@@ -389,6 +387,7 @@ class OrderMachine:
         if isinstance(error, Fenced):
             buffer.halt(error)
             return self._end(now)
+        cancels: list[str] = []
         for one in buffer.failed(effects, error):
             request = self._state.requests.get(one.request.request_id)
             if request is None:
@@ -397,16 +396,26 @@ class OrderMachine:
                 getattr(error, "after_s", None) or 1.0, "the journal did not accept the intent; nothing was sent"
             )
             for order_id, part in list(request.parts.items()):
+                if request.kind in CANCELS:
+                    self._answers.withdrawn(request, order_id, now)
+                    cancels.append(order_id)
+                    continue
                 if part is Part.PLACE:
                     self._placing.not_sent(order_id, refusal)
                 elif part is Part.CANCEL:
                     self._cancelling.not_sent(order_id, refusal)
                 self._answers.not_sent(request, order_id, part, refusal, now)
+        self._cancelling.again(cancels, now)
         return self._end(now)
 
     def journal_back(self, now: Now) -> list[Effect]:
-        """The journal is back: return the backlog in order, then the effects collected in the meantime."""
+        """The journal is back: return the backlog in order, then the effects collected in the meantime.
+
+        A round asks the exchange what became of everything.
+        """
         effects = self._state.effects.back()
+        if self._reconcile.started:
+            self._reconcile.round(now)
         for held in self._state.ledger.open():
             if held.order.cancel_requested or held.insist:
                 self._state.ledger.changed[held.order.client_order_id] = None

@@ -73,6 +73,7 @@ class PendingRequest:
     token: Any = None
     terms: dict[str, Terms] = field(default_factory=dict)  # new terms, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
+    journaled: bool = True  # the journal has its intent; False: a cancel that was sent while the journal was down
     asks: int = 0  # number of asks made before it
     acknowledged: set[str] = field(default_factory=set)  # orders whose cancel was only acknowledged
     superseded_ns: int | None = None  # the time of its clock by which the exchange had accepted a later nonce
@@ -160,7 +161,7 @@ class PendingRequests:
     def put_in_doubt(self, request: PendingRequest, now: Now) -> None:
         """Put an unanswered request in doubt: its orders are queried from now on."""
         request.doubt = True
-        if not request.earlier:
+        if not request.earlier and request.journaled:
             self._effects.write(CloseRequest(request.request_id, "unknown", now.ns))
         for one in request.parts:
             self.ask_for(one, now)
@@ -219,7 +220,8 @@ class PendingRequests:
         if not request.parts and self._pending.pop(request.request_id, None) is not None:
             if request.doubt:
                 outcome = f"resolved:{outcome}"
-            self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
+            if request.journaled:
+                self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
     def is_over(self, client_order_id: str, exchange_ns: int) -> bool:
         """Return whether no request can place the order from this time of the exchange's clock on."""

@@ -57,6 +57,7 @@ BY_ID = "id:"  # prefix of the key of a lookup by client id
 EVERYTHING = Decimal("Infinity")
 NONCE_MARK = "nonce"  # the journal's mark: no journaled request has a higher nonce
 GROWTH = "growth:"  # prefix of the mark, and of the reservation, of a request that amends an order to larger terms
+CANCELS = (Kind.CANCEL, Kind.BATCH_CANCEL)  # requests that only cancel: they can only reduce what is at risk
 PARTS = {  # the part of each order that a request of this kind names, in order; the last one repeats
     "cancel": (Part.CANCEL,),
     "batch_cancel": (Part.CANCEL,),
@@ -91,6 +92,7 @@ class AccountState:
         self.guards = Guards(settings, codec.offer, instruments)
         self.kept = KeptInstruments(self.guards, self.effects)
         self.born_after_ns = 0  # ids born later than this cannot be in the journal without being in memory
+        self.unjournaled = 0  # cancels that were sent while the journal was down
         self._lookups: dict[str, list[Callable[[Found, Now], None]]] = {}
 
     def intend(
@@ -103,14 +105,20 @@ class AccountState:
     ) -> PendingRequest:
         """Sign a request, write it as an intent, and send it behind the commit.
 
-        Raises Misconfigured (from the signer), and JournalUnavailable while the journal is down, because a request is
-        sent only behind its commit. Nothing was written then.
+        While the journal is down, a cancel is sent at once, without an intent (docs/adr/0013).
+
+        Raises Misconfigured (from the signer), and JournalUnavailable for all other requests while the journal is down;
+        nothing was written then.
         """
-        if (error := self.effects.unavailable()) is not None:
+        journaled = self.effects.down is None
+        if draft.kind not in CANCELS and (error := self.effects.unavailable()) is not None:
             raise error
         signed = self.sign(draft, self.new_id(), now)
-        self.effects.write(*intent(signed, tuple(parts), now.ns))
-        self.effects.do(Send(signed))
+        if journaled:
+            self.effects.write(*intent(signed, tuple(parts), now.ns))
+        else:
+            self.unjournaled += 1
+        self.effects.do(Send(signed, journaled))
         request = PendingRequest(
             signed.request_id,
             draft.kind,
@@ -119,6 +127,7 @@ class AccountState:
             token=token,
             terms=dict(terms or {}),
             asks=self.effects.asks,
+            journaled=journaled,
         )
         self.requests.add(request)
         return request

@@ -134,7 +134,12 @@ class UnknownOrders:
     def left(self) -> dict[str, Left]:
         """Return the open external orders whose ids have our form, by the names under which they are recorded."""
         orders = {key: self._externals.get(*key) for key in self._left}
-        self._left = {key: one for key, one in self._left.items() if not _is_over(orders[key])}
+        own = self._state.ledger
+        self._left = {
+            key: one
+            for key, one in self._left.items()
+            if not _is_over(orders[key]) and one.client_order_id not in own  # see `Commands.restore`
+        }
         return {name_of(*key): one for key, one in self._left.items()}
 
     # Orders of our form

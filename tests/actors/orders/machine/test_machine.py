@@ -684,17 +684,6 @@ def test_an_answer_behind_a_failed_commit_waits_for_the_journal(world: World) ->
     assert world.answer(token)[0].status is S.OPEN
 
 
-def test_a_cancel_that_the_journal_does_not_take_is_refused(world: World) -> None:
-    place(world, limit("vm1"))
-    world.reports()
-    world.journal_fault = "before"
-    token = cancel(world)
-    assert isinstance(world.answer(token), JournalUnavailable)
-    world.journal_back()
-    world.go()
-    assert status(world) is S.OPEN
-
-
 def test_too_many_batches_for_a_journal_that_does_not_come_back_end_the_manager() -> None:
     world = World(max_backlog=3)
     world.go()
