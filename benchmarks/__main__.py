@@ -28,6 +28,7 @@ from .harness import ended_in_order, load
 
 NAMES = (
     "wire_to_book",
+    "order_level",
     "segment_reads",
     "websocket_clients",
     "feed_to_strategy",

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,16 @@ class L3Book:
 
     def remove(self, id: str) -> bool:
         """Remove an order; return whether it was there."""
+
+    def apply(self, events: Iterable[tuple[Any, ...]]) -> None:
+        """Make many changes, in order, as fast as Python can state them. The kinds are in `records`:
+
+            (ADD, id, side, price, size[, time_ns])   (CHANGE, id, size)   (MATCH, id, size)
+            (REPLACE, id, price, size[, time_ns])     (REMOVE, id)
+
+        Raises BookError at the first event that cannot be applied; those before it are applied. Removing an order that
+        is not there is no error.
+        """
 
     def changes(self) -> tuple[Levels, Levels]:
         """Return the levels that changed since the last commit, bids and asks: int64 arrays of shape (n, 2), price and

@@ -2,7 +2,7 @@
 
 from ..model.errors import BookError
 from ..model.events import Side
-from .records import L3Order, QueuePlace
+from .records import ADD, CHANGE, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -34,6 +34,7 @@ cdef extern from "orders.h":
     void settle(Orders* book) nogil
 
 
+cdef int _ADD = ADD, _CHANGE = CHANGE, _MATCH = MATCH, _REPLACE = REPLACE, _REMOVE = REMOVE
 cdef object BUY = Side.BUY
 cdef object SELL = Side.SELL
 
@@ -300,6 +301,26 @@ cdef class L3Book:
         cdef OrderId packed
         read_id(id, &packed)
         return self.drop(&packed)
+
+    def apply(self, events):
+        cdef OrderId packed
+        cdef tuple event
+        cdef int kind
+        for event in events:
+            kind = event[0]
+            read_id(event[1], &packed)
+            if kind == _ADD:
+                self.add_order(&packed, side_index(event[2]), event[3], event[4], event[5] if len(event) > 5 else 0)
+            elif kind == _REMOVE:
+                self.drop(&packed)
+            elif kind == _MATCH:
+                self.reduce(&packed, event[2])
+            elif kind == _CHANGE:
+                self.resize(&packed, event[2])
+            elif kind == _REPLACE:
+                self.move(&packed, event[2], event[3], event[4] if len(event) > 4 else 0)
+            else:
+                raise BookError(f"{kind} is no kind of an event of orders")
 
     def changes(self):
         cdef Keys keys = keys_of(&self.orders, True)

@@ -51,6 +51,10 @@ class Level(NamedTuple):
     size: Decimal
 
 
+ADD, CHANGE, MATCH, REPLACE, REMOVE = range(5)
+"""Kinds of events of orders; see `L3Book.apply`."""
+
+
 class L3Order(NamedTuple):
     """A resting order of an order-level book, raw: price and size at the book's scales. `side`: BUY for a bid.
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.orderbook.l3 import L3Book
-from venuemesh.orderbook.records import L3Order, QueuePlace
+from venuemesh.orderbook.records import ADD, CHANGE, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
 
 BUY, SELL = Side.BUY, Side.SELL
 UUID = "9a3b8c5e-0f1d-4e2a-8b7c-6d5e4f3a2b1c"
@@ -119,6 +119,39 @@ def test_every_operation_does_what_the_model_does(operations):
     book.commit(99)
     assert book.sequence == 99
     check(book, model)
+
+
+@given(st.lists(OPERATIONS, max_size=40))
+def test_many_events_at_once_do_what_single_calls_do(operations):
+    kinds = {"add": ADD, "change": CHANGE, "match": MATCH, "replace": REPLACE, "remove": REMOVE}
+    one, many = L3Book(2, 4), L3Book(2, 4)
+    events = []
+    for name, *arguments in operations:
+        if name == "commit":
+            continue
+        try:
+            getattr(one, name)(*arguments)
+        except BookError:
+            continue
+        side = [arguments.pop(0)] if name == "add" else []
+        events.append((kinds[name], arguments[0], *side, *arguments[1:]))
+    many.apply(iter(events))
+    for book in (one, many):
+        book.commit(1)
+    for side in (BUY, SELL):
+        assert one.rows(side)[0] == many.rows(side)[0]
+        assert one.rows(side)[1].tolist() == many.rows(side)[1].tolist()
+
+
+def test_an_event_that_cannot_be_applied_ends_the_batch():
+    book = L3Book(0, 0)
+    for bad in ((CHANGE, "x", 1), (9, "a", 1), (ADD, "a", BUY, 1, 1)):
+        with pytest.raises(BookError):
+            book.apply([(REMOVE, "a"), (ADD, "a", BUY, 5, 2), bad, (ADD, "never", BUY, 5, 2)])
+        assert book.order("a") == L3Order("a", BUY, 5, 2, 0)
+        assert book.order("never") is None
+    with pytest.raises(TypeError):
+        book.apply([["a"]])
 
 
 def test_a_long_random_life_leaks_no_order_and_no_room():
