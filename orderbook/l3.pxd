@@ -1,6 +1,6 @@
 """C declarations of the order-level book, for scanners. Bodies: l3.pyx; Python signatures: l3.pyi."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
 
 from .l2 cimport OrderBook
 
@@ -18,7 +18,8 @@ cdef extern from "orders.h":
         int64_t key
         int64_t size
         int32_t head, tail, count
-        int16_t side, changed
+        int16_t side
+        int8_t changed, held
     ctypedef struct Orders:
         Order* order
         int32_t orders
@@ -44,3 +45,4 @@ cdef class L3Book:
     cdef int commit_levels(self, int64_t sequence) except -1
     cdef int32_t known(self, const OrderId* id) except -1
     cdef void drop_beyond(self) noexcept
+    cdef void resize_levels(self) noexcept

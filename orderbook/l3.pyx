@@ -16,6 +16,7 @@ from .l2 cimport ASKS, BIDS, Half, OrderBook, new_rows
 cdef extern from "levels.h":
     ctypedef struct Delta:
         pass
+    Py_ssize_t half_find(const Half* half, int64_t key) nogil
     Py_ssize_t sort_deltas(int64_t* key, int64_t* size, Py_ssize_t n, Delta* room) nogil
 
 
@@ -86,8 +87,11 @@ cdef class Keys:
         PyMem_Free(self.block)
 
 
-cdef Keys keys_of(const Orders* orders, bint changed_only):
-    """Copy the changed levels, those without orders as size 0; or all levels with orders."""
+cdef Keys keys_of(const Orders* orders, bint changed_only, bint resized=True):
+    """Copy the changed levels, those without orders as size 0; or all levels with orders.
+
+    Without `resized`, the levels that the aggregated book has, and keeps, are left out.
+    """
     cdef Keys keys = Keys.__new__(Keys)
     cdef Py_ssize_t count = orders.n_changed if changed_only else orders.level_top
     cdef Py_ssize_t made[2]
@@ -104,6 +108,8 @@ cdef Keys keys_of(const Orders* orders, bint changed_only):
         level = &orders.level[orders.changed[i] if changed_only else i]
         if not changed_only and level.count == 0:
             continue  # free, or changed to nothing
+        if not resized and level.held and level.count:
+            continue
         at = keys.block + 2 * level.side * count
         at[made[level.side]] = level.key
         at[count + made[level.side]] = level.size
@@ -214,13 +220,29 @@ cdef class L3Book:
     cdef int commit_levels(self, int64_t sequence) except -1:
         cdef Keys keys
         if self.orders.n_changed:
-            keys = keys_of(&self.orders, True)
-            self.book.apply_keys(keys.key, keys.size, keys.n, sequence)
+            keys = keys_of(&self.orders, True, resized=False)
+            if keys.n[BIDS] or keys.n[ASKS]:
+                self.book.apply_keys(keys.key, keys.size, keys.n, sequence)
+            self.resize_levels()
             settle(&self.orders)
             if self.book.window:
                 self.drop_beyond()
         self.book.sequence = sequence
         return 0
+
+    cdef void resize_levels(self) noexcept:
+        """Set the sizes of the changed levels that the aggregated book has and keeps: no level moves for that."""
+        cdef const Level* level
+        cdef Half* half
+        cdef Py_ssize_t at
+        cdef int32_t i
+        for i in range(self.orders.n_changed):
+            level = &self.orders.level[self.orders.changed[i]]
+            if level.held and level.count:
+                half = &self.book.half[level.side]
+                at = half_find(half, level.key)
+                if at < half.n and half.key[at] == level.key:  # otherwise the window has just left it out
+                    half.size[at] = level.size
 
     cdef int32_t known(self, const OrderId* id) except -1:
         cdef int32_t i = find_order(&self.orders, id)
@@ -306,21 +328,27 @@ cdef class L3Book:
         cdef OrderId packed
         cdef tuple event
         cdef int kind
+        cdef Py_ssize_t n
         for event in events:
-            kind = event[0]
-            read_id(event[1], &packed)
-            if kind == _ADD:
-                self.add_order(&packed, side_index(event[2]), event[3], event[4], event[5] if len(event) > 5 else 0)
-            elif kind == _REMOVE:
+            n = len(event)
+            kind = event[0] if n > 1 else -1
+            if kind == _ADD and (n == 5 or n == 6):
+                read_id(event[1], &packed)
+                self.add_order(&packed, side_index(event[2]), event[3], event[4], event[5] if n == 6 else 0)
+            elif kind == _REMOVE and n == 2:
+                read_id(event[1], &packed)
                 self.drop(&packed)
-            elif kind == _MATCH:
+            elif kind == _MATCH and n == 3:
+                read_id(event[1], &packed)
                 self.reduce(&packed, event[2])
-            elif kind == _CHANGE:
+            elif kind == _CHANGE and n == 3:
+                read_id(event[1], &packed)
                 self.resize(&packed, event[2])
-            elif kind == _REPLACE:
-                self.move(&packed, event[2], event[3], event[4] if len(event) > 4 else 0)
+            elif kind == _REPLACE and (n == 4 or n == 5):
+                read_id(event[1], &packed)
+                self.move(&packed, event[2], event[3], event[4] if n == 5 else 0)
             else:
-                raise BookError(f"{kind} is no kind of an event of orders")
+                raise BookError(f"{event!r:.100} is no event of an order")
 
     def changes(self):
         cdef Keys keys = keys_of(&self.orders, True)

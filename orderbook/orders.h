@@ -35,7 +35,8 @@ typedef struct {
     int64_t size; /* the sum of its orders */
     int32_t head, tail, count;
     int16_t side;
-    int16_t changed; /* in the list of changed levels */
+    int8_t changed; /* in the list of changed levels */
+    int8_t held;    /* the aggregated book has the level */
 } Level;
 
 typedef struct {
@@ -73,31 +74,26 @@ static inline int same_id(const OrderId *a, const OrderId *b) {
     return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2];
 }
 
-static inline int hex_digit(unsigned char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
-}
+/* By character: its value as a digit of a lower-case hexadecimal number, plus 1; 0: it is no digit. */
+static const unsigned char HEX[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+};
+static const unsigned char UUID_AT[16] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}; /* of each byte */
 
 /* Pack the text of an id. Return 0, or -1: empty, longer than 24 bytes and no lower-case UUID, or not printable ASCII. */
 static int id_pack(const char *text, ptrdiff_t n, OrderId *id) {
     memset(id, 0, sizeof(*id));
     if (n == 36) {
         unsigned char *byte = (unsigned char *)id->word;
-        int made = 0;
-        for (ptrdiff_t i = 0; i < n;) {
-            if (i == 8 || i == 13 || i == 18 || i == 23) {
-                if (text[i] != '-') return -1;
-                i++;
-                continue;
-            }
-            int high = hex_digit((unsigned char)text[i]), low = hex_digit((unsigned char)text[i + 1]);
-            if (high < 0 || low < 0) return -1;
-            byte[made++] = (unsigned char)(high << 4 | low);
-            i += 2;
+        int bad = text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-';
+        for (int i = 0; i < 16; i++) {
+            unsigned high = HEX[(unsigned char)text[UUID_AT[i]]], low = HEX[(unsigned char)text[UUID_AT[i] + 1]];
+            bad |= !high || !low;
+            byte[i] = (unsigned char)((high - 1) << 4 | (low - 1));
         }
         id->word[2] = UUID_MARK;
-        return 0;
+        return bad ? -1 : 0;
     }
     if (n < 1 || n > ID_BYTES) return -1;
     for (ptrdiff_t i = 0; i < n; i++)
@@ -245,7 +241,7 @@ static int32_t make_level(Orders *book, int64_t key, int side) {
     } else {
         at = book->level_top++;
     }
-    Level made = {key, 0, NOWHERE, NOWHERE, 0, (int16_t)side, 0};
+    Level made = {key, 0, NOWHERE, NOWHERE, 0, (int16_t)side, 0, 0};
     book->level[at] = made;
     book->levels++;
     level_enter(book, &book->by_price, at);
@@ -343,11 +339,12 @@ static void move_order(Orders *book, int32_t i, int64_t key, int64_t size, int64
     join_queue(book, i, level_for(book, key, side));
 }
 
-/* Forget which levels changed, and the levels without orders among them. */
+/* The changed levels are in the aggregated book now: forget that they changed, and those without orders. */
 static void settle(Orders *book) {
     for (int32_t i = 0; i < book->n_changed; i++) {
         int32_t at = book->changed[i];
         book->level[at].changed = 0;
+        book->level[at].held = 1;
         if (book->level[at].count == 0) drop_level(book, at);
     }
     book->n_changed = 0;

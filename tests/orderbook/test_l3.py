@@ -145,7 +145,9 @@ def test_many_events_at_once_do_what_single_calls_do(operations):
 
 def test_an_event_that_cannot_be_applied_ends_the_batch():
     book = L3Book(0, 0)
-    for bad in ((CHANGE, "x", 1), (9, "a", 1), (ADD, "a", BUY, 1, 1)):
+    short = [(), (ADD,), (ADD, "b"), (ADD, "b", BUY, 1), (CHANGE, "a"), (MATCH, "a"), (REPLACE, "a", 1), (REMOVE,)]
+    long = [(ADD, "b", BUY, 1, 1, 1, 1), (CHANGE, "a", 1, 1), (REMOVE, "a", 1)]
+    for bad in ((CHANGE, "x", 1), (9, "a", 1), (ADD, "a", BUY, 1, 1), *short, *long):
         with pytest.raises(BookError):
             book.apply([(REMOVE, "a"), (ADD, "a", BUY, 5, 2), bad, (ADD, "never", BUY, 5, 2)])
         assert book.order("a") == L3Order("a", BUY, 5, 2, 0)
@@ -277,9 +279,15 @@ def test_a_window_forgets_the_orders_of_levels_beyond_it():
     assert book.order("b") is None
     assert book.rows(BUY)[0] == ["e", "a"]
     assert book.book.levels(SELL).tolist() == [[13, 1]]
+    book.add(BUY, "g", 13, 1)  # the level that this pushes out changes at the same time
+    book.change("a", 7)
+    book.commit(3)
+    assert book.book.levels(BUY).tolist() == [[13, 1], [12, 1]]
+    book.remove("g")
+    book.add(BUY, "a", 10, 1)
     book.add(BUY, "b", 9, 2)  # it can come back
     book.remove("e")
-    book.commit(3)
+    book.commit(4)
     assert book.book.levels(BUY).tolist() == [[10, 1], [9, 2]]
 
 
