@@ -212,19 +212,21 @@ async def test_reading_orders_fills_balances_fees_and_states(trading):
     assert refused["status"] == 400
 
 
-async def test_orders_of_another_mesh_are_taken_over_and_requested(trading, bench):
+@pytest.mark.parametrize("changes", [{}, {"unknown_orders": "external"}])
+async def test_orders_of_another_mesh_are_taken_over_and_requested(trading, bench, changes):
     one = await trading()
     await one.place(0, price=one.low)
     states = await one("tracking_states")
     await one.mesh.stop()
-    two = Trading(bench.case(unknown_orders="external"))
+    two = Trading(bench.case(**changes))
     two.case.place.account, two.case.place.api_key = one.case.place.account, one.case.place.api_key
     two.case.place.secret = one.case.place.secret
     await two.start()
     try:
         assert await two("restore", {"states": states}) == [one.ids[0]]
         assert await two("restore", {"states": states}) == []
-        assert (await two("account"))["adoptable"] == []
+        status = await two("account")
+        assert (status["adoptable"], status["adopted"]) == ([], [])
         found = await two("cancel", {"id": one.ids[0]})
         assert (found["done"], found["status"]) == (True, "CANCELED")
         with pytest.raises(Rejected):

@@ -15,7 +15,7 @@ from ....connectors.order_codec import At, Kind
 from ....journal.writes import PutTombstone
 from ....model.address import orders_address
 from ....model.errors import InboxFull, MeshError, UnknownInstrument, UnknownOrder
-from ....model.order import ZERO, NewOrder, Order, OrderStatus
+from ....model.order import ADOPTED, ZERO, NewOrder, Order, OrderStatus
 from ....model.time import in_ns
 from .effects import Answer, Found, Now, Refuse
 from .ledger import Held
@@ -247,7 +247,9 @@ class Commands:
 
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
             def found_it(found: Found, now: Now) -> None:
-                if client_order_id not in state.ledger and not found.tombstone and state.effects.down is None:
+                if self._restore_adopted(own[client_order_id], now):
+                    taken.append(client_order_id)
+                elif client_order_id not in state.ledger and not found.tombstone and state.effects.down is None:
                     self._take_up(own[client_order_id], now)
                     taken.append(client_order_id)
                 done(client_order_id)
@@ -257,8 +259,19 @@ class Commands:
         if not left:
             state.effects.do(Answer(token, taken))
         for one in sorted(left):
+            if self._restore_adopted(own[one], now):
+                taken.append(one)
             if one in state.ledger or not state.look_up(by_client_id(one), then(one), now):
                 done(one)
+
+    def _restore_adopted(self, order: Order, now: Now) -> bool:
+        """Give an order that was adopted the owner of its saved state. Return whether it was adopted."""
+        held = self._state.ledger.get(order.client_order_id)
+        if held is None or held.order.is_done or held.order.code != ADOPTED or self._state.effects.down is not None:
+            return False
+        owner = order.owner or held.order.owner
+        self._state.ledger.note(held, "RESTORED", now, owner=owner, code=None, reason=None)
+        return True
 
     def _take_up(self, order: Order, now: Now) -> None:
         state, one = self._state, order.client_order_id

@@ -342,6 +342,7 @@ class OrderMachine:
     def looked_up(self, key: str, found: Found, now: Now) -> list[Effect]:
         """Apply the answer to a `Lookup`."""
         self._state.looked_up(key, found, now)
+        self._reconcile.looked_up()
         return self._end(now)
 
     def report(self, report: StreamReport, now: Now) -> list[Effect]:

@@ -78,6 +78,7 @@ class Reconcile:
         self.stream_up = False
         self.started = False
         self.has_orders = self.has_balances = False
+        self._is_listed = False  # the exchange stated the open orders once
         self.round_over_ns: int | None = None  # wall clock, when the last round ended
 
     # State
@@ -369,7 +370,13 @@ class Reconcile:
             state.requests.ask_for(order.client_order_id, now, once=True)
         if not reply.left_out:
             self.unknown.origins.listed(begun)
-        self.has_orders = True
+        self._is_listed = True
+        self.looked_up()
+
+    def looked_up(self) -> None:
+        """Serve once the orders of a list are known: those that the journal did not know are adopted by then."""
+        if self._is_listed and not self._state.looks_up:
+            self.has_orders = True
 
     def _account(self, reply: Reply, begun: Now, now: Now) -> None:
         if reply.account is None:

@@ -281,6 +281,11 @@ class AccountState:
         self.effects.do(lookup)
         return True
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether lookups in the journal are under way."""
+        return bool(self._lookups)
+
     def looked_up(self, key: str, found: Found, now: Now) -> None:
         if found.order is not None and found.order.client_order_id not in self.ledger and not found.order.external:
             self.ledger.restore(found.order, list(found.fills))

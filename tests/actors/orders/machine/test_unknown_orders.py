@@ -272,3 +272,33 @@ def test_an_id_that_was_queried_too_early_is_adopted_all_the_same() -> None:
     world.do(world.machine.get("later", lost, world.now))
     world.perform()
     assert world.answer("later").status is S.OPEN
+
+
+def test_the_saved_state_of_an_adopted_order_returns_its_owner() -> None:
+    world, ids = a_world(), OrderIds(BEFORE_NS, 1)
+    backup, lost = copy.deepcopy(world.journal), ids()
+    place(world, limit(lost, owner="quoter"))
+    saved = world.machine.order(lost)
+    assert saved is not None
+    restored(world, backup)
+    for token in ("first", "second"):
+        world.do(world.machine.restore(token, [saved], world.now))
+        world.go()
+    assert (world.answer("first"), world.answer("second")) == ([lost], [])
+    order = world.machine.order(lost)
+    assert order is not None
+    assert (order.owner, order.code) == ("quoter", None)
+    world.check()
+
+
+def test_cancel_all_right_after_the_start_waits_for_the_orders_that_are_looked_up() -> None:
+    world, ids = a_world(), OrderIds(BEFORE_NS, 1)
+    backup, lost = copy.deepcopy(world.journal), ids()
+    place(world, limit(lost))
+    backup.epoch, world.journal = world.journal.epoch, backup
+    world.crash()
+    world.do(world.machine.cancel_all("all", world.now, timeout_s=10.0))
+    world.go()
+    world.reports()
+    assert [(one.client_order_id, one.done) for one in world.answer("all")] == [(lost, True)]
+    assert not on_exchange(world)
