@@ -2,11 +2,11 @@
 
     add -> queue of the owner -> begin (its turn, and room) -> passed (rate budget is taken) -> decided -> end
 
-One command of an owner at a time waits for rate budget, and at most `room` orders of the account are under way: between
-their turn and the exchange's answer. More orders under way hide the exchange's distance, but they also delay everything
-else in a busy process, so `room` follows the lag of the process's loop (`lagged`). So an order of one owner waits for
-room, and then for one command of each other owner, however many orders those have handed over. Cancels take no turn: an
-order that is cancelled before it is decided is dropped.
+One command of an owner at a time waits for rate budget, and a command begins while fewer than `room` orders of the
+account are under way: between their turn and the exchange's answer. More orders under way hide the exchange's distance,
+but they also delay everything else in a busy process, so `room` follows the lag of the process's loop (`lagged`). So an
+order of one owner waits for room, and then for one command of each other owner, however many orders those have handed
+over. Cancels take no turn: an order that is cancelled before it is decided is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...model.order import NewOrder
 
 OF_OWNER = 1_000  # orders of one owner that wait
 IN_ALL = 10_000  # orders that wait
-ROOM = (8, 32)  # orders under way: in a process that lags, and in one that does not
+ROOM = (12, 32)  # orders under way: in a process that lags, and in one that does not
 LAG_NS = (300_000, 1_000_000)  # a shorter lag makes room for one more order, a longer one for one less
 
 
@@ -89,12 +89,11 @@ class Turns:
             if owner in self._budgeting:
                 continue
             turn = self._queues[owner][0]
-            weight = max(1, min(len(turn.orders), self.room))
-            if self.under_way + weight > self.room:
-                return  # no smaller command of a later owner goes first, so a large one is not starved
+            if self.under_way >= self.room:
+                return
             self._take(turn)
-            turn.weight = weight
-            self.under_way += weight
+            turn.weight = max(1, len(turn.orders))
+            self.under_way += turn.weight
             self._budgeting.add(owner)
             if owner in self._queues:
                 self._queues.move_to_end(owner)
