@@ -42,9 +42,9 @@ def urls() -> Iterator[dict[str, Any]]:
 def case(request: pytest.FixtureRequest, bench: Bench, urls: dict[str, Any], tmp_path: Path) -> Any:
     """Return an account at the exchange of the parameter; a session made its ids an hour ago."""
     if request.param == "binance":
-        found: Any = bench.case(recv_window_ms=1_500, owner_grace_s=5.0)
+        found: Any = bench.case(recv_window_ms=1_500, owner_grace_s=60.0)
     else:
-        found = others.Case(urls, request.param, tmp_path, owner_grace_s=5.0)
+        found = others.Case(urls, request.param, tmp_path, owner_grace_s=60.0)
     stem = OrderIds(time.time_ns() - 3600 * 10**9, hash(found.place.account))()[:-4]
     found.stem = stem
     if request.param != "binance":  # there the ids follow the stem
