@@ -120,8 +120,8 @@ def without_nul(value: Any) -> Any:
 
 
 def excerpt(raw: bytes | memoryview) -> str:
-    """Return the first 200 bytes as text that can be stored."""
-    return storable(bytes(raw[:EXCERPT]).decode("utf-8", "replace"))
+    """Return the first 200 bytes as text that can be stored, at most 200 characters."""
+    return storable(bytes(raw[:EXCERPT]).decode("utf-8", "replace"))[:EXCERPT]
 
 
 def _wrong(value: Any, wanted: str) -> DecodeError:

@@ -9,7 +9,7 @@ import pytest
 
 from venuemesh.connectors import reading as readers
 from venuemesh.connectors.listing import listing
-from venuemesh.connectors.reading import known_decimal, left_out_text, levels, positive_decimal, reading
+from venuemesh.connectors.reading import excerpt, known_decimal, left_out_text, levels, positive_decimal, reading
 from venuemesh.model.errors import DecodeError, FixedPointError, OutcomeUnknown
 from venuemesh.model.instrument import Instrument
 
@@ -189,6 +189,7 @@ def test_nul_in_a_text_becomes_its_escape(exact):
     with pytest.raises(DecodeError) as caught, reading("a test", b"a\0", exact=exact):
         pass
     assert caught.value.excerpt == r"a\u0000"
+    assert len(excerpt(b"\x00" * 200)) == 200  # the escapes are no reason to be longer
 
 
 def test_bytes_that_are_no_json_are_a_decode_error():
