@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
 
 from ...connectors.order_codec import DeadManSwitch
@@ -359,9 +358,7 @@ async def _place_outside(desk: Desk, side: Side) -> Order:
     """Place an order on the same account outside the mesh."""
     price, amount = await desk.sized(side)
     made = desk.market.new_order(side, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
-    new = replace(made, client_order_id=f"outside{made.client_order_id[-10:]}")
-    desk.placed_outside.append(new.client_order_id)
-    return desk.stand_in(await desk.ask(desk.witness.place(new)))
+    return desk.stand_in(await desk.ask(desk.witness.place(desk.outside(made))))
 
 
 async def _external(desk: Desk, order: Order, after: int, status: OrderStatus) -> Order:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ from ...model.address import catalog_address, orders_address, stream_address
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.instrument import Instrument
-from ...model.order import AccountEvent, Balance, Fill, Order, OrderStatus, OrderType, TimeInForce
+from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order, OrderStatus, OrderType, TimeInForce
 from ...testing import LocalMesh
 from ..market.live import choose
 from ..market.suite import expect
@@ -368,6 +369,12 @@ class Desk:
     async def _open_at_exchange(self, client_order_id: str) -> OrderReport | None:
         found = await self.witness.order(client_order_id)
         return None if found is None or found.status is None or found.status.is_terminal else found
+
+    def outside(self, order: NewOrder) -> NewOrder:
+        """Return the order for the witness to place: its id has not our form, so no mesh adopts it."""
+        new = replace(order, client_order_id=f"outside{order.client_order_id[-10:]}")
+        self.placed_outside.append(new.client_order_id)
+        return new
 
     def stand_in(self, report: OrderReport) -> Order:
         """Return an order with the fields that a cancel needs."""

@@ -399,8 +399,7 @@ async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
     """Return this exchange's real responses to placing, querying and cancelling an order, and to lists."""
     codec, witness = desk.witness.codec, desk.witness
     price, amount = await desk.sized(Side.BUY)
-    new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
-    desk.placed_outside.append(new.client_order_id)
+    new = desk.outside(desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC))
     found: list[tuple[Signed, bytes]] = []
 
     async def keep(draft: Draft) -> Reply:
