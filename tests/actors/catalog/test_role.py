@@ -21,7 +21,15 @@ from venuemesh.connectors.listing import Listing, listing
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import CandleOffer, ExchangeSpec, Limit
 from venuemesh.model.candle import Candle
-from venuemesh.model.errors import DecodeError, NotOffered, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
+from venuemesh.model.errors import (
+    DecodeError,
+    Misconfigured,
+    NotOffered,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    UnknownInstrument,
+)
 from venuemesh.model.events import DepthSnapshot
 from venuemesh.model.http import HttpRequest, HttpResponse
 from venuemesh.model.instrument import Instrument
@@ -56,6 +64,14 @@ def minute(open_ns: int) -> Candle:
     return Candle(open_ns, open_ns + MINUTE_NS, one, one, one, one, volume, None, 3, True)
 
 
+def read_row(plain: dict[str, object]) -> Instrument:
+    """Read a row as codecs do: an odd one is a DecodeError."""
+    try:
+        return Instrument.from_dict(plain)
+    except Misconfigured as error:
+        raise DecodeError(str(error), None) from error
+
+
 class AcmeCodec:
     """Bodies are JSON in our own plain form."""
 
@@ -67,7 +83,7 @@ class AcmeCodec:
 
     def instruments(self, body: bytes) -> Listing:
         try:
-            return listing(json.loads(body), Instrument.from_dict)
+            return listing(json.loads(body), read_row)
         except ValueError as error:
             raise DecodeError("not a list", str(error)) from error
 
