@@ -44,7 +44,7 @@ def case(request: pytest.FixtureRequest, bench: Bench, urls: dict[str, Any], tmp
     if request.param == "binance":
         found: Any = bench.case(recv_window_ms=1_500, owner_grace_s=60.0)
     else:
-        found = others.Case(urls, request.param, tmp_path, owner_grace_s=60.0)
+        found = others.Case(urls, request.param, tmp_path, owner_grace_s=60.0, recv_window_ms=4_000)
     stem = OrderIds(time.time_ns() - 3600 * 10**9, hash(found.place.account))()[:-4]
     found.stem = stem
     if request.param != "binance":  # there the ids follow the stem
