@@ -3,7 +3,8 @@
     open: an account that has used the journal never creates it; SQLite checks the file, once per life of the node
     take: the record must have all that the high-water mark says (`watermarks`), and no other mesh may hold the account
     hold: every few seconds the mesh says in the journal that it holds the account, which also shows in time that the
-          file is gone or that another manager fences this one
+          file is gone or that another manager fences this one; the high-water mark follows, and if it cannot be
+          written, `problem` says so and trading continues, because the journal itself is intact
 
 Attempts to reach an unavailable journal are repeated until it is back; `waiting` is called with each error.
 """
@@ -13,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+
+from loguru import logger
 
 from ...journal.committer import Committer
 from ...journal.database import Database
@@ -44,7 +47,7 @@ MARKED_EVERY = 10  # of them: how often the high-water mark follows
 def check_journal(
     settings: JournalSettings, accounts: Sequence[tuple[str, str]], waiting: Callable[[str], None]
 ) -> None:
-    """Check, before a mesh is started, that its accounts can trade on their journal. The journal does not change.
+    """Check, before a mesh is started, that its accounts can trade on their journal. No record changes.
 
     Where another mesh held an account a moment ago, wait until it states so again or not: `waiting` is called once.
 
@@ -97,6 +100,7 @@ class AccountJournal:
         self._exchange, self._account = exchange, account
         self._url = journal_url(settings.url, settings.url_file)
         self._marks = Watermarks(Database(self._url, settings.wait_s).name) if settings.remember else None
+        self.problem: str | None = None  # why the high-water mark does not follow the journal
         self._journal: Journal | None = None
         self._lineage = ""
         self._mesh = f"{context.mesh}@{context.cluster}" if context.cluster else context.mesh
@@ -177,10 +181,24 @@ class AccountJournal:
             try:
                 await write([PutSeen(self._context.time_ns())])
                 made += 1
-                if made % MARKED_EVERY == 0:
-                    await committer.read(self._mark)
             except (JournalUnavailable, InboxFull) as error:
                 unavailable(error)
+                continue
+            if made % MARKED_EVERY == 0 or self.problem is not None:
+                await self._follow(committer)
+
+    async def _follow(self, committer: Committer) -> None:
+        """Let the high-water mark follow the journal; `problem` says why it does not."""
+        try:
+            await committer.read(self._mark)
+        except JournalUnavailable:
+            return  # the next commit tells
+        except Misconfigured as error:
+            if self.problem is None:
+                logger.warning("the high-water mark of the journal cannot be kept", error=str(error))
+            self.problem = str(error)
+        else:
+            self.problem = None
 
     async def release(self, committer: Committer) -> None:
         """Give the account up, so that another mesh may take it at once. Raises as `Committer.commit`."""
@@ -191,8 +209,12 @@ class AccountJournal:
         """Keep how far the journal had come before an older copy replaced it, so that no successor trades on that."""
         of, journal = (self._exchange, self._account), self._journal
         reached = None if journal is None else journal.reached(*of, self._lineage)
-        if self._marks is not None and reached is not None:
+        if self._marks is None or reached is None:
+            return
+        try:
             self._marks.write(*of, reached)
+        except Misconfigured as error:
+            logger.error("a successor may trade on the older journal: its mark cannot be kept", error=str(error))
 
     async def keep_trimmed(self) -> None:
         """Trim ended records older than `keep_days` from the journal, at intervals, between commits."""

@@ -548,6 +548,8 @@ class ManagerShell:
             else:
                 lacks = [] if self.stream.up else ["the user stream is down: orders are followed by polling"]
                 lacks += [] if self.markets.error is None else [self.markets.error]
+                kept = None if self._journal is None else self._journal.problem
+                lacks += [] if kept is None else [f"an older journal might not be noticed at the next start: {kept}"]
                 shown["state"], shown["error"] = condition(shown, self.exchange, self.account, self._no_answer, lacks)
             shown["ready"] = shown["state"] in ("SERVING", "PAUSED")
             shown["unresolved"] = shown["unresolved_requests"]

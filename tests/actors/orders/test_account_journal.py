@@ -226,6 +226,36 @@ async def test_holding_tells_that_the_file_is_gone_and_that_another_took_the_acc
     await manager.committer.close()
 
 
+async def test_a_mark_that_cannot_follow_is_told_and_ends_no_trading(file):
+    """A full disk of the state folder, as one example: the journal may be elsewhere and have room."""
+    manager = await Manager(file).start()
+    written = asyncio.Event()
+
+    async def write(writes):
+        await manager.committer.commit(writes)
+        written.set()
+
+    (mark,) = state_folder().rglob("acme.main.json")
+    folder, away = mark.parent, state_folder() / "away"
+    folder.rename(away)
+    folder.write_text("in the way")
+    holding = asyncio.ensure_future(manager.journal.hold(manager.committer, write, manager.waits.append))
+    while manager.journal.problem is None:
+        written.clear()
+        await written.wait()
+    assert not holding.done()
+    assert "cannot be" in manager.journal.problem
+    manager.journal.rewound()  # the end of a manager is not stopped by it either
+    folder.unlink()
+    away.rename(folder)
+    while manager.journal.problem is not None:
+        written.clear()
+        await written.wait()
+    holding.cancel()
+    await manager.stop()
+    assert manager.waits == []
+
+
 async def test_marks_are_private_and_a_damaged_one_is_named(file):
     await (await Manager(file).start()).stop()
     (mark,) = state_folder().rglob("acme.main.json")
