@@ -152,9 +152,7 @@ class Failures:
     @staticmethod
     def _words(response: HttpResponse, error: ErrorBody | None) -> str:
         code, reason = (error.code, error.reason) if error else _anonymous(response)
-        after = storable(
-            response.headers.get("retry-after", "")[:COUNT_DIGITS]
-        )  # bytes without a meaning become halves
+        after = storable(response.headers.get("retry-after", "")[:COUNT_DIGITS])  # it may have halves of pairs
         return f"HTTP {response.status}, {code}: {reason}" + (f" (Retry-After: {after})" if after else "")
 
 

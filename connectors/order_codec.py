@@ -77,6 +77,7 @@ CHANGES = frozenset(
         Kind.BATCH_CANCEL,
     }
 )
+CANCELS = frozenset({Kind.CANCEL, Kind.BATCH_CANCEL})  # requests that only cancel: they can only reduce what is at risk
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from typing import Any
 
 from ...connectors.market_codec import Codec
 from ...connectors.order_codec import (
+    CANCELS,
     At,
     Auth,
     Draft,
@@ -64,7 +65,6 @@ NONCE_TRIES = 4  # of one read
 MOST_PAGES = 1_000  # of one answer
 CONNECTIONS = 40  # to REST
 WRITING_MAX = 32  # changes at once, apart from cancels, so that a cancel finds a connection
-CANCELS = (Kind.CANCEL, Kind.BATCH_CANCEL)
 TOKEN_AGAIN_S = 5.0
 
 

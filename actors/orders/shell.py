@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from ...connectors.order_codec import Auth, Draft, Ends, Reply, Signed, TradingCodec
+from ...connectors.order_codec import CANCELS, Auth, Draft, Ends, Reply, Signed, TradingCodec
 from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
@@ -40,7 +40,7 @@ from ...model.failpoint import reach
 from ...model.ids import born
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ..account.gateway import CANCELS, Gateway, open_gateway
+from ..account.gateway import Gateway, open_gateway
 from ..account.polling import affordable_s
 from ..account.reports import Marker
 from ..cell.role import Context

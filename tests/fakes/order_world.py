@@ -30,9 +30,9 @@ from venuemesh.actors.orders.machine.effects import (
     Top,
 )
 from venuemesh.actors.orders.machine.machine import OrderMachine
-from venuemesh.actors.orders.machine.state import CANCELS, NONCE_MARK, Born, never
+from venuemesh.actors.orders.machine.state import NONCE_MARK, Born, never
 from venuemesh.actors.orders.settings import OrderSettings
-from venuemesh.connectors.order_codec import Draft, Reply, Signed
+from venuemesh.connectors.order_codec import CANCELS, Draft, Reply, Signed
 from venuemesh.connectors.spec import Amend, Offer
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import replace
+from typing import Any
 
 from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import MoveFills, PutFill, PutOrder
@@ -20,6 +21,40 @@ from .state import AccountState
 def name_of(pair: str, exchange_order_id: str) -> str:
     """Return the client id that records an external order, because its own id may repeat or look like ours."""
     return f"external:{pair}:{exchange_order_id}"
+
+
+def stated_order(
+    state: AccountState,
+    client_order_id: str,
+    pair: str,
+    report: OrderReport,
+    status: OrderStatus,
+    now: Now,
+    **others: Any,
+) -> Order:
+    """Return the order of which nothing but the exchange's report is known; `others` are further fields, or other
+    values."""
+    fields: dict[str, Any] = {
+        "side": report.side or Side.BUY,
+        "order_type": report.order_type or OrderType.LIMIT,
+        "amount": report.amount,
+        "price": report.price,
+        "time_in_force": report.time_in_force or TimeInForce.GTC,
+        "quote_amount": report.quote_amount,
+        "stop_price": report.stop_price,
+        "exchange_order_id": report.exchange_order_id,
+        "list_id": report.list_id,
+    }
+    return Order(
+        exchange=state.settings.exchange,
+        account=state.settings.account,
+        client_order_id=client_order_id,
+        pair=pair,
+        status=status,
+        created_ns=now.ns,
+        updated_ns=now.ns,
+        **(fields | others),
+    )
 
 
 class Externals:
@@ -48,8 +83,7 @@ class Externals:
 
     def expect(self, pair: str, fill: FillReport, now: Now) -> None:
         """Let the order of an unknown fill be queried by the name of an external order, without a record of it."""
-        report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
-        self._expected[pair, fill.exchange_order_id] = self._new(pair, report, OrderStatus.UNKNOWN, now)
+        self._expected[pair, fill.exchange_order_id] = self._of_fill(pair, fill, now)
 
     def is_expected(self, pair: str, exchange_order_id: str) -> bool:
         return (pair, exchange_order_id) in self._expected
@@ -148,8 +182,7 @@ class Externals:
             return
         order = self._orders.get((pair, fill.exchange_order_id))
         if order is None:
-            report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
-            order = self._new(pair, report, OrderStatus.UNKNOWN, now)
+            order = self._of_fill(pair, fill, now)
             self._orders[pair, fill.exchange_order_id] = order
             self._known[pair, fill.exchange_order_id] = self._state.effects.asks
             self._state.effects.write(PutOrder(order, "EXTERNAL", now.ns))
@@ -187,26 +220,12 @@ class Externals:
             )
         )
 
+    def _of_fill(self, pair: str, fill: FillReport, now: Now) -> Order:
+        report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
+        return self._new(pair, report, OrderStatus.UNKNOWN, now)
+
     def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
-        settings = self._state.settings
         self._state.kept.keep(pair)
-        return Order(
-            exchange=settings.exchange,
-            account=settings.account,
-            client_order_id=name_of(pair, report.exchange_order_id),
-            pair=pair,
-            side=report.side or Side.BUY,
-            order_type=report.order_type or OrderType.LIMIT,
-            amount=report.amount,
-            price=report.price,
-            time_in_force=report.time_in_force or TimeInForce.GTC,
-            status=status,
-            created_ns=now.ns,
-            updated_ns=now.ns,
-            quote_amount=report.quote_amount,
-            stop_price=report.stop_price,
-            exchange_order_id=report.exchange_order_id,
-            list_id=report.list_id,
-            external=True,
-            reason=f"client id {report.client_order_id}" if report.client_order_id else None,
-        )
+        reason = f"client id {report.client_order_id}" if report.client_order_id else None
+        name = name_of(pair, report.exchange_order_id)
+        return stated_order(self._state, name, pair, report, status, now, external=True, reason=reason)

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ....connectors.order_codec import Ends, Reply, TradingCodec
+from ....connectors.order_codec import CANCELS, Ends, Reply, TradingCodec
 from ....connectors.reports import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded, StreamReport
 from ....journal.records import Loaded
 from ....journal.writes import PutPause
@@ -54,7 +54,7 @@ from .owners import Owners
 from .place import Placing
 from .reconcile import ALL, Reconcile
 from .requests import Part
-from .state import CANCELS, AccountState, Born, Sign, never
+from .state import AccountState, Born, Sign, never
 
 S = OrderStatus
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ....connectors.drafts import batches
 from ....connectors.order_codec import (
+    CANCELS,
     NO_END_NS,
     At,
     Batches,
@@ -57,7 +58,6 @@ BY_ID = "id:"  # prefix of the key of a lookup by client id
 EVERYTHING = Decimal("Infinity")
 NONCE_MARK = "nonce"  # the journal's mark: no journaled request has a higher nonce
 GROWTH = "growth:"  # prefix of the mark, and of the reservation, of a request that amends an order to larger terms
-CANCELS = (Kind.CANCEL, Kind.BATCH_CANCEL)  # requests that only cancel: they can only reduce what is at risk
 PARTS = {  # the part of each order that a request of this kind names, in order; the last one repeats
     "cancel": (Part.CANCEL,),
     "batch_cancel": (Part.CANCEL,),

@@ -21,7 +21,7 @@ from ....model.errors import UnknownOrder
 from ....model.ids import maker_of
 from ....model.order import ADOPTED, ZERO, EventType, Order, OrderStatus, OrderType, TimeInForce
 from .effects import Answer, Found, Now, Refuse
-from .external import Externals, name_of
+from .external import Externals, name_of, stated_order
 from .origins import Origins
 from .state import AccountState, by_client_id, by_exchange_id
 
@@ -203,7 +203,7 @@ class UnknownOrders:
 
     def _adopt(self, pair: str, report: OrderReport, owner: str, now: Now) -> None:
         """Make a lost order an order of the ledger, by the exchange's report."""
-        state, one, settings = self._state, report.client_order_id, self._state.settings
+        state, one = self._state, report.client_order_id
         held = state.ledger.get(one)
         if held is not None:  # another report was faster
             if state.ledger.fits(held, report):
@@ -215,26 +215,9 @@ class UnknownOrders:
             self._relist(now)  # the list states the order, if it is open; otherwise its fills lead to it
             self._walk(pair, since_ns, now)
             return
-        assert report.side is not None
-        order = Order(
-            exchange=settings.exchange,
-            account=settings.account,
-            client_order_id=one,
-            pair=pair,
-            side=report.side,
-            order_type=report.order_type or OrderType.LIMIT,
-            amount=report.amount,
-            price=report.price,
-            time_in_force=report.time_in_force or (None if report.order_type is OrderType.MARKET else TimeInForce.GTC),
-            status=OrderStatus.OPEN,
-            created_ns=now.ns,
-            updated_ns=now.ns,
-            quote_amount=report.quote_amount,
-            stop_price=report.stop_price,
-            owner=owner,
-            exchange_order_id=report.exchange_order_id,
-            list_id=report.list_id,
-        )
+        lasts = None if report.order_type is OrderType.MARKET else TimeInForce.GTC
+        in_force = report.time_in_force or lasts
+        order = stated_order(state, one, pair, report, OrderStatus.OPEN, now, owner=owner, time_in_force=in_force)
         if self._externals.get(pair, report.exchange_order_id) is not None:
             self._externals.hand_over(pair, report.exchange_order_id, one, now)
         self._take_up(order, LOST, now, report.ts_event_ns)
