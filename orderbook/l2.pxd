@@ -22,6 +22,7 @@ cdef enum:
 
 
 cdef object new_rows(Py_ssize_t count)
+cdef int side_index(object side) except -1  # BIDS or ASKS of Side.BUY or Side.SELL; TypeError
 cdef int wide  # whether books and scanners run AVX2 code: see use_wide
 
 

@@ -10,7 +10,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
 from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memset
 
-from .l2 cimport ASKS, BIDS, Half, OrderBook, new_rows
+from .l2 cimport ASKS, BIDS, Half, OrderBook, new_rows, side_index
 
 
 cdef extern from "levels.h":
@@ -38,14 +38,6 @@ cdef extern from "orders.h":
 cdef int _ADD = ADD, _CHANGE = CHANGE, _MATCH = MATCH, _REPLACE = REPLACE, _REMOVE = REMOVE
 cdef object BUY = Side.BUY
 cdef object SELL = Side.SELL
-
-
-cdef int side_index(object side) except -1:
-    if side is BUY:
-        return BIDS
-    if side is SELL:
-        return ASKS
-    raise TypeError(f"side must be Side.BUY or Side.SELL, not {side!r}")
 
 
 cdef int read_id(object text, OrderId* id) except -1:
