@@ -52,6 +52,10 @@ def _unknown_orders(status: Mapping[str, Any], name: str) -> list[str]:
             f"the journal is older than the exchange: it did not know {_counted(adopted)}; the mesh took over what is "
             "open and manages it"
         )
+    if looked_for := status["looked_for"]:
+        found.append(
+            f"the journal lacks a part of the account's history: {looked_for} ended orders with fills are being queried"
+        )
     if others := status["of_other_meshes"]:
         found.append(
             f"another mesh trades on this account with another journal: {_counted(others)} of it, which this mesh does "

@@ -88,6 +88,11 @@ class Externals:
     def is_expected(self, pair: str, exchange_order_id: str) -> bool:
         return (pair, exchange_order_id) in self._expected
 
+    @property
+    def expected(self) -> int:
+        """The number of orders that are expected."""
+        return len(self._expected)
+
     def expect_no_more(self, pair: str, exchange_order_id: str) -> bool:
         """End `expect`. Return whether the order was expected."""
         return self._expected.pop((pair, exchange_order_id), None) is not None

@@ -148,6 +148,7 @@ class OrderMachine:
             "external_orders": len(self._externals.all()),
             "adopted": [held.order.client_order_id for held in state.ledger.open() if held.order.code == ADOPTED],
             "of_other_meshes": [name for name, one in left.items() if one.is_other],
+            "looked_for": self._externals.expected,
             "adoptable": [name for name, one in left.items() if not one.is_other],
             "waiting_commands": len(self._commands),
             "backlog": state.effects.backlog,

@@ -20,6 +20,7 @@ class Slot:
     ask_id: int | None = None
     tries: int = 0  # answers that did not close it
     reason: str = ""  # why the last one did not
+    in_background: bool = False  # a walk through history that the journal lacks: nothing waits for it
     again: bool = False  # raised again while an ask was under way: the answer to that ask does not close the slot
 
     @property

@@ -48,6 +48,7 @@ S = OrderStatus
 ALL = ""
 CHANGED = "changed"  # balances after a change of an order; the question has no slot
 MARK = "fills:"
+HISTORY_S = 5.0  # pause between two looks at fills whose orders are queried, because the journal does not know them
 GAPS_S = 20.0  # longest pause between rounds for gaps
 GAPS_CALM_S = 60.0  # without a gap; then the next gap is the first again
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
@@ -96,8 +97,9 @@ class Reconcile:
 
     @property
     def _is_complete(self) -> bool:
-        """Whether no question is open, apart from those about single orders that the exchange does not answer."""
-        return all(slot.is_stuck for slot in self._slots.values())
+        """Whether no question is open, apart from those about single orders that the exchange does not answer, and
+        about ended orders that the journal does not know."""
+        return all(slot.is_stuck or slot.in_background for slot in self._slots.values())
 
     @property
     def waits_for_gaps(self) -> bool:
@@ -444,9 +446,11 @@ class Reconcile:
         if complete and (not full or known is None):  # the next page may begin with another fill of this trade
             known = newest
         self._mark(pair, known)
-        if not complete:  # a lookup in the journal is under way: walk again after its answer
+        if not complete:  # an order is looked up in the journal, or queried: walk again afterwards
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
+                slot.in_background = slot.in_background or self._externals.expected > 0
+                pause_s = HISTORY_S if self._externals.expected else state.settings.retry_s
+                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
         if by_time:
             self._since_ns[pair] = max(begun.ns - CLOCK_ERROR_NS, self._since_ns.get(pair, 0))

@@ -37,6 +37,7 @@ from .effects import Now
 
 Terms = tuple[Decimal | None, Decimal | None]  # amount and price
 STUCK_TRIES = 3
+QUERIES_MAX = 50  # queries of single orders at once: more would fill the queue for rate units and wait there
 STUCK_S = 30.0  # pause between queries of an order that is stuck
 NOTHING_CHANGED = frozenset({"rejected", "not_sent", "absent"})  # outcomes of a request that had no effect
 
@@ -257,10 +258,17 @@ class PendingRequests:
         self.doubts.pop(client_order_id, None)
 
     def due(self, now: Now) -> list[str]:
-        return [one for one, doubt in self.doubts.items() if not doubt.asking and doubt.due_mono_ns <= now.mono_ns]
+        """Return the orders to query now, those in doubt first: so many that at most `QUERIES_MAX` are under way."""
+        found = [one for one, doubt in self.doubts.items() if not doubt.asking and doubt.due_mono_ns <= now.mono_ns]
+        found.sort(key=lambda one: self.doubts[one].once is not None)
+        return found[: self._room]
+
+    @property
+    def _room(self) -> int:
+        return max(0, QUERIES_MAX - sum(doubt.asking for doubt in self.doubts.values()))
 
     @property
     def wake_ns(self) -> int | None:
-        """The time of the next ask, by the monotonic clock."""
-        due = [doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking]
+        """The time of the next ask, by the monotonic clock; without room the next answer makes some."""
+        due = [doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking] if self._room else []
         return min([*due, *(due_ns for due_ns, _ in self._awaited.values())], default=None)

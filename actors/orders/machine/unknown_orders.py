@@ -22,6 +22,7 @@ from ....model.ids import maker_of
 from ....model.order import ADOPTED, ZERO, EventType, Order, OrderStatus, OrderType, TimeInForce
 from .effects import Answer, Found, Now, Refuse
 from .external import Externals, name_of, stated_order
+from .ledger import Held
 from .origins import Origins
 from .state import AccountState, by_client_id, by_exchange_id
 
@@ -53,6 +54,7 @@ class UnknownOrders:
         self._left: dict[tuple[str, str], Left] = {}  # by pair and the exchange's id
         self._owners: dict[str, str] = {}  # by maker
         self._unstated: dict[tuple[str, str], None] = {}  # orders of unknown fills that no query finds
+        self._fills: dict[tuple[str, str], dict[str, FillReport]] = {}  # of orders that are queried, by trade id
 
     def report(self, pair: str, report: OrderReport, now: Now) -> None:
         """Apply a report on an order that is not in memory."""
@@ -68,6 +70,7 @@ class UnknownOrders:
             self._externals.fill(pair, fill, now)
             return True
         if self._externals.is_expected(*key):
+            self._fills[key][fill.trade_id] = fill
             return False
 
         def then(found: Found, now: Now) -> None:
@@ -77,6 +80,7 @@ class UnknownOrders:
                 return
             if found.order is None and self._externals.get(*key) is None and key not in self._unstated:
                 self._externals.expect(pair, fill, now)
+                self._fills[key] = {fill.trade_id: fill}
             else:
                 self._unstated.pop(key, None)
                 if found.order is not None and self._externals.get(*key) is None:
@@ -107,6 +111,7 @@ class UnknownOrders:
         if not self._externals.expect_no_more(*key):
             return False
         self._unstated[key] = None
+        self._fills.pop(key, None)
         return True
 
     # External orders
@@ -121,6 +126,8 @@ class UnknownOrders:
             if found.order is not None and self._externals.get(pair, report.exchange_order_id) is None:
                 self._externals.restore(found.order, found.fills)
             self._externals.apply(pair, report, now)
+            for fill in self._fills.pop((pair, report.exchange_order_id), {}).values():
+                self._externals.fill(pair, fill, now)
 
         if not self._state.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
             self._relist(now)
@@ -150,7 +157,7 @@ class UnknownOrders:
         def then(found: Found, now: Now) -> None:
             held = state.ledger.get(one)
             if held is not None and state.ledger.fits(held, report):
-                state.ledger.apply(held, report, now)
+                self._apply(pair, held, report, now)
             elif not report.exchange_order_id:
                 return
             elif held is not None or state.born(one) is None:  # another program uses such an id
@@ -207,11 +214,12 @@ class UnknownOrders:
         held = state.ledger.get(one)
         if held is not None:  # another report was faster
             if state.ledger.fits(held, report):
-                state.ledger.apply(held, report, now)
+                self._apply(pair, held, report, now)
             return
         since_ns = self.origins.since_ns(one, now)
         is_whole = report.side is not None and report.order_type is not None
         if not is_whole or (report.amount is None and report.quote_amount is None):
+            self._fills.pop((pair, report.exchange_order_id), None)
             self._relist(now)  # the list states the order, if it is open; otherwise its fills lead to it
             self._walk(pair, since_ns, now)
             return
@@ -223,8 +231,14 @@ class UnknownOrders:
         self._take_up(order, LOST, now, report.ts_event_ns)
         held = state.ledger.get(one)
         assert held is not None
-        state.ledger.apply(held, report, now)
+        self._apply(pair, held, report, now)
         self._walk(pair, since_ns, now)
+
+    def _apply(self, pair: str, held: Held, report: OrderReport, now: Now) -> None:
+        """Apply a report to an own order, and the fills that led to the order: with them an ended order ends at once."""
+        self._state.ledger.apply(held, report, now)
+        for fill in self._fills.pop((pair, report.exchange_order_id), {}).values():
+            self._state.ledger.fill(held, fill, now, is_listed=True)
 
     def _take_up(self, order: Order, reason: str, now: Now, ts_event_ns: int | None = None) -> None:
         self._state.kept.keep(order.pair)

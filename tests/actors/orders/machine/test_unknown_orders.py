@@ -11,10 +11,12 @@ import pytest
 from tests.fakes.order_exchange import OFFER, Rested
 from tests.fakes.order_world import EPOCH_S, World, limit
 from venuemesh.actors.orders.condition import condition
+from venuemesh.actors.orders.machine.requests import QUERIES_MAX
 from venuemesh.connectors.binance.spec import OFFER as BINANCE
 from venuemesh.connectors.bybit.spec import OFFER as BYBIT
 from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.okx.spec import OFFER as OKX
+from venuemesh.connectors.order_codec import Kind
 from venuemesh.model.errors import UnknownOrder
 from venuemesh.model.events import Side
 from venuemesh.model.ids import OrderIds, born
@@ -167,6 +169,46 @@ def test_a_lost_order_that_has_ended_is_an_own_order_with_its_fills(by_time: boo
     world.settle()
     assert world.journal.orders[lost] == order
     assert not [one for one in world.journal.orders.values() if one.external and not one.is_done]
+
+
+def test_many_unknown_fills_are_asked_about_a_few_at_a_time() -> None:
+    """Otherwise they would fill the queue for rate units. The account is reconciled meanwhile, and none looks open."""
+    world, ids = a_world(by_time=True), OrderIds(BEFORE_NS, 1)
+    place(world, limit(ids()))
+    backup, lost = copy.deepcopy(world.journal), [ids() for _ in range(3 * QUERIES_MAX)]
+    for one in lost:
+        place(world, limit(one, amount="0.1"))
+        world.exchange.fill(on(world, one), D("0.1"))
+    backup.epoch = world.journal.epoch
+    world.journal = backup
+    world.exchange.stream.clear()
+    world.crash()
+    most, is_busy, answers = 0, False, 0
+    while not all(one in world.journal.orders and world.journal.orders[one].status is S.FILLED for one in lost):
+        world.perform()
+        under_way = sum(one.what.kind is Kind.ORDER for one in world.asks)
+        most = max(most, under_way)
+        if under_way == QUERIES_MAX:
+            world.do(world.machine.tick(world.now))
+            world.perform()
+            is_busy = is_busy or world.machine.wake_ns <= world.now.mono_ns  # it would be called without a pause
+        assert not [one for one in world.machine.orders() if one.client_order_id in lost]
+        of_no_order = [one for one in world.asks if one.what.kind is not Kind.ORDER]
+        if (is_still := not of_no_order) and not answers:  # only those queries are open, and they hold back nothing
+            assert world.machine.reconciled
+            assert f"{len(lost)} ended orders with fills are being queried" in shown(world)
+        for one in of_no_order or world.asks[:1]:
+            world.arrive(one)
+            world.deliver(one)
+            answers += is_still
+        if not world.asks:
+            world.advance(1.0)
+        assert world.now.ns < NOW_NS + 3_600 * SECOND_NS
+    assert most == QUERIES_MAX
+    assert not is_busy
+    world.settle()
+    assert world.machine.reconciled
+    assert world.machine.status()["looked_for"] == 0
 
 
 def test_orders_of_another_mesh_stay_external_and_the_status_says_so() -> None:
