@@ -320,7 +320,7 @@ async def test_admission_is_asked_before_every_attempt_and_its_refusal_is_obeyed
     rig.clock.advance(42.0)
     peer = await rig.connected()
     peer.reset()
-    await rig.sleeping(1.5)  # the refusal was the first failure; the end of the connection has a timer of its own before
+    await rig.sleeping(1.5)  # the pause after the second failure, not the timer of the connection's end
     assert len(rig.handler.closes) == 1
     assert feed.link is None
     rig.clock.advance(60.0)
