@@ -235,7 +235,7 @@ class UnknownOrders:
         self._walk(pair, since_ns, now)
 
     def _apply(self, pair: str, held: Held, report: OrderReport, now: Now) -> None:
-        """Apply a report to an own order, and the fills that led to the order: with them an ended order ends at once."""
+        """Apply a report to an own order, and the fills that led to it: with them an ended order ends at once."""
         self._state.ledger.apply(held, report, now)
         for fill in self._fills.pop((pair, report.exchange_order_id), {}).values():
             self._state.ledger.fill(held, fill, now, is_listed=True)
