@@ -171,7 +171,7 @@ def test_a_lost_order_that_has_ended_is_an_own_order_with_its_fills(by_time: boo
     assert not [one for one in world.journal.orders.values() if one.external and not one.is_done]
 
 
-def test_many_unknown_fills_are_asked_about_a_few_at_a_time() -> None:
+def test_many_unknown_fills_are_looked_up_a_few_at_a_time() -> None:
     """Otherwise they would fill the queue for rate units. The account is reconciled meanwhile, and none looks open."""
     world, ids = a_world(by_time=True), OrderIds(BEFORE_NS, 1)
     place(world, limit(ids()))
