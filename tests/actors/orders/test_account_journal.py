@@ -226,7 +226,7 @@ async def test_holding_tells_that_the_file_is_gone_and_that_another_took_the_acc
     await manager.committer.close()
 
 
-async def test_a_mark_that_cannot_follow_is_told_and_ends_no_trading(file):
+async def test_a_mark_that_cannot_follow_is_shown_and_ends_no_trading(file):
     """A full disk of the state folder, as one example: the journal may be elsewhere and have room."""
     manager = await Manager(file).start()
     written = asyncio.Event()
