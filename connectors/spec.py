@@ -258,6 +258,7 @@ class ExchangeSpec:
     streams_per_instrument: int  # streams of `max_streams` that one tracked pair needs
     wire_decimals: int  # decimals that the exchange writes
     max_snapshot: int  # the largest number of levels a side of a snapshot
+    whole_books: bool = False  # a book over REST always has all levels, with any requested number
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the limit whose count it states
     # Reads what an answer states about limits, by status, headers, body and the request's cost; besides `used_headers`
     limit_answer: Callable[[int, Mapping[str, str], bytes, Cost], LimitAnswer] = by_status

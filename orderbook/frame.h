@@ -366,6 +366,29 @@ static const char *scan_objects(const char *p, int64_t negate, Scale price, Scal
     }
 }
 
+/* A list [["buy","price","size"],["sell",...],...] of changes of both sides: columns[0] gets those of bids ("buy"), and
+ * columns[1] those of asks. In all else like the lists above. */
+static const char *scan_changes(const char *p, Scale price, Scale size, Column *columns) {
+    columns[0].n = columns[1].n = 0;
+    if (*p++ != '[') return NULL;
+    if (*p == ']') return p + 1;
+    for (;;) {
+        int64_t price_at, size_at;
+        const char *value = scan_literal(p, "[\"buy\",\"");
+        Column *out = value != NULL ? &columns[0] : &columns[1];
+        if (value == NULL && (value = scan_literal(p, "[\"sell\",\"")) == NULL) return NULL;
+        if ((p = scan_decimal(value, price.scale, &price_at)) == NULL || price_at == 0) return NULL;
+        if ((p = scan_literal(p, "\",\"")) == NULL) return NULL;
+        if ((p = scan_decimal(p, size.scale, &size_at)) == NULL || p[1] != ']') return NULL;
+        out->key[out->n] = out == &columns[0] ? price_at : -price_at;
+        out->size[out->n] = size_at;
+        out->n++;
+        if (p[2] == ']') return p + 3;
+        if (p[2] != ',') return NULL;
+        p += 3;
+    }
+}
+
 #if defined(__x86_64__)
 __attribute__((target("avx2,bmi,bmi2"))) static const char *scan_levels_wide(
     const char *p, int64_t negate, Scale price, Scale size, Column *out) {

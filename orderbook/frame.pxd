@@ -26,6 +26,8 @@ cdef extern from "frame.h":
     const char* skip_levels(const char* p) noexcept nogil
     # A level list whose levels are objects of the numbers "price" and "qty".
     const char* scan_objects(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
+    # A list of changes ["buy","price","size"] of both sides; `columns` are those of BIDS and ASKS.
+    const char* scan_changes(const char* p, Scale price, Scale size, Column* columns) noexcept nogil
     const char* scan_levels_portable(
         const char* p, int64_t negate, Scale price, Scale size, Column* out
     ) noexcept nogil

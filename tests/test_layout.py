@@ -94,6 +94,8 @@ OWN_WORDS = {
         @depth @trade /api/v3 /sapi X-MBX""",
     "bybit": """retCode retMsg retExtInfo nextPageCursor lotSizeFilter priceFilter basePrecision maxLimitOrderQty
         publicTrade req_id ret_msg turnover24h timeNano orderLinkId /v5/ X-BAPI X-Bapi""",
+    "coinbase": """quote_increment base_increment min_market_funds l2update last_match level2 client_oid product_id
+        CB-ACCESS""",
     "kraken": """wsname altname pair_decimals lot_decimals ordermin costmin AssetPairs unixtime event_trigger XBTUSD""",
     "okx": """instId instType instIdCode prevSeqId seqId tickSz lotSz minSz maxLmtSz maxMktSz baseCcy quoteCcy
         bidPx askPx vol24h volCcy24h tradeId clOrdId ordId sCode connId /ws/v5 /api/v5 OK-ACCESS
@@ -125,7 +127,9 @@ def words_of(exchange):
     hosts = {spec.rest, spec.ws, spec.ws_api or spec.ws}
     hosts |= {url for at in spec.environments.values() for url in (at.rest, at.ws, at.ws_api or at.ws)}
     named = {exchange, *(urlsplit(url).hostname for url in hosts), *spec.used_headers, *spec.account_headers}
-    return named, {endpoint.path for endpoint in spec.endpoints.values()} | set(OWN_WORDS.get(exchange, "").split())
+    paths = {endpoint.path for endpoint in spec.endpoints.values()}
+    paths = {path for path in paths if path.count("/") > 1}  # a path such as /time is nobody's own
+    return named, paths | set(OWN_WORDS.get(exchange, "").split())
 
 
 def common_files():

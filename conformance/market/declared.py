@@ -200,9 +200,10 @@ class Described(Suite):
             url = either.instruments_request().url
             found = either.recognise(url)
             expect(found == "instruments", f"recognise({url!r}) is {found!r}, expected 'instruments'")
-            for limit in (5, self.connector.spec.max_snapshot, self.connector.spec.max_snapshot + 1):
+            most, is_whole = self.connector.spec.max_snapshot, self.connector.spec.whole_books
+            for limit in (5, most, most + 1):
                 url = either.snapshot_request(instrument, limit).url
-                key = SnapshotKey(instrument.symbol, min(limit, self.connector.spec.max_snapshot))
+                key = SnapshotKey(instrument.symbol, most if is_whole else min(limit, most))
                 found = either.recognise(url)
                 expect(found == key, f"recognise({url!r}) is {found!r}, expected {key}")
         for url in ("", "not a url", "https://elsewhere.test/", f"{LOCAL_REST}/nobody/knows?symbol=X"):
