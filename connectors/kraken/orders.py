@@ -39,10 +39,10 @@ from ..trading import (
     redirected,
     under,
 )
+from ..uuid_ids import packed
 from . import reports
 from .auth import KrakenAuth
 from .calls import answer_of
-from .client_ids import packed
 from .market import NEW_NAMES
 from .refusals import FAILURES, TRANSACTIONS, code_of
 from .spec import AMEND_STEPS, CANCEL_STEPS, KEY_CALLS, OFFER, TRADING

@@ -16,7 +16,7 @@ from ...model.time import SECOND_NS
 from ..reading import decimal, flag, integer, number, plain_decimal, text
 from ..reports import AccountReport, Fees, FillReport, OrderReport
 from ..trading import held
-from .client_ids import unpacked
+from ..uuid_ids import unpacked
 
 STATUS = {
     "pending": OrderStatus.OPEN,  # "order pending book entry"

@@ -25,7 +25,7 @@ from ..spec import (
     Option,
     Proof,
 )
-from .client_ids import PATTERN, packed
+from ..uuid_ids import OURS, packed
 from .refusals import TRANSACTIONS, limit_answer
 
 CALLS = "calls"
@@ -77,7 +77,8 @@ OFFER = Offer(
     batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against its pair's limit
     amend=frozenset(Amend),  # rest-api/amend-order: in place, under the same ids
     ws_orders=True,  # websocket-v2/add_order and the other pages of `calls`
-    client_id_pattern=PATTERN,
+    # guides/spot-clordid: a UUID, or free text of at most 18 characters
+    client_id_pattern=f"{OURS}|[A-Za-z0-9_-]{{1,18}}",
     # our figure: the manual states no bound for the work on an accepted request
     processing_s=5.0,
     max_validity_s=60.0,  # rest-api/add-order: deadline, "max now() + 60 seconds"

@@ -19,8 +19,8 @@ import orjson
 from ...model.order import Fee, OrderStatus
 from ..reading import UNREADABLE, flag, integer, number, reading, rfc3339, rows, signed_number, text
 from ..reports import BalanceChange, FillReport, Missed, OrderReport, StreamOpened, StreamReport
+from ..uuid_ids import unpacked
 from . import reports
-from .client_ids import unpacked
 from .refusals import code_of
 
 CHANNELS = ("executions", "balances")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tests.fakes.captures import captures
 from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.connectors.kraken.auth import KrakenAuth
-from venuemesh.connectors.kraken.client_ids import packed, unpacked
 from venuemesh.connectors.order_codec import At, Draft, Kind, Never, WhenSuperseded
+from venuemesh.connectors.uuid_ids import packed, unpacked
 from venuemesh.model.errors import Misconfigured, NotOffered
 from venuemesh.model.ids import OrderIds
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.connectors.kraken.test_orders import BTC, ID, TXID, known, new
 from venuemesh.connectors.kraken import CONNECTOR
-from venuemesh.connectors.kraken.client_ids import packed
 from venuemesh.connectors.order_codec import Draft, OpensCalls, Reply, Signed
 from venuemesh.connectors.reports import StreamOpened
+from venuemesh.connectors.uuid_ids import packed
 from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.order import NewOrder, OrderType, TimeInForce

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from venuemesh.connectors.kraken import CONNECTOR
-from venuemesh.connectors.kraken.client_ids import packed
 from venuemesh.connectors.kraken.orders import KrakenTrading
 from venuemesh.connectors.order_codec import Draft, Kind, Never, Refusal, Reply, Signed, joined
+from venuemesh.connectors.uuid_ids import packed
 from venuemesh.model.errors import DecodeError, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.http import HttpResponse

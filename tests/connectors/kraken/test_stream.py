@@ -10,8 +10,8 @@ import pytest
 
 from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.connectors.kraken.auth import KrakenAuth
-from venuemesh.connectors.kraken.client_ids import packed
 from venuemesh.connectors.reports import BalanceChange, Missed, OrderReport, StreamOpened
+from venuemesh.connectors.uuid_ids import packed
 from venuemesh.model.errors import NotOffered
 from venuemesh.model.events import Side
 from venuemesh.model.order import OrderStatus, OrderType
