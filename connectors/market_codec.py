@@ -189,6 +189,19 @@ class RequestedBooks(Protocol):
 
 
 @runtime_checkable
+class SeparateTrades(Protocol):
+    """A codec whose trades come over another connection than its books; `subscribe` is then about books alone."""
+
+    def trades_url(self) -> str | None:
+        """Return the websocket address of trades; None: they come with the books after all, by an option."""
+
+    def subscribe_trades(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        """Return the messages that open the trades of `instruments`. Ids as in `subscribe`."""
+
+    def unsubscribe_trades(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
+
+
+@runtime_checkable
 class ChecksummedBooks(Protocol):
     """A codec whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
 

@@ -256,7 +256,7 @@ static inline const char *skip_two(const char *p) {
 #endif
 
 /* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. Each level ends with
- * `more` further fields (0 or 2), strings of digits that are skipped. The columns must have room for one level per 10
+ * `more` further fields (0 or 2), strings of digits that are skipped. The columns must have room for one level per 6
  * bytes. `marked`: find the ends of numbers 32 bytes at a time. Return what follows the list, or NULL. */
 static inline __attribute__((always_inline)) const char *scan_levels_steps(
     const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out, int more, int marked) {
@@ -386,6 +386,72 @@ static const char *scan_changes(const char *p, Scale price, Scale size, Column *
         if (p[2] == ']') return p + 3;
         if (p[2] != ',') return NULL;
         p += 3;
+    }
+}
+
+/* A number of JSON without a sign and of at most 19 digits, with or without an exponent of two digits, at `scale`. A
+ * number with more decimals than the scale is rounded to the nearest unit if `rounds`, but not to zero; if not, it is not
+ * read. Return what follows it, or NULL. */
+static const char *scan_double(const char *p, int scale, int rounds, int64_t *out) {
+    const char *start = p;
+    uint64_t value = 0;
+    int digits = 0, places = 0, exponent = 0, n = 0;
+    for (; (unsigned char)(*p - '0') < 10; p++, digits++) {
+        if (digits == 19) return NULL;
+        value = value * 10 + (uint64_t)(*p - '0');
+    }
+    if (digits == 0 || (*start == '0' && digits > 1)) return NULL;
+    if (*p == '.') {
+        for (p++; (unsigned char)(*p - '0') < 10; p++, digits++, places++) {
+            if (digits == 19) return NULL;
+            value = value * 10 + (uint64_t)(*p - '0');
+        }
+        if (places == 0) return NULL;
+    }
+    if (*p == 'e' || *p == 'E') {
+        int is_negative = *++p == '-';
+        if (*p == '-' || *p == '+') p++;
+        for (; (unsigned char)(*p - '0') < 10; p++, n++) {
+            if (n == 2) return NULL;
+            exponent = exponent * 10 + (*p - '0');
+        }
+        if (n == 0) return NULL;
+        if (is_negative) exponent = -exponent;
+    }
+    int shift = scale - places + exponent;
+    if (value != 0 && shift > 0) {
+        if (shift > 18 || __builtin_mul_overflow(value, POWER[shift], &value)) return NULL;
+    } else if (shift < 0) {
+        uint64_t power = shift < -19 ? 0 : POWER[-shift], rest = power ? value % power : value;
+        if (rest != 0 && !rounds) return NULL;
+        int is_some = value != 0;
+        value = power ? value / power + (rest >= power - power / 2) : 0;
+        if (value == 0) value = (uint64_t)is_some;
+    }
+    if (value > INT64_MAX) return NULL;
+    *out = (int64_t)value;
+    return p;
+}
+
+/* A list [[price,size],...] of such numbers, with exact prices and rounded sizes; in all else like the lists above. */
+static const char *scan_pairs(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    ptrdiff_t n = 0;
+    out->n = 0;
+    if (*p++ != '[') return NULL;
+    if (*p == ']') return p + 1;
+    for (;;) {
+        int64_t price_at, size_at;
+        if (*p++ != '[') return NULL;
+        if ((p = scan_double(p, price.scale, 0, &price_at)) == NULL || price_at == 0 || *p++ != ',') return NULL;
+        if ((p = scan_double(p, size.scale, 1, &size_at)) == NULL || *p++ != ']') return NULL;
+        out->key[n] = (price_at ^ negate) - negate;
+        out->size[n] = size_at;
+        n++;
+        if (*p == ']') {
+            out->n = n;
+            return p + 1;
+        }
+        if (*p++ != ',') return NULL;
     }
 }
 

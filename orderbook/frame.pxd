@@ -28,6 +28,8 @@ cdef extern from "frame.h":
     const char* scan_objects(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
     # A list of changes ["buy","price","size"] of both sides; `columns` are those of BIDS and ASKS.
     const char* scan_changes(const char* p, Scale price, Scale size, Column* columns) noexcept nogil
+    # A list of pairs [price,size] of JSON numbers, which may have exponents; sizes are rounded to the scale.
+    const char* scan_pairs(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
     const char* scan_levels_portable(
         const char* p, int64_t negate, Scale price, Scale size, Column* out
     ) noexcept nogil

@@ -75,7 +75,7 @@ cdef bint copy(Frame frame, const char* text, Py_ssize_t length) except -1:
 
 cdef int grow(Frame frame, Py_ssize_t length) except -1:
     cdef Py_ssize_t capacity = max(2 * length, 4096)
-    cdef Py_ssize_t room = capacity // 10 + 1  # the shortest level is ["1","0"],
+    cdef Py_ssize_t room = capacity // 6 + 1  # the shortest level is [1,0],
     cdef int side
     cdef char* text = <char*>PyMem_Malloc(<size_t>(capacity + PADDING))
     cdef int64_t* block = <int64_t*>PyMem_Malloc(<size_t>(4 * room) * sizeof(int64_t))

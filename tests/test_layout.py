@@ -96,6 +96,8 @@ OWN_WORDS = {
         publicTrade req_id ret_msg turnover24h timeNano orderLinkId /v5/ X-BAPI X-Bapi""",
     "coinbase": """quote_increment base_increment min_market_funds l2update last_match level2 client_oid product_id
         CB-ACCESS""",
+    "htx": """seqNum prevSeqNum subbed unsubbed err-code err-msg price-precision amount-precision lomaxoa smmaxoa
+        bmmaxov trade.detail depth.step0 api-trading huobi X-HB-RateLimit""",
     "kraken": """wsname altname pair_decimals lot_decimals ordermin costmin AssetPairs unixtime event_trigger XBTUSD""",
     "okx": """instId instType instIdCode prevSeqId seqId tickSz lotSz minSz maxLmtSz maxMktSz baseCcy quoteCcy
         bidPx askPx vol24h volCcy24h tradeId clOrdId ordId sCode connId /ws/v5 /api/v5 OK-ACCESS

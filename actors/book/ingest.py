@@ -218,7 +218,7 @@ class Ingest:
             if isinstance(event, DepthDelta):
                 self._delta(event)
             elif isinstance(event, PublicTrade):
-                self._trade(event)
+                self.trade(event)
             elif isinstance(event, Ticker):
                 if self._observer is not None:
                     self._observer.ticker(self.pairs[event.symbol], event)
@@ -330,7 +330,8 @@ class Ingest:
                 self.on(pair, Missed())
             pair.machine.keep(delta)
 
-    def _trade(self, trade: PublicTrade) -> None:
+    def trade(self, trade: PublicTrade) -> None:
+        """Process a public trade of a served pair, unless it was processed before."""
         pair = self.pairs[trade.symbol]
         if self._observer is not None:
             self._observer.trade(pair, trade)

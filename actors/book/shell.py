@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...connectors.gzip_frames import inflate
-from ...connectors.market_codec import Codec, DialedByRequest, OpensConnections, Outgoing, RequestedBooks
+from ...connectors.market_codec import (
+    Codec,
+    DialedByRequest,
+    OpensConnections,
+    Outgoing,
+    RequestedBooks,
+    SeparateTrades,
+)
 from ...connectors.spec import BookSource, Dial
 from ...connectors.transport import Link
 from ...model.errors import DecodeError, MeshError, RetryLater
@@ -26,6 +33,7 @@ from .ingest import Ingest, Pair
 from .send_queue import SendQueue
 from .snapshot_size import SnapshotSize
 from .surroundings import Surroundings
+from .trades import TradeSession
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is sent again
 SHALLOW_EVERY_NS = 1_000_000_000
@@ -96,12 +104,18 @@ class BookSession:
             on_refused=around.budget.refused,
             keepalive=spec.keepalive,
         )
+        is_apart = isinstance(codec, SeparateTrades) and codec.trades_url() is not None
+        self.trades = TradeSession(codec, around, self.ingest) if is_apart else None
 
     async def start(self) -> None:
         self.feed.start()
+        if self.trades is not None:
+            self.trades.start()
 
     async def stop(self) -> None:
         await self.feed.stop()
+        if self.trades is not None:
+            await self.trades.stop()
         await self._comparisons.stop()
         self._sending.clear()
         for timer in self._timers.values():
@@ -124,6 +138,8 @@ class BookSession:
         self.ingest.track(pairs)
         if self._link is not None:
             self._open(pairs)
+        if self.trades is not None:
+            self.trades.track([pair.instrument for pair in pairs])
 
     def untrack(self, symbol: str) -> None:
         """Stop serving a pair; other pairs are not affected."""
@@ -135,6 +151,8 @@ class BookSession:
         self._comparisons.forget(symbol)
         if self._link is not None:
             self._unsubscribe(pair)
+        if self.trades is not None:
+            self.trades.untrack(pair.instrument)
 
     # The connection; called by the feed, on the loop
 
@@ -424,6 +442,8 @@ class BookSession:
         """Check for silence, unconfirmed subscriptions, streams that stopped and books with too few proven levels: no
         message announces them."""
         now_ns = self._around.monotonic_ns()
+        if self.trades is not None:
+            self.trades.beat()
         link = self._link
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
             self.feed.reconnect(f"silent for {self._silence_ns / SECOND_NS:g} s")
@@ -491,4 +511,5 @@ class BookSession:
             "json_path": ingest.slow_frames,
             "unreadable": ingest.unreadable,
             "comparisons": self._comparisons.status(),
+            **({} if self.trades is None else {"trades": self.trades.status()}),
         }

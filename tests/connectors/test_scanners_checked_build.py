@@ -19,6 +19,7 @@ import pytest
 from venuemesh.connectors.binance import scanner as binance
 from venuemesh.connectors.bybit import scanner as bybit
 from venuemesh.connectors.coinbase import scanner as coinbase
+from venuemesh.connectors.htx import scanner as htx
 from venuemesh.connectors.kraken import scanner as kraken
 from venuemesh.connectors.okx import scanner as okx
 from venuemesh.orderbook import checksum, frame, l2
@@ -37,6 +38,8 @@ INNER = (
     "connectors/bybit/test_scanner.py",
     "connectors/coinbase/test_market.py",  # test_scanner.py uses its recorded list
     "connectors/coinbase/test_scanner.py",
+    "connectors/htx/test_market.py",  # test_scanner.py uses its recorded list
+    "connectors/htx/test_scanner.py",
     "connectors/kraken/test_scanner.py",
     "connectors/okx/test_market.py",  # test_scanner.py uses its recording in today's format
     "connectors/okx/test_scanner.py",
@@ -51,7 +54,7 @@ def test_the_build_under_test() -> None:
     wanted = os.environ.get("VENUEMESH_CORE_UNDER_TEST")
     if wanted is None:
         pytest.skip("the installed build is under test")
-    for module in (l2, frame, checksum, binance, bybit, coinbase, kraken, okx):
+    for module in (l2, frame, checksum, binance, bybit, coinbase, htx, kraken, okx):
         assert Path(module.__file__).is_relative_to(wanted)
 
 
