@@ -1,6 +1,6 @@
 """HTX spot market data: bytes to events, intents to requests.
 
-Changes of books (`mbp`) have a socket of their own, on which their books are requested; trades come over another one.
+Changes of books (`mbp`) have a separate socket, on which their books are requested; trades come over another one.
 With the option book = "depth.step0" whole books come over the socket of trades.
 
 Source: as in `spec.py`; the sections are named where they are read.

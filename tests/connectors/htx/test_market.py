@@ -112,9 +112,9 @@ def test_recorded_answers_and_pings_are_read() -> None:
         if record.kind == "recv":
             events += made.decode(gzip.decompress(record.raw), 1)
     assert {Subscribed(number) for number in range(1, 21)} <= set(events)
-    said = [orjson.loads(event.frame) for event in events if isinstance(event, Say)]
-    assert {"pong": 1618678073643} in said
-    assert len(said) == 6
+    answers = [orjson.loads(event.frame) for event in events if isinstance(event, Say)]
+    assert {"pong": 1618678073643} in answers
+    assert len(answers) == 6
 
 
 # --------------------------------------------------------------------------------------------------------- sockets
