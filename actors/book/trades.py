@@ -1,8 +1,8 @@
 """The connection of an exchange that sends trades apart from books: subscriptions, silence, reconnects.
 
 The session of the books owns this one and gives it the same pairs. The two connections do not affect each other: a book
-stays LIVE while trades are away, and trades continue while a book waits. A subscription that is refused, or not confirmed
-in time, is sent again after a delay; the others are not affected.
+stays LIVE while trades are away, and trades continue while a book waits. A subscription that is refused, or not
+confirmed in time, is sent again after a delay; the others are not affected.
 """
 
 from __future__ import annotations
