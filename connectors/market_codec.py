@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from ..model.candle import Candle
-from ..model.events import DepthSnapshot, Levels, MarketEvent
+from ..model.events import DepthSnapshot, Levels, MarketEvent, OrderSnapshot
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..orderbook.l2 import OrderBook
+from ..orderbook.l3 import L3Book
 from .listing import Listing
 from .sequence import Numbers
 from .sequence import Verdict as Verdict
@@ -82,12 +83,14 @@ class Expected:
 class Outgoing:
     """A message to send, the answers it `expects`, and its cost in limits of the connection other than "messages".
 
-    A pair is subscribed when all expected answers that name it have come, for all messages.
+    A pair is subscribed when all expected answers that name it have come, for all messages. `masked` is the message
+    without its secrets, for recordings; None: it has none.
     """
 
-    frame: bytes
+    frame: bytes = field(repr=False)
     expects: tuple[Expected, ...] = ()
     cost: tuple[tuple[str, int], ...] = ()
+    masked: bytes | None = None
 
 
 class Codec(Protocol):
@@ -214,6 +217,39 @@ class ChecksummedBooks(Protocol):
 
 
 @runtime_checkable
+class ChecksummedOrders(Protocol):
+    """A codec of order-level books whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
+
+    def order_checksum(self, instrument: Instrument, book: L3Book) -> int:
+        """Return the checksum of the book by the exchange's rule; raises as `ChecksummedBooks.checksum` does."""
+
+
+@runtime_checkable
+class JoinedOrders(Protocol):
+    """A codec whose whole order-level books are requested over REST (`BookSource.REST`).
+
+    `snapshot_request` and `snapshot` remain those of price levels, with which a silent book is compared.
+    """
+
+    def orders_request(self, instrument: Instrument) -> HttpRequest:
+        """Request all orders of a book."""
+
+    def orders_snapshot(self, instrument: Instrument, body: bytes, recv_ns: int) -> OrderSnapshot:
+        """Read the answer. Raises DecodeError."""
+
+
+@runtime_checkable
+class SubscribesWithAccess(Protocol):
+    """A codec whose subscriptions carry the proof of an account (`OrderLevelOffer.needs_account`)."""
+
+    def use_access(self, access: Mapping[str, str]) -> None:
+        """Keep what the account's codec gave (`order_codec.GrantsAccess`) for the next `subscribe`.
+
+        It is secret: a message with it has `Outgoing.masked`.
+        """
+
+
+@runtime_checkable
 class DialedByRequest(Protocol):
     """A codec whose websocket address is requested over REST before each connection."""
 
@@ -273,3 +309,18 @@ class Connector(Protocol):
     def codec(self) -> Callable[..., Codec]:
         """Makes a codec for one role. Its arguments are `rest` and `ws`, base URLs that override the spec's (None: the
         spec's), the options that the spec declares, by keyword, and `environment` where the spec has environments."""
+
+
+@runtime_checkable
+class OrderLevelConnector(Protocol):
+    """A connector that also offers order-level (L3) books (`spec.order_level`)."""
+
+    def order_level_codec(
+        self, rest: str | None = None, ws: str | None = None, ws_l3: str | None = None, **options: Any
+    ) -> Codec:
+        """Make a codec for one role, as `Connector.codec` does; `ws_l3` overrides `OrderLevelOffer.ws`.
+
+        Its `spec.book` is `OrderLevelOffer.book`, changed by options. `decode` reads `OrderSnapshot` and `OrderDelta`,
+        and `scanner` returns None. Trades are those of the other codec. Raises Misconfigured: an option does not allow
+        its value for these books.
+        """

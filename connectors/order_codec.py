@@ -357,6 +357,17 @@ class UsesTokens(Protocol):
 
 
 @runtime_checkable
+class GrantsAccess(Protocol):
+    """A codec of an exchange some of whose market data needs an account's signature (`SubscribesWithAccess`).
+
+    A codec that `UsesTokens` needs no such method: its access is {"token": the token}.
+    """
+
+    def market_access(self, auth: Auth, now_ns: int) -> dict[str, str]:
+        """Sign for the subscriptions of one connection. The result is secret and soon expires."""
+
+
+@runtime_checkable
 class OpensCalls(Protocol):
     """A codec whose websocket for orders takes orders only after a message that authenticates the connection."""
 

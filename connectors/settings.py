@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ..model.errors import Misconfigured
+from ..model.errors import Misconfigured, NotOffered
 from ..model.hosts import is_loopback
 from . import registry
-from .market_codec import Codec, Connector
+from .market_codec import Codec, Connector, OrderLevelConnector
 from .order_codec import TradingCodec, TradingConnector, trading_connector
 from .spec import ExchangeSpec
 
@@ -20,9 +20,9 @@ OptionValue = str | int | float | bool
 class ConnectorSettings:
     """The settings for reaching one exchange.
 
-    `exchange` is the name in addresses; `connector` names the entry point (empty: the exchange's name). `rest`, `ws`
-    and `ws_api` are base URLs that replace the connector's own (None: those of the environment). `environment` is one
-    of the connector's `environments` (None: the real exchange). `egress` is the rate budget of
+    `exchange` is the name in addresses; `connector` names the entry point (empty: the exchange's name). `rest`, `ws`,
+    `ws_api` and `ws_l3` are base URLs that replace the connector's own (None: those of the environment). `environment`
+    is one of the connector's `environments` (None: the real exchange). `egress` is the rate budget of
     the requests. `options` are the connector's options by name; an absent option has the connector's default.
     """
 
@@ -34,6 +34,7 @@ class ConnectorSettings:
     environment: str | None = None
     egress: str = "default"
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    ws_l3: str | None = None
 
     def __post_init__(self) -> None:
         """Raises Misconfigured: an option has no name, or is not text, a number, or true or false."""
@@ -63,6 +64,27 @@ class ConnectorSettings:
         found = self.find()
         taken = {option.name for option in found.spec.options if option.market}
         return found.codec(self.rest, self.ws, **self._environment(found.spec), **self._checked(found.spec, taken))
+
+    def order_level_codec(self) -> Codec:
+        """Make a market codec of order-level books for one role.
+
+        Raises:
+            UnknownExchange, NotOffered: no connector, or one without order-level books.
+            Misconfigured: an option or environment is wrong, or a URL would send an account's proof in clear, or to the
+                real exchange although other hosts are configured.
+        """
+        found = self.find()
+        offer = found.spec.order_level
+        if offer is None or not isinstance(found, OrderLevelConnector):
+            raise NotOffered(self.exchange, "order-level books")
+        if offer.needs_account:
+            check_encrypted(self.exchange, rest=self.rest, ws=self.ws, ws_l3=self.ws_l3)
+        if offer.ws is not None and self.ws is not None and self.ws_l3 is None:
+            reason = "ws replaces the exchange's own host; name the host of order-level books, too"
+            raise Misconfigured(f"ws_l3 of {self.exchange}", reason)
+        taken = {option.name for option in found.spec.options if option.market}
+        more = {**self._environment(found.spec), **self._checked(found.spec, taken)}
+        return found.order_level_codec(self.rest, self.ws, self.ws_l3, **more)
 
     def order_codec(self) -> TradingCodec:
         """Make an order codec for one role.

@@ -167,7 +167,7 @@ class BookFeed:
     window. If no book comes within `first_book_s` after a subscription (or a request over the socket), it is requested
     again. `resync_cost` is the cost of another subscription in the limits that an egress shares. A book whose stream
     is silent is compared with a book over REST, by what is `compared`; None: the exchange has no comparable book, and
-    only trades show that the stream has stopped.
+    only trades show that the stream has stopped. `by_order`: the feed has every order (L3), and the levels follow.
     """
 
     source: BookSource = BookSource.REST
@@ -176,6 +176,7 @@ class BookFeed:
     first_book_s: float = 10.0
     resync_cost: tuple[tuple[str, int], ...] = ()
     compared: Compared | None = Compared.LEVELS
+    by_order: bool = False
 
     @property
     def is_joined(self) -> bool:
@@ -186,6 +187,19 @@ class BookFeed:
     def is_numbered(self) -> bool:
         """Whether deltas have numbers of the exchange; if not, the mesh counts deltas itself."""
         return self.proof in (Proof.RANGE, Proof.CHAIN, Proof.STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLevelOffer:
+    """The order-level (L3) books that an exchange offers; the connector is then a `market_codec.OrderLevelConnector`.
+
+    `ws` is the URL of their feed if it is not that of other market data. `needs_account`: an account must prove itself
+    with each subscription, and the codec is a `market_codec.SubscribesWithAccess`.
+    """
+
+    book: BookFeed
+    ws: str | None = None
+    needs_account: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +278,7 @@ class ExchangeSpec:
     limit_answer: Callable[[int, Mapping[str, str], bytes, Cost], LimitAnswer] = by_status
     decimals_by_pair: bool = False  # True: as many decimals as the scales of the pair's instrument
     book: BookFeed = BookFeed()
+    order_level: OrderLevelOffer | None = None
     candles: CandleOffer | None = None  # with it the codec is a `market_codec.ServesCandles`
     keepalive: KeepAlive | None = None
     gzip: bool = False  # messages are compressed by gzip, independently of the websocket protocol's compression

@@ -7,6 +7,7 @@ the Unix epoch: `ts_event_ns` by the exchange's clock (None if it states none), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     Levels = npt.NDArray[np.int64]
 else:
     Levels = Any  # numpy is imported by what makes arrays: commands need none
+
+ORDER_CHANGE_BYTES = 300  # of a tuple with its numbers and its id
 
 
 class Side(Enum):
@@ -85,6 +88,62 @@ class DepthDelta:
     ts_recv_ns: int
     previous: int | None = None
     checksum: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the levels."""
+        return int(self.bids.nbytes + self.asks.nbytes)
+
+
+OrderChange = tuple[Any, ...]
+"""A change of a resting order, as `orderbook.l3.L3Book.apply` takes it: (ADD, id, side, price, size[, time_ns]), ..."""
+RestingOrder = tuple[str, int, int] | tuple[str, int, int, int]
+"""An order of a whole book: id, price, size, and the time in ns if the exchange states one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSnapshot:
+    """A whole order-level book, or its best levels: the orders of each price in the order of their queue.
+
+    Sides are `complete` if the exchange has no order outside the snapshot. The rest is as in `DepthSnapshot`.
+    """
+
+    symbol: str
+    sequence: int
+    bids: Sequence[RestingOrder]
+    asks: Sequence[RestingOrder]
+    complete: bool
+    ts_event_ns: int | None
+    ts_recv_ns: int
+    request_id: int | str | None = None
+    checksum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDelta:
+    """Changes of resting orders, in order; none if the message only has a number. The rest is as in `DepthDelta`.
+
+    A change is relative to the book before it. So the rule of an exchange whose deltas cover several numbers must not
+    apply a delta that overlaps the book.
+    """
+
+    symbol: str
+    first: int
+    last: int
+    changes: Sequence[OrderChange]
+    ts_event_ns: int | None
+    ts_recv_ns: int
+    previous: int | None = None
+    checksum: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """About the memory of the changes."""
+        return len(self.changes) * ORDER_CHANGE_BYTES
+
+
+Delta = DepthDelta | OrderDelta
+WholeBook = DepthSnapshot | OrderSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +241,8 @@ class Ignored:
 MarketEvent = (
     DepthSnapshot
     | DepthDelta
+    | OrderSnapshot
+    | OrderDelta
     | PublicTrade
     | Ticker
     | CandleUpdate

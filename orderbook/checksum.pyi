@@ -1,4 +1,5 @@
 from .l2 import OrderBook
+from .l3 import L3Book
 
 MAX_LEVELS: int
 
@@ -15,3 +16,13 @@ def crc32(book: OrderBook, levels: int, price_decimals: int, size_decimals: int)
 
 def digits(book: OrderBook, levels: int, price_decimals: int, size_decimals: int) -> bytes:
     """Return the text that `crc32` is computed of; raises as `crc32` does."""
+
+def orders_crc32(book: L3Book, levels: int, price_decimals: int, size_decimals: int) -> int:
+    """Return the CRC-32 of the orders of the best `levels` asks, then of the best `levels` bids, best first.
+
+    Each order gives its price, then its size, as a level does in `crc32`, in the order of its queue. Raises as `crc32`
+    does; BookError also: orders have changed since the last commit.
+    """
+
+def orders_digits(book: L3Book, levels: int, price_decimals: int, size_decimals: int) -> bytes:
+    """Return the text that `orders_crc32` is computed of; raises as it does."""

@@ -2,10 +2,12 @@
 
 from ..model.errors import BookError
 
-from libc.stdint cimport int64_t, uint32_t
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
 from .l2 cimport ASKS, BIDS, OrderBook, wide
+from .l3 cimport NOWHERE, L3Book, Orders
 
 
 cdef extern from "crc32.h":
@@ -16,6 +18,9 @@ cdef extern from "crc32.h":
         pass
     const int WRITTEN
     char* write_level(char* out, int64_t price, int64_t size, Written* known) nogil
+
+cdef extern from "orders.h":
+    int32_t find_level(const Orders* book, int64_t key, int side) nogil
 
 
 cdef enum:
@@ -82,3 +87,56 @@ def digits(OrderBook book not None, Py_ssize_t levels, int price_decimals, int s
         book, levels, unit_of(book.price_scale, price_decimals), unit_of(book.size_scale, size_decimals), text
     )
     return text[:n]
+
+
+cdef char* write_queue(
+    Orders* orders, int32_t level, int64_t price, int64_t price_unit, int64_t size_unit, char* at
+) except NULL:
+    """Write the digits of each order of a level, in the order of its queue; return the end."""
+    cdef int32_t i = orders.level[level].head
+    cdef int64_t size
+    while i != NOWHERE:
+        size = orders.order[i].size
+        if price % price_unit or size % size_unit:
+            raise BookError(f"order at {price} of {size} has more decimals than the exchange writes")
+        at = write_level(at, price // price_unit, size // size_unit, written)
+        i = orders.order[i].next
+    return at
+
+
+def orders_digits(L3Book book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
+    cdef OrderBook l2 = book.book
+    cdef int64_t price_unit = unit_of(l2.price_scale, price_decimals)
+    cdef int64_t size_unit = unit_of(l2.size_scale, size_decimals)
+    cdef int32_t found[2 * ROOM]
+    cdef int64_t price[2 * ROOM]
+    cdef Py_ssize_t i, last, n = 0, count = 0
+    cdef char* text
+    cdef char* at
+    cdef int side
+    if not 1 <= levels <= ROOM:
+        raise ValueError(f"levels must be 1 to {ROOM}, not {levels}")
+    if book.orders.n_changed:
+        raise BookError("orders have changed since the last commit")
+    for side in (ASKS, BIDS):
+        last = l2.half[side].n - 1
+        for i in range(min(levels, l2.half[side].n)):
+            found[n] = find_level(&book.orders, l2.half[side].key[last - i], side)
+            price[n] = l2.half[side].key[last - i] if side == BIDS else -l2.half[side].key[last - i]
+            count += book.orders.level[found[n]].count
+            n += 1
+    text = <char*>PyMem_Malloc(<size_t>(count + 1) * LEVEL)
+    if text is NULL:
+        raise BookError(f"no memory for the digits of {count} orders")
+    try:
+        at = text
+        for i in range(n):
+            at = write_queue(&book.orders, found[i], price[i], price_unit, size_unit, at)
+        return text[:at - text]
+    finally:
+        PyMem_Free(text)
+
+
+def orders_crc32(L3Book book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
+    cdef bytes text = orders_digits(book, levels, price_decimals, size_decimals)
+    return crc32_text(text, len(text), wide and can_fold)

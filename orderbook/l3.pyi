@@ -70,7 +70,8 @@ class L3Book:
             (REPLACE, id, price, size[, time_ns])     (REMOVE, id)
 
         Raises BookError at the first event that cannot be applied; those before it are applied. Removing an order that
-        is not there is no error.
+        is not there is no error; nor is CHANGE, MATCH or REPLACE plus `IF_RESTING`, which an exchange may also send
+        about orders that never rested.
         """
 
     def changes(self) -> tuple[Levels, Levels]:

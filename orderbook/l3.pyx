@@ -2,7 +2,7 @@
 
 from ..model.errors import BookError
 from ..model.events import Side
-from .records import ADD, CHANGE, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
+from .records import ADD, CHANGE, IF_RESTING, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -35,6 +35,7 @@ cdef extern from "orders.h":
     void settle(Orders* book) nogil
 
 
+cdef int _IF_RESTING = IF_RESTING
 cdef int _ADD = ADD, _CHANGE = CHANGE, _MATCH = MATCH, _REPLACE = REPLACE, _REMOVE = REMOVE
 cdef object BUY = Side.BUY
 cdef object SELL = Side.SELL
@@ -324,6 +325,11 @@ cdef class L3Book:
         for event in events:
             n = len(event)
             kind = event[0] if n > 1 else -1
+            if kind > _IF_RESTING and kind != _IF_RESTING + _REMOVE:
+                kind -= _IF_RESTING
+                read_id(event[1], &packed)
+                if find_order(&self.orders, &packed) == NOWHERE:
+                    continue
             if kind == _ADD and (n == 5 or n == 6):
                 read_id(event[1], &packed)
                 self.add_order(&packed, side_index(event[2]), event[3], event[4], event[5] if n == 6 else 0)

@@ -53,6 +53,7 @@ class Level(NamedTuple):
 
 ADD, CHANGE, MATCH, REPLACE, REMOVE = range(5)
 """Kinds of events of orders; see `L3Book.apply`."""
+IF_RESTING = 8  # added to CHANGE, MATCH or REPLACE: an order that is not in the book is no error
 
 
 class L3Order(NamedTuple):

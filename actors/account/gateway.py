@@ -33,6 +33,7 @@ from ...connectors.order_codec import (
     Auth,
     Draft,
     Ends,
+    GrantsAccess,
     JoinsQueries,
     Kind,
     Never,
@@ -48,7 +49,7 @@ from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Attempted, Rest
 from ...connectors.transport.calls import Calls
 from ...keystore.secrets import read_key_async
-from ...model.errors import DataError, MeshError, Misconfigured, Rejected, RetryLater
+from ...model.errors import DataError, MeshError, Misconfigured, NotOffered, Rejected, RetryLater
 from ...model.failpoint import reach
 from ...model.http import HttpRequest, HttpResponse
 from ...model.time import MILLISECOND_NS
@@ -155,6 +156,16 @@ class Gateway:
             return (await self.read(codec.token(), Priority.URGENT)).token or ""
         except (Rejected, Misconfigured, DataError) as error:
             raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
+
+    async def market_access(self) -> dict[str, str]:
+        """Return what proves the account in subscriptions to market data. Raises RetryLater; NotOffered: the exchange
+        has no such market data."""
+        await self.clock.ready()
+        if self._tokens is not None:
+            return {"token": await self.request_token(self._tokens)}
+        if isinstance(self.codec, GrantsAccess):
+            return self.codec.market_access(self.auth, self.clock.now_ns())
+        raise NotOffered(self.spec.exchange, "market data that needs an account")
 
     async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
         lease = await self.budget.acquire(request.cost, Priority.URGENT)

@@ -13,22 +13,28 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...connectors.market_codec import ChecksummedBooks, Codec, Scanner
+from ...connectors.market_codec import Codec, JoinedOrders, Scanner
 from ...connectors.sequence import Numbers
 from ...connectors.spec import Proof
 from ...model.errors import BookError, DataError, FixedPointError
 from ...model.events import (
     BookState,
+    Delta,
     DepthDelta,
     DepthSnapshot,
     Lost,
     MarketEvent,
+    OrderDelta,
+    OrderSnapshot,
     PublicTrade,
     Status,
     Ticker,
+    WholeBook,
 )
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
+from ...orderbook.l3 import L3Book
+from .content import apply, checksum_by, loader
 from .effects import Ask, AskSnapshot, AwaitBook, Effect, Load, Publish, Resubscribe, SetState
 from .events import BookCame, BookEvent, Crossed, Drained, Missed, SnapshotArrived, SnapshotFailed, Suspect, Trading
 from .machine import APPLY, GAP, KEEP, STALE, STATE, BookMachine
@@ -74,7 +80,10 @@ class Observer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """One book with its instrument, machine, sink and counters."""
+    """One book with its instrument, machine, sink and counters.
+
+    `orders` is the order-level book whose levels are `book`; None: the feed has only levels.
+    """
 
     instrument: Instrument
     book: OrderBook
@@ -93,6 +102,7 @@ class Pair:
     missed: bool = False
     load: Callable[[], None] | None = None  # how to load the snapshot that arrived
     last_trade_id: int = -1
+    orders: L3Book | None = None
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
 
 
@@ -127,9 +137,7 @@ class Ingest:
         self._observer = observer
         self._scanner = codec.scanner() if fast else None
         self._snapshots = codec.snapshot_scanner() if fast else None
-        self._checksum = codec.checksum if isinstance(codec, ChecksummedBooks) else None
-        if codec.spec.book.proof is not Proof.CHECKSUM:
-            self._checksum = None
+        self._checksum = checksum_by(codec) if codec.spec.book.proof is Proof.CHECKSUM else None
         self._numbered = codec.spec.book.is_numbered
         self._slots: list[Pair] = []
 
@@ -215,16 +223,16 @@ class Ingest:
             self.unreadable_frame(frame, error)
             return
         for event in events:
-            if isinstance(event, DepthDelta):
+            if isinstance(event, DepthDelta | OrderDelta):
                 self._delta(event)
             elif isinstance(event, PublicTrade):
                 self.trade(event)
             elif isinstance(event, Ticker):
                 if self._observer is not None:
                     self._observer.ticker(self.pairs[event.symbol], event)
-            elif isinstance(event, DepthSnapshot) and event.request_id is None:
+            elif isinstance(event, DepthSnapshot | OrderSnapshot) and event.request_id is None:
                 pair = self.pairs[event.symbol]
-                load = _loader(pair.book, event)
+                load = loader(pair.book, pair.orders, event)
                 self._book(pair, load, event.sequence, event.checksum, event.ts_event_ns, event.ts_recv_ns)
             elif isinstance(event, Lost):
                 for pair in list(self.pairs.values()) if event.symbol is None else [self.pairs[event.symbol]]:
@@ -234,7 +242,7 @@ class Ingest:
             else:
                 self._on_event(event)
 
-    def _delta(self, delta: DepthDelta) -> None:
+    def _delta(self, delta: Delta) -> None:
         pair = self.pairs[delta.symbol]
         machine = pair.machine
         if self._observer is not None and not pair.draining:
@@ -247,7 +255,7 @@ class Ingest:
         if code != APPLY:
             return
         try:
-            pair.book.apply(delta.bids, delta.asks, machine.sequence)
+            apply(pair.book, pair.orders, delta, machine.sequence)
             self._prove(pair, delta.checksum)
         except BookError as error:
             self.on(pair, Suspect(str(error), delta.last))
@@ -266,7 +274,7 @@ class Ingest:
         counters.checksums += 1
         if scanner is not None and scanner.is_proven:
             return
-        found = self._checksum(pair.instrument, pair.book)
+        found = self._checksum(pair.instrument, pair.book, pair.orders)
         if found != checksum:
             counters.bad_checksums += 1
             raise BookError(f"the book's checksum is {found}; the exchange's is {checksum}")
@@ -299,7 +307,7 @@ class Ingest:
             self._observer.book(pair)
         self._perform(pair, effects)
 
-    def _applied(self, pair: Pair, delta: DepthDelta) -> None:
+    def _applied(self, pair: Pair, delta: Delta) -> None:
         if self._observer is not None:
             self._observer.applied(pair)
         if pair.book.crossed:
@@ -318,7 +326,7 @@ class Ingest:
         if not pair.draining:
             pair.sink.set_state(pair.machine.state)
 
-    def _not_applied(self, pair: Pair, code: int, delta: DepthDelta) -> None:
+    def _not_applied(self, pair: Pair, code: int, delta: Delta) -> None:
         if code == KEEP:
             pair.machine.keep(delta)
             if not pair.draining:
@@ -372,15 +380,20 @@ class Ingest:
     def snapshot(self, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
         """Process the snapshot that was requested over REST as `attempt`."""
         book = pair.book
+        read: WholeBook | None = None
         try:
-            if self._snapshots is not None and self._snapshots.scan(body, book.price_scale, book.size_scale):
+            if isinstance(self.codec, JoinedOrders) and pair.orders is not None:
+                read = self.codec.orders_snapshot(pair.instrument, body, recv_ns)
+            elif self._snapshots is None or not self._snapshots.scan(body, book.price_scale, book.size_scale):
+                read = self.codec.snapshot(pair.instrument, body, limit, recv_ns)
+            if read is None:
+                assert self._snapshots is not None
                 bulk = self._snapshots
                 sequence = bulk.sequence
                 pair.load = lambda: bulk.load(book, limit)
             else:
-                read = self.codec.snapshot(pair.instrument, body, limit, recv_ns)
                 sequence = read.sequence
-                pair.load = _loader(book, read)
+                pair.load = loader(pair.book, pair.orders, read)
         except DataError as error:
             pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, SnapshotFailed(attempt, str(error)))
@@ -389,10 +402,10 @@ class Ingest:
         self.on(pair, SnapshotArrived(attempt, sequence))
         pair.load = None
 
-    def answer(self, pair: Pair, attempt: int, read: DepthSnapshot) -> None:
+    def answer(self, pair: Pair, attempt: int, read: WholeBook) -> None:
         """Process the snapshot that was requested over the socket as `attempt`."""
         pair.ts_recv_ns = read.ts_recv_ns
-        pair.load = _loader(pair.book, read)
+        pair.load = loader(pair.book, pair.orders, read)
         self.on(pair, SnapshotArrived(attempt, read.sequence))
         pair.load = None
 
@@ -430,7 +443,3 @@ class Ingest:
         pair.draining = False
         pair.drained = pair.machine.counters.applied - before
         self.on(pair, Missed() if pair.missed else Drained())
-
-
-def _loader(book: OrderBook, read: DepthSnapshot) -> Callable[[], None]:
-    return lambda: book.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)

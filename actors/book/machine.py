@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from ...connectors.sequence import Numbers, Verdict
 from ...connectors.spec import BookFeed, Proof
 from ...model.backoff import Backoff
-from ...model.events import BookState, DepthDelta
+from ...model.events import BookState, Delta
 from ...model.time import SECOND_NS, in_ns
 from .effects import AskSnapshot, AwaitBook, Effect, Load, Publish, Resubscribe, SetState
 from .events import (
@@ -76,7 +76,7 @@ CALM_S = 30.0  # after this time in LIVE, the next request for a snapshot is imm
 
 
 FITS, OLD = Verdict.APPLY, Verdict.STALE  # looked up for every frame
-DELTA_BYTES = 512  # memory of a waiting delta, without its levels
+DELTA_BYTES = 512  # memory of a waiting delta, without its levels or changes of orders
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ class BookMachine:
         self._again: tuple[int, int] | None = None
         self._joined_ns: int | None = None
         self._refreshed_ns: int | None = None
-        self._kept: deque[DepthDelta] = deque()
+        self._kept: deque[Delta] = deque()
         self._kept_bytes = 0
         self._keep_bytes = keep_bytes
 
@@ -203,7 +203,7 @@ class BookMachine:
         self.counters.dropped += 1
         return STALE
 
-    def keep(self, delta: DepthDelta) -> bool:
+    def keep(self, delta: Delta) -> bool:
         """Keep a delta until a snapshot comes. Return False if older deltas had to be dropped.
 
         Does nothing if books come in the feed, because no snapshot will join.
@@ -219,7 +219,7 @@ class BookMachine:
             self._kept_bytes -= _bytes(self._kept.popleft())
         return fits
 
-    def take(self) -> list[DepthDelta]:
+    def take(self) -> list[Delta]:
         """Return and forget the waiting deltas, oldest first; the caller applies them."""
         taken = list(self._kept)
         self._forget()
@@ -466,5 +466,5 @@ class BookMachine:
         return [AskSnapshot(self.attempt, delay_s)]
 
 
-def _bytes(delta: DepthDelta) -> int:
-    return DELTA_BYTES + delta.bids.nbytes + delta.asks.nbytes
+def _bytes(delta: Delta) -> int:
+    return DELTA_BYTES + delta.nbytes

@@ -8,6 +8,7 @@ not the address of the actor that hosts it.
     untrack {pair}              retire one pair; the other pairs are not affected
     track {instrument}          serve one more pair, or apply a change of its status
     resync {pair}               suspect a book: it leaves LIVE until a new snapshot joins
+    orders {pair, levels?}      the orders of an order-level book, of its best `levels` a side: see `order_rows`
     stats                       the same as `status`
     poll next {after}           see `poll`
 """
@@ -17,28 +18,36 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...connectors.market_codec import SubscribesWithAccess
 from ...connectors.transport import Feed, Rest
-from ...model.address import book_address
-from ...model.errors import Misconfigured, Rejected, UnknownInstrument
+from ...model.address import book_address, orders_address
+from ...model.errors import MeshError, Misconfigured, NotOffered, Rejected, RetryLater, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
 from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS, in_ns
-from ...orderbook.l2 import OrderBook
 from ...orderbook.segment import SegmentWriter
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, RestLike
+from .content import make_books
 from .events import Trading
 from .ingest import Pair
 from .machine import BookMachine
+from .order_rows import order_rows
 from .settings import BookSettings
 from .shell import BookSession
 from .surroundings import FeedLike, Surroundings
 
 RATE_EVERY_NS = 1_000_000_000
+ACCESS_S = 15.0
+ACCESS_AGAIN_S = 5.0
+NO_ACCOUNT = (
+    "order-level books need an account of the exchange: configure [exchanges.{exchange}.accounts.NAME], and name it in "
+    '`books_account` if there are several; or set books = "levels"'
+)
 
 
 class Hosted:
@@ -73,7 +82,7 @@ class Hosted:
 class BookRole:
     """See the module. `connect` and `rest` replace the transport, `chance` gives random numbers in [0, 1)."""
 
-    reads = frozenset({"snapshot", "stats", "next"})
+    reads = frozenset({"snapshot", "orders", "stats", "next"})
 
     def __init__(
         self,
@@ -84,10 +93,13 @@ class BookRole:
         rest: RestLike | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Make the role; it opens nothing before `start`. Raises UnknownExchange, Misconfigured."""
+        """Make the role; it opens nothing before `start`. Raises UnknownExchange, NotOffered, Misconfigured."""
         self._settings, self._context = settings, context
         self._exchange = settings.connector.exchange
-        self._codec = settings.connector.market_codec()
+        by_order = settings.books == "orders"
+        self._codec = settings.connector.order_level_codec() if by_order else settings.connector.market_codec()
+        if isinstance(self._codec, SubscribesWithAccess) and settings.account is None:
+            raise Misconfigured(context.address, NO_ACCOUNT.format(exchange=self._exchange))
         self._chance = chance
         self._rest = rest if rest is not None else Rest()
         self._hosted: dict[str, Hosted] = {}  # by name of the pair
@@ -105,6 +117,7 @@ class BookRole:
                 alive=context.alive,
                 fail=context.fail,
                 changed=self._wake,
+                access=self._access,
             ),
             levels=settings.levels,
         )
@@ -141,10 +154,22 @@ class BookRole:
         feed = self._codec.spec.book
         machine = BookMachine(self._codec.classify, self._chance, feed=feed, is_trading=instrument.is_trading)
         hosted = Hosted(address, writer, self._settings.trade_ring)
-        book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
-        hosted.pair = Pair(instrument, book, machine, hosted)
+        book, orders = make_books(feed, instrument)
+        hosted.pair = Pair(instrument, book, machine, hosted, orders=orders)
         self._hosted[instrument.name] = self._by_address[address] = hosted
         return hosted.pair
+
+    async def _access(self) -> Mapping[str, str]:
+        """Get the account's proof for subscriptions from its order manager, which alone signs. Raises RetryLater."""
+        assert self._settings.account is not None
+        manager = orders_address(self._exchange, self._settings.account)
+        try:
+            found: Mapping[str, str] = await self._context.ask(manager, "market_access", None, ACCESS_S)
+        except RetryLater:
+            raise
+        except MeshError as error:
+            raise RetryLater(ACCESS_AGAIN_S, f"{manager} gave no access to order-level books: {error}") from error
+        return found
 
     def _find(self, body: Any) -> Hosted:
         name = (body or {}).get("pair")
@@ -159,6 +184,8 @@ class BookRole:
         match kind:
             case "snapshot":
                 return self._snapshot(self._find(body), whole_number(body, "levels"))
+            case "orders":
+                return self._orders(self._find(body), whole_number(body, "levels"))
             case "untrack":
                 return self._untrack(self._find(body))
             case "track":
@@ -212,6 +239,21 @@ class BookRole:
             "asks_complete": book.asks_complete and book.n_asks <= len(asks),
             "ts_event_ns": pair.ts_event_ns,
             "ts_recv_ns": pair.ts_recv_ns,
+        }
+
+    def _orders(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
+        pair = hosted.pair
+        if pair.orders is None:
+            raise NotOffered(hosted.address, 'orders: it is a book of price levels; set books = "orders"')
+        return {
+            "address": hosted.address,
+            "incarnation": list(self._context.incarnation),
+            "state": int(pair.machine.state),
+            "error": pair.machine.error,
+            "version": hosted.writer.published,
+            "ts_event_ns": pair.ts_event_ns,
+            "ts_recv_ns": pair.ts_recv_ns,
+            **order_rows(pair.orders, levels),
         }
 
     # Mirrors
@@ -355,5 +397,6 @@ class BookRole:
             "kept": pair.machine.kept,
             "n_bids": pair.book.n_bids,
             "n_asks": pair.book.n_asks,
-            "book_bytes": pair.book.memory_bytes,
+            "n_orders": None if pair.orders is None else pair.orders.n_orders,
+            "book_bytes": pair.book.memory_bytes if pair.orders is None else pair.orders.memory_bytes,
         }

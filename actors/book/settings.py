@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...connectors.settings import ConnectorSettings
 from ...model.instrument import Instrument
@@ -15,6 +16,9 @@ class BookSettings:
 
     `levels` a side and the last `trade_ring` trades are kept in shared memory for readers; they see a book as DEAD when
     its heartbeat is older than `heartbeat_limit_s`.
+
+    `books`: of price levels (L2), or of every order (L3), from which the levels follow. `account` proves itself to the
+    exchange where order-level books need that.
     """
 
     connector: ConnectorSettings
@@ -22,3 +26,5 @@ class BookSettings:
     levels: int = 200
     trade_ring: int = 1024
     heartbeat_limit_s: float = HEARTBEAT_LIMIT_S
+    books: Literal["levels", "orders"] = "levels"
+    account: str | None = None

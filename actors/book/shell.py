@@ -15,15 +15,25 @@ from ...connectors.gzip_frames import inflate
 from ...connectors.market_codec import (
     Codec,
     DialedByRequest,
+    JoinedOrders,
     OpensConnections,
     Outgoing,
     RequestedBooks,
     SeparateTrades,
+    SubscribesWithAccess,
 )
 from ...connectors.spec import BookSource, Dial
-from ...connectors.transport import Link
+from ...connectors.transport import Attempted, Link
 from ...model.errors import DecodeError, MeshError, RetryLater
-from ...model.events import DepthSnapshot, GoingAway, MarketEvent, Say, Subscribed, SubscribeRefused
+from ...model.events import (
+    DepthSnapshot,
+    GoingAway,
+    MarketEvent,
+    OrderSnapshot,
+    Say,
+    Subscribed,
+    SubscribeRefused,
+)
 from ...model.time import SECOND_NS, in_ns
 from ..limits.machine import Priority
 from .comparison import Comparisons
@@ -98,7 +108,7 @@ class BookSession:
             self._dial if isinstance(codec, DialedByRequest) else codec.ws_url,
             self,
             on_failure=around.fail,
-            admit=around.budget.connection,
+            admit=self._admit,
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
             on_refused=around.budget.refused,
@@ -251,7 +261,7 @@ class BookSession:
 
     def _write(self, message: Outgoing, now_ns: int) -> None:
         self._around.alive()
-        self._say(message.frame)
+        self._say(message.frame, message.masked)
         for expected in message.expects:
             awaited = self._awaited.get(str(expected.key))
             if awaited is not None:
@@ -260,11 +270,11 @@ class BookSession:
                     self._first_sent_ns = now_ns
             self._overdue_from(expected.symbols, now_ns)
 
-    def _say(self, frame: bytes) -> None:
+    def _say(self, frame: bytes, masked: bytes | None = None) -> None:
         if self._link is None:
             return
         if self._around.tap is not None:
-            self._around.tap("send", "", frame, self._around.time_ns())
+            self._around.tap("send", "", frame if masked is None else masked, self._around.time_ns())
         self._link.send(frame)
 
     def _other(self, event: MarketEvent) -> None:
@@ -275,7 +285,7 @@ class BookSession:
                 self.facts.refused = [*self.facts.refused[-9:], f"{code}: {reason}"]
                 if key is not None:
                     self._refused(str(key), f"{code}: {reason}")
-            case DepthSnapshot(request_id=key):
+            case DepthSnapshot(request_id=key) | OrderSnapshot(request_id=key):
                 pair, attempt = self._requests.pop(str(key), (None, 0))
                 if pair is not None:
                     self.ingest.answer(pair, attempt, event)
@@ -305,6 +315,20 @@ class BookSession:
         for symbol in awaited.symbols if awaited is not None else ():
             self._forget(symbol)
             self.ingest.on(self.ingest.pairs[symbol], Refused(reason))
+
+    async def _admit(self) -> Attempted:
+        """Spend one attempt at a connection, with the proof of an account where subscriptions carry one.
+
+        Raises:
+            MeshError: no attempt now.
+        """
+        await self._renew_access()
+        return await self._around.budget.connection()
+
+    async def _renew_access(self) -> None:
+        """Get a new proof of the account for the next subscriptions. Raises RetryLater."""
+        if isinstance(self.codec, SubscribesWithAccess) and self._around.access is not None:
+            self.codec.use_access(await self._around.access())
 
     async def _dial(self) -> Dial:
         """Request the address of the next connection from the exchange.
@@ -386,6 +410,7 @@ class BookSession:
         try:
             if cost:
                 await around.budget.acquire(cost, Priority.URGENT)
+            await self._renew_access()
         except RetryLater as error:
             self.ingest.on(pair, SnapshotFailed(attempt, str(error), error.after_s))
         except MeshError as error:
@@ -405,6 +430,8 @@ class BookSession:
         around = self._around
         levels = self._size.levels(pair, len(self.ingest.pairs))
         request = self.codec.snapshot_request(pair.instrument, levels)
+        if isinstance(self.codec, JoinedOrders) and pair.orders is not None:
+            request = self.codec.orders_request(pair.instrument)
         try:
             priority = Priority.BACKGROUND if pair.machine.is_joined else Priority.URGENT
             lease = await around.budget.acquire(request.cost, priority)

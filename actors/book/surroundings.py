@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,3 +33,4 @@ class Surroundings:
     fail: Callable[[BaseException], None]
     changed: Callable[[], None] = lambda: None  # called after every possible change of a book
     tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message
+    access: Callable[[], Awaitable[Mapping[str, str]]] | None = None  # an account's proof (`SubscribesWithAccess`)

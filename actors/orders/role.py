@@ -18,7 +18,7 @@ is known. Commands wait for the load as long as their senders do.
     balances · fees {pair} · account · timings {limit?} · key_check
     request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id
     signed_read {kind, method, path, params} -> {status, headers, body, sent_ns}; for roles of the account that must not
-    sign themselves
+    sign themselves · market_access -> {name: text}: proves the account to market data that needs one; secret
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
@@ -72,6 +72,7 @@ class OrderManagerRole:
             "cursor_of",
             "key_check",
             "signed_read",
+            "market_access",
             "events",
             "order",
         }
@@ -342,6 +343,10 @@ class OrderManagerRole:
     async def _signed_read(self, body: Any) -> Any:
         return await self._raw.signed_read(body)
 
+    async def _market_access(self, body: Any) -> Any:
+        await self._shell.loaded()
+        return await self._shell.gateway.market_access()
+
     @property
     def _queries(self) -> Queries:
         shell = self._shell
@@ -373,6 +378,7 @@ class OrderManagerRole:
         "reports": _reports,
         "request": _request,
         "signed_read": _signed_read,
+        "market_access": _market_access,
     }
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.model.fixed import to_text
-from venuemesh.orderbook.checksum import MAX_LEVELS, crc32, digits
+from venuemesh.orderbook.checksum import MAX_LEVELS, crc32, digits, orders_crc32, orders_digits
 from venuemesh.orderbook.l2 import OrderBook, use_wide
+from venuemesh.orderbook.l3 import L3Book
 
 
 def slowly(book: OrderBook, levels: int, price_decimals: int, size_decimals: int) -> bytes:
@@ -78,3 +79,37 @@ def test_what_the_exchange_cannot_have_written_is_refused():
     for levels, decimals in ((0, 3), (MAX_LEVELS + 1, 3), (10, 4), (10, -1)):
         with pytest.raises(ValueError, match="must be"):
             crc32(book, levels, decimals, 3)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 10**12)), max_size=40),
+    st.lists(st.tuples(st.integers(10, 19), st.integers(1, 10**12)), max_size=40),
+    st.integers(1, 12),
+)
+def test_orders_are_written_level_by_level_in_their_queues(below, above, levels):
+    book = L3Book(5, 4)
+    text = b""
+    for side, rows, best in ((Side.SELL, above, 1), (Side.BUY, below, -1)):
+        for number, (price, size) in enumerate(rows):
+            book.add(side, f"{side.value}{number}", price * 10, size * 100)
+        prices = sorted({price for price, _ in rows}, key=lambda price: best * price)[:levels]
+        for wanted in prices:
+            text += b"".join(b"%d%d" % (price, size) for price, size in rows if price == wanted)
+    book.commit(1)
+    assert orders_digits(book, levels, 4, 2) == text
+    for wide in (False, None):
+        use_wide(wide)
+        assert orders_crc32(book, levels, 4, 2) == zlib.crc32(text)
+
+
+def test_orders_that_the_exchange_cannot_have_written_are_refused():
+    book = L3Book(3, 3)
+    book.add(Side.BUY, "a", 1_001, 5_000)
+    book.commit(1)
+    with pytest.raises(BookError, match="more decimals"):
+        orders_crc32(book, 10, 2, 3)
+    with pytest.raises(ValueError, match="must be"):
+        orders_crc32(book, MAX_LEVELS + 1, 3, 3)
+    book.remove("a")
+    with pytest.raises(BookError, match="last commit"):
+        orders_crc32(book, 10, 3, 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.orderbook.l3 import L3Book
-from venuemesh.orderbook.records import ADD, CHANGE, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
+from venuemesh.orderbook.records import ADD, CHANGE, IF_RESTING, MATCH, REMOVE, REPLACE, L3Order, QueuePlace
 
 BUY, SELL = Side.BUY, Side.SELL
 UUID = "9a3b8c5e-0f1d-4e2a-8b7c-6d5e4f3a2b1c"
@@ -143,11 +143,34 @@ def test_many_events_at_once_do_what_single_calls_do(operations):
         assert one.rows(side)[1].tolist() == many.rows(side)[1].tolist()
 
 
+def test_a_change_of_an_order_that_may_not_rest_is_left_out():
+    book = L3Book(0, 0)
+    book.add(BUY, "a", 5, 3)
+    for kind, *values in ((CHANGE, 1), (MATCH, 1), (REPLACE, 4, 1)):
+        book.apply([(kind | IF_RESTING, "x", *values)])
+        with pytest.raises(BookError, match="not in the book"):
+            book.apply([(kind, "x", *values)])
+    assert book.order("a") == L3Order("a", BUY, 5, 3, 0)
+    book.apply([(CHANGE | IF_RESTING, "a", 2), (MATCH | IF_RESTING, "a", 1), (REPLACE | IF_RESTING, "a", 6, 9, 7)])
+    assert book.order("a") == L3Order("a", BUY, 6, 9, 7)
+    for bad in ((CHANGE | IF_RESTING, "", 1), (CHANGE | IF_RESTING, "a"), (MATCH | IF_RESTING, "a", 10)):
+        with pytest.raises(BookError):
+            book.apply([bad])
+
+
 def test_an_event_that_cannot_be_applied_ends_the_batch():
     book = L3Book(0, 0)
     short = [(), (ADD,), (ADD, "b"), (ADD, "b", BUY, 1), (CHANGE, "a"), (MATCH, "a"), (REPLACE, "a", 1), (REMOVE,)]
     long = [(ADD, "b", BUY, 1, 1, 1, 1), (CHANGE, "a", 1, 1), (REMOVE, "a", 1)]
-    for bad in ((CHANGE, "x", 1), (9, "a", 1), (ADD, "a", BUY, 1, 1), *short, *long):
+    for bad in (
+        (CHANGE, "x", 1),
+        (5, "a", 1),
+        (40, "a", 1),
+        (IF_RESTING, "a", BUY, 1, 1),
+        (ADD, "a", BUY, 1, 1),
+        *short,
+        *long,
+    ):
         with pytest.raises(BookError):
             book.apply([(REMOVE, "a"), (ADD, "a", BUY, 5, 2), bad, (ADD, "never", BUY, 5, 2)])
         assert book.order("a") == L3Order("a", BUY, 5, 2, 0)

@@ -10,7 +10,7 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -91,6 +91,15 @@ class ExchangeTable(Strict):
         ExchangeSettings, "pairs_per_actor", "Books hosted by one actor, over one socket.", ge=1, le=200
     )
     levels: int = setting(BookSettings, "levels", "Levels a side kept in shared memory for readers.", ge=1, le=5000)
+    books: Literal["levels", "orders"] = setting(
+        BookSettings,
+        "books",
+        "What books are made of: price levels (L2), or every order (L3), where the connector offers it.",
+    )
+    books_account: Name | None = Field(
+        None,
+        description="Account that opens order-level books, where the exchange wants one; if absent, the only account.",
+    )
     trade_ring: int = setting(
         BookSettings, "trade_ring", "Trades kept in the shared ring of each book.", ge=16, le=1_048_576
     )
@@ -103,6 +112,9 @@ class ExchangeTable(Strict):
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
     ws_api: str | None = Field(
         None, description="Base URL of the websocket interface for orders and reports, instead of the connector's own."
+    )
+    ws_l3: str | None = Field(
+        None, description="Base URL of the websocket of order-level books, instead of the connector's own."
     )
     egress: Name = setting(ConnectorSettings, "egress", "Name of the rate budget to spend: one per outgoing address.")
     refresh_s: float = setting(
@@ -138,7 +150,7 @@ class ExchangeTable(Strict):
             raise ValueError("a pair is listed twice")
         return pairs
 
-    @field_validator("rest", "ws", "ws_api")
+    @field_validator("rest", "ws", "ws_api", "ws_l3")
     @classmethod
     def _urls(cls, url: str | None, field: ValidationInfo) -> str | None:
         if url is None:
@@ -161,8 +173,15 @@ class ExchangeTable(Strict):
         """Return the settings for reaching the exchange `name`."""
         connector = self.connector or name
         return ConnectorSettings(
-            name, connector, self.rest, self.ws, self.ws_api, self.environment, self.egress, self.options
+            name, connector, self.rest, self.ws, self.ws_api, self.environment, self.egress, self.options, self.ws_l3
         )
+
+    @property
+    def book_account(self) -> str | None:
+        """The account that opens order-level books; None: there is none, or several and none is named."""
+        if self.books == "levels":
+            return None
+        return self.books_account or (next(iter(self.accounts)) if len(self.accounts) == 1 else None)
 
     def settings(self, name: str, journal: JournalSettings, heartbeat_limit_s: float) -> ExchangeSettings:
         """Return the settings of the children of the exchange `name`."""
@@ -171,7 +190,12 @@ class ExchangeTable(Strict):
             LimitsSettings(connector, self.limits),
             CatalogSettings(connector, refresh_s=self.refresh_s),
             BookSettings(
-                connector, levels=self.levels, trade_ring=self.trade_ring, heartbeat_limit_s=heartbeat_limit_s
+                connector,
+                levels=self.levels,
+                trade_ring=self.trade_ring,
+                heartbeat_limit_s=heartbeat_limit_s,
+                books=self.books,
+                account=self.book_account,
             ),
             pairs=self.pairs,
             pairs_per_actor=self.pairs_per_actor,
@@ -210,6 +234,7 @@ class MeshConfig(Strict):
             _check_options(name, connector, exchange)
             if exchange.accounts:
                 _check_trades(name, connector, exchange)
+            _check_books(name, connector, exchange)
         self._keys_differ()
         return self
 
@@ -275,6 +300,42 @@ def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:
         if (problem := spec.option_problem(option, value)) is not None:
             key = f"exchanges.{name}.options.{option}"
             raise PydanticCustomError(KEYED, "{reason}", {"key": key, "reason": problem})
+
+
+def _check_books(name: str, connector: str, exchange: ExchangeTable) -> None:
+    """Check that books can be as configured. Raises PydanticCustomError: not by this connector, or without an account.
+
+    `books_account` without order-level books is an error, too: it would have no effect.
+    """
+    try:
+        if exchange.books == "levels":
+            key, reason = (
+                "books_account",
+                'it has an effect with books = "orders" only' if exchange.books_account else None,
+            )
+        else:
+            exchange.connector_settings(name).order_level_codec()
+            key, reason = _missing_account(name, connector, exchange)
+    except MeshError as error:
+        key = str(error.what).partition(" ")[0] if isinstance(error, Misconfigured) else "books"
+        reason = str(error)
+    if reason is not None:
+        path = f"exchanges.{name}.{key}"
+        raise PydanticCustomError(KEYED, "{reason}", {"key": path, "reason": reason}) from None
+
+
+def _missing_account(name: str, connector: str, exchange: ExchangeTable) -> tuple[str, str | None]:
+    """Return the key to set and the reason, if order-level books lack their account."""
+    offer, named = exchange.connector_settings(name).spec.order_level, exchange.books_account
+    if named is not None and named not in exchange.accounts:
+        known = ", ".join(exchange.accounts) or "none"
+        return "books_account", f"there is no account {named!r}; the accounts of this table are {known}"
+    if offer is None or not offer.needs_account or exchange.book_account is not None:
+        return "books", None
+    if exchange.accounts:
+        return "books_account", f"name the account that opens order-level books: {', '.join(exchange.accounts)}"
+    reason = f"{connector} sends order-level books to accounts only: add a table [exchanges.{name}.accounts.NAME]"
+    return "books", reason
 
 
 def _check_trades(name: str, connector: str, exchange: ExchangeTable) -> None:

@@ -4,12 +4,14 @@ import ast
 import inspect
 import json
 import re
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
+from tests.fakes.connectors import lent
+from tests.fakes.order_styles import CHECKSUM, order_connector
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.catalog.settings import CatalogSettings
 from venuemesh.actors.limits.settings import LimitsSettings
@@ -68,7 +70,7 @@ def test_the_example_is_good():
     [
         ("[mesh", "", "TOML"),
         ("", "", "no exchange"),
-        (GOOD + "pears = 3\n", "exchanges.binance.pears", "not exist; the keys of this table are accounts, connector"),
+        (GOOD + "pears = 3\n", "exchanges.binance.pears", "not exist; the keys of this table are accounts, books, "),
         (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
         (GOOD.replace("BTC-USDT", "btc/usdt"), "exchanges.binance.pairs", "did you mean BTC-USDT"),
         (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
@@ -158,6 +160,27 @@ def test_roles_and_supervisor_read_no_setting_with_their_own_default():
         if reads.search(line)
     ]
     assert not found
+
+
+def test_order_level_books_need_a_connector_that_has_them_and_where_it_says_so_an_account():
+    made = order_connector(CHECKSUM)
+    offer = replace(made.spec.order_level, needs_account=True, ws="wss://l3.example")
+    for spec, table, key, reason in (
+        (replace(made.spec, order_level=None), {}, "books", "acme does not offer order-level books"),
+        (replace(made.spec, order_level=offer), {}, "books", "add a table [exchanges.acme.accounts.NAME]"),
+        (made.spec, {"books_account": "main"}, "books_account", "there is no account 'main'"),
+        (made.spec, {"books": "levels", "books_account": "main"}, "books_account", 'with books = "orders" only'),
+        (replace(made.spec, order_level=offer), {"ws": "wss://other"}, "ws_l3", "name the host of order-level books"),
+        (replace(made.spec, order_level=offer), {"ws_l3": "ws://far"}, "ws_l3", "in clear over the network"),
+    ):
+        with lent(replace(made, spec=spec)), pytest.raises(ConfigError) as caught:
+            check_config({"exchanges": {"acme": {"books": "orders", **table}}}, "t")
+        assert caught.value.key == f"exchanges.acme.{key}"
+        assert reason in str(caught.value)
+    with lent(made):
+        config = check_config({"exchanges": {"acme": {"books": "orders", "ws_l3": "wss://l3"}}}, "t")
+    book = config.for_supervisor().exchanges["acme"].book
+    assert (book.books, book.account, book.connector.ws_l3) == ("orders", None, "wss://l3")
 
 
 def test_an_environment_reaches_every_role_and_has_a_separate_rate_budget():
