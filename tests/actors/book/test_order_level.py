@@ -1,4 +1,4 @@
-"""Order-level books in a session: LIVE is never wrong, whatever the line loses, repeats or reorders."""
+"""Order-level books in a session: LIVE is never wrong if messages are lost, repeated or reordered."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Scene:
         self.line.clear()
 
     def answer(self) -> None:
-        """The exchange sends the book that was asked for."""
+        """The exchange sends the requested book."""
         asked, self.asked = self.asked, None
         if asked is None:
             return

@@ -1,4 +1,4 @@
-"""The book role with an order-level book: its segment is read as any other, and the account's proof is asked for."""
+"""The book role with an order-level book: its segment is read as any other, and the account proves itself."""
 
 from __future__ import annotations
 
