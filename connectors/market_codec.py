@@ -205,6 +205,14 @@ class SeparateTrades(Protocol):
 
 
 @runtime_checkable
+class OpensTrades(Protocol):
+    """A codec with messages that open each connection of separate trades, as `OpensConnections`; for example because
+    only that connection states the status of pairs."""
+
+    def opening_trades(self, request_id: int) -> list[Outgoing]: ...
+
+
+@runtime_checkable
 class ChecksummedBooks(Protocol):
     """A codec whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
 

@@ -79,8 +79,8 @@ class ConnectorSettings:
             raise NotOffered(self.exchange, "order-level books")
         if offer.needs_account:
             check_encrypted(self.exchange, rest=self.rest, ws=self.ws, ws_l3=self.ws_l3)
-        if offer.ws is not None and self.ws is not None and self.ws_l3 is None:
-            reason = "ws replaces the exchange's own host; name the host of order-level books, too"
+        if offer.ws is not None and (self.ws or self.rest) is not None and self.ws_l3 is None:
+            reason = "rest and ws replace the exchange's own hosts; name the host of order-level books, too"
             raise Misconfigured(f"ws_l3 of {self.exchange}", reason)
         taken = {option.name for option in found.spec.options if option.market}
         more = {**self._environment(found.spec), **self._checked(found.spec, taken)}

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...connectors.gzip_frames import inflate
-from ...connectors.market_codec import Codec, Outgoing, SeparateTrades
+from ...connectors.market_codec import Codec, OpensTrades, Outgoing, SeparateTrades
 from ...connectors.transport import Link
 from ...model.backoff import Backoff
 from ...model.errors import DataError
-from ...model.events import GoingAway, MarketEvent, PublicTrade, Say, Subscribed, SubscribeRefused
+from ...model.events import GoingAway, MarketEvent, PublicTrade, Say, Status, Subscribed, SubscribeRefused
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
+from .events import Trading
 from .ingest import Ingest
 from .send_queue import SendQueue
 from .surroundings import Surroundings
@@ -99,6 +100,8 @@ class TradeSession:
         self._around.alive()
         self._link = link
         self._start_over()
+        if isinstance(self._codec, OpensTrades):
+            self._send(self._codec.opening_trades(self._next_id))
         self._subscribe([pair.instrument for pair in self._ingest.pairs.values()])
 
     def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
@@ -131,6 +134,9 @@ class TradeSession:
             case PublicTrade(symbol=symbol):
                 if symbol in self._ingest.pairs:
                     self._ingest.trade(event)
+            case Status(symbol, is_trading):
+                if symbol in self._ingest.pairs:
+                    self._ingest.on(self._ingest.pairs[symbol], Trading(is_trading))
             case Subscribed(key):
                 confirmed = self._awaited.pop(str(key), None)
                 if confirmed is not None:

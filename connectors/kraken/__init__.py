@@ -7,6 +7,7 @@ from typing import Any
 
 from ..connector import SpecifiedConnector
 from .auth import KrakenAuth
+from .level3 import KrakenOrderLevelCodec
 from .market import KrakenCodec
 from .orders import KrakenTrading
 from .spec import DEPTH, SPEC
@@ -19,6 +20,16 @@ class KrakenConnector(SpecifiedConnector):
     def codec(self, rest: str | None = None, ws: str | None = None, depth: int = DEPTH.default) -> KrakenCodec:
         """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         return KrakenCodec(self.spec, rest, ws, depth)
+
+    def order_level_codec(
+        self,
+        rest: str | None = None,
+        ws: str | None = None,
+        ws_l3: str | None = None,
+        depth: int = DEPTH.default,
+    ) -> KrakenOrderLevelCodec:
+        """Make a codec of order-level books, as `codec` does."""
+        return KrakenOrderLevelCodec(self.spec, rest, ws, ws_l3, depth)
 
     def trading(self, rest: str | None = None, ws_api: str | None = None) -> KrakenTrading:
         """Make a trading codec. `ws_api` is the private websocket, for the user stream and for orders."""

@@ -69,6 +69,7 @@ CHECKED = 10  # websocket-v2/book: the checksum covers the best ten levels a sid
 ONLINE = "online"
 FEATURES = ("amend", "quote_amount")  # rest-api/amend-order, add-order: for every pair
 NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # the websocket's names of assets, by REST's different names
+BY_PAIR = ("book", "level3", "trade", "ticker")  # channels whose messages are about one pair
 PAIRS_PER_MESSAGE = 100  # the manual states no bound
 
 
@@ -97,25 +98,29 @@ class KrakenCodec(MarketData):
 
     def opening(self, request_id: int) -> list[Outgoing]:
         """Subscribe to the channel `instrument`, which states the trading status of all pairs."""
-        return [Outgoing(_request("subscribe", request_id, {"channel": "instrument"}))]
+        return [Outgoing(request("subscribe", request_id, {"channel": "instrument"}))]
 
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        return self._channels("subscribe", instruments, request_id, {"depth": self._depth}, {"snapshot": False})
+        channels: dict[str, dict[str, Any]] = {"book": {"depth": self._depth}, "trade": {"snapshot": False}}
+        return self._channels("subscribe", instruments, request_id, channels)
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        return self._channels("unsubscribe", instruments, request_id, {"depth": self._depth}, {})
+        return self._channels("unsubscribe", instruments, request_id, {"book": {"depth": self._depth}, "trade": {}})
 
     @staticmethod
     def _channels(
-        method: str, instruments: Sequence[Instrument], request_id: int, book: dict[str, Any], trade: dict[str, Any]
+        method: str, instruments: Sequence[Instrument], request_id: int, channels: dict[str, dict[str, Any]]
     ) -> list[Outgoing]:
-        """The exchange answers for each pair separately, under the id of the message."""
+        """Make the messages of channels with their parameters.
+
+        The exchange answers for each pair separately, under the id of the message.
+        """
         messages: list[Outgoing] = []
         for batch in batches([one.symbol for one in instruments], PAIRS_PER_MESSAGE):
-            for channel, options in (("book", book), ("trade", trade)):
+            for channel, options in channels.items():
                 key = request_id + len(messages)
-                frame = _request(method, key, {"channel": channel, "symbol": batch, **options})
-                expects = tuple(Expected(_key(key, symbol), (symbol,)) for symbol in dict.fromkeys(batch))
+                frame = request(method, key, {"channel": channel, "symbol": batch, **options})
+                expects = tuple(Expected(key_of(key, symbol), (symbol,)) for symbol in dict.fromkeys(batch))
                 messages.append(Outgoing(frame, expects))
         return messages
 
@@ -123,8 +128,8 @@ class KrakenCodec(MarketData):
         """Source: websocket-v2/ohlc, read 2026-11-27."""
         symbols = [one.symbol for one in instruments]
         params = {"channel": "ohlc", "symbol": symbols, "interval": int(CANDLES.intervals[interval])}
-        frame = _request(op, request_id, params | ({"snapshot": False} if op == "subscribe" else {}))
-        return Outgoing(frame, tuple(Expected(_key(request_id, symbol), (symbol,)) for symbol in symbols))
+        frame = request(op, request_id, params | ({"snapshot": False} if op == "subscribe" else {}))
+        return Outgoing(frame, tuple(Expected(key_of(request_id, symbol), (symbol,)) for symbol in symbols))
 
     def _rest_name(self, instrument: Instrument) -> str:
         return instrument.aliases[0] if instrument.aliases else instrument.symbol
@@ -233,26 +238,26 @@ class KrakenCodec(MarketData):
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         try:
             message = orjson.loads(frame)
-            found = message["data"][0]["symbol"] if message["channel"] in ("book", "trade", "ticker") else None
+            found = message["data"][0]["symbol"] if message["channel"] in BY_PAIR else None
         except (orjson.JSONDecodeError, LookupError, TypeError):
             return None
         return found if isinstance(found, str) else None
 
     def _book(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
         (book,) = message["data"]
-        is_snapshot = _is_snapshot(message)
+        is_whole = is_snapshot(message)
         instrument = self._bound.get(text(book["symbol"]))
         if instrument is None:
             return (Ignored("book"),)
         sides = _levels(instrument, book["bids"]), _levels(instrument, book["asks"])
         checksum = integer(book["checksum"])
         time_ns = rfc3339(book["timestamp"]) if "timestamp" in book else None
-        if is_snapshot:
+        if is_whole:
             return (whole_book(instrument, 0, sides, self._depth, recv_ns, time_ns, checksum),)
         return (DepthDelta(instrument.symbol, 0, 0, *sides, time_ns, recv_ns, None, checksum),)
 
     def _trades(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
-        _is_snapshot(message)
+        is_snapshot(message)
         return [self._trade(row, recv_ns) for row in rows(message["data"])]
 
     def _trade(self, row: dict[str, Any], recv_ns: int) -> MarketEvent:
@@ -282,7 +287,7 @@ class KrakenCodec(MarketData):
 
     def _ohlc(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
         """No message says that a candle has closed."""
-        _is_snapshot(message)
+        is_snapshot(message)
         known = [row for row in rows(message["data"]) if text(row["symbol"]) in self._bound]
         return [self._candle(row) for row in known] or (Ignored("ohlc"),)
 
@@ -324,11 +329,11 @@ def _has_no_feed(pair: Any) -> bool:
     return isinstance(pair, dict) and pair.get("wsname") is None
 
 
-def _request(method: str, request_id: int, params: dict[str, Any]) -> bytes:
+def request(method: str, request_id: int, params: dict[str, Any]) -> bytes:
     return orjson.dumps({"method": method, "params": params, "req_id": request_id})
 
 
-def _key(request_id: int, symbol: str) -> str:
+def key_of(request_id: int, symbol: str) -> str:
     return f"{request_id} {symbol}"
 
 
@@ -340,13 +345,13 @@ def _answer(message: dict[str, Any]) -> MarketEvent:
     accepted = flag(message["success"])
     about = message["result"] if accepted else message
     has_key = "symbol" in about and "req_id" in message
-    key = _key(integer(message["req_id"]), text(about["symbol"])) if has_key else None
+    key = key_of(integer(message["req_id"]), text(about["symbol"])) if has_key else None
     if not accepted:
         return SubscribeRefused(key, method, text(message["error"]))
     return Ignored(f"{method} {text(about['channel'])}") if key is None else Subscribed(key)
 
 
-def _is_snapshot(message: dict[str, Any]) -> bool:
+def is_snapshot(message: dict[str, Any]) -> bool:
     kind = text(message["type"])
     if kind not in ("snapshot", "update"):
         raise ValueError(f"{kind!r} is neither a snapshot nor an update")

@@ -23,12 +23,14 @@ from ..spec import (
     Limit,
     Offer,
     Option,
+    OrderLevelOffer,
     Proof,
 )
 from ..uuid_ids import OURS, packed
 from .refusals import TRANSACTIONS, limit_answer
 
 CALLS = "calls"
+LEVEL3 = "level3"  # the rate of subscriptions to order-level books
 KEY_CALLS = "key_calls"  # the call counter of a key
 
 
@@ -100,8 +102,17 @@ OFFER = Offer(
 DEPTH = Option(
     "depth",
     10,  # websocket-v2/book: the default
-    "Levels a side of a book; the exchange's checksum verifies the best ten.",
+    "Levels a side of a book; the exchange's checksum verifies the best ten. Order-level books: 10, 100 or 1000.",
     choices=(10, 25, 100, 500, 1000),  # same
+)
+
+# websocket-v2/level3, read 2026-11-28: depth -> increase of the rate counter per symbol; 200 a second ("pro": 500).
+# guides/spot-ws-l3-v2: readers drop levels beyond the depth; the checksum covers the best ten
+LEVEL3_COSTS = {10: 5, 100: 25, 1000: 100}
+ORDERS = OrderLevelOffer(
+    BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default, compared=Compared.PRICES, by_order=True),
+    ws="wss://ws-l3.kraken.com/v2",
+    needs_account=True,
 )
 
 # rest-api/get-ohlc-data: the interval in minutes; "up to 720 of the most recent entries (older data cannot be
@@ -141,6 +152,7 @@ SPEC = ExchangeSpec(
         # of its counters, 20 calls that decay by 0.5 a second
         CALLS: Limit(20, per_s=40.0),
         "connections": Limit(150, per_s=600.0),  # guides/spot-ws-intro: attempts by IP; beyond it a ban of ten minutes
+        LEVEL3: Limit(200, per_s=1.0, scope="connection"),
         "messages": Limit(10, per_s=1.0, scope="connection"),  # our figure: the manual states none for public channels
     },
     # websocket-v2/heartbeat: one a second without other messages, once a channel is subscribed; ten of them missed.
@@ -156,6 +168,7 @@ SPEC = ExchangeSpec(
     # ten levels a side; readers drop levels beyond the depth. Only the connection proves the levels below the best ten,
     # until they move up. rest-api/get-order-book: the sizes of its example have three decimals.
     book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default, compared=Compared.PRICES),
+    order_level=ORDERS,
     candles=CANDLES,
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),
