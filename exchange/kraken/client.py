@@ -17,13 +17,22 @@ NAME = "kraken"
 
 
 class Client(Connection):
-    """A connection of the public endpoint, or with `private` of the endpoint for accounts."""
+    """A connection of the public endpoint, of the one for accounts (`private`), or of order-level books (`level3`)."""
 
     def __init__(
-        self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool
+        self,
+        number: int,
+        ip: str,
+        transport: asyncio.Transport,
+        limits: Limits,
+        now_ns: int,
+        private: bool,
+        level3: bool = False,
     ) -> None:
         super().__init__(number, NAME, ip, transport, limits, now_ns)
         self.private = private
+        self.level3 = level3
+        self.tokens: dict[str, str] = {}  # of each order-level subscription: the token that opened it
         self.subscribed = False  # at any time: heartbeats begin with the first subscription
         self.sent_before = 0  # frames when the last second began
 

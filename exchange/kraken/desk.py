@@ -23,7 +23,7 @@ class Desk:
         self.orders = Orders(floor, self.pairs, self.meter)
         self.user_data = UserData(floor, self.pairs, self.orders, self.meter)
         self.nonces = Nonces()
-        self.tokens = Tokens(self.limits, self.user_data.uses)
+        self.tokens = Tokens(self.limits, lambda token: self.user_data.uses(token) or self.streams.uses(token))
 
     def lists(self, symbol: str) -> bool:
         """Return whether a symbol is listed; orders of a delisted pair are not shown."""

@@ -33,11 +33,17 @@ class Kraken(AccountFace[Desk]):
         return [
             web.get("/ws/v2", sockets.public),
             web.get("/ws-auth/v2", sockets.private),
+            web.get("/ws-l3/v2", sockets.level3),
             web.route("*", "/{path:.*}", rest.handle),
         ]
 
     def urls(self, host: str) -> Mapping[str, str]:
-        return {"rest": f"http://{host}", "ws": f"ws://{host}/ws/v2", "ws_private": f"ws://{host}/ws-auth/v2"}
+        return {
+            "rest": f"http://{host}",
+            "ws": f"ws://{host}/ws/v2",
+            "ws_private": f"ws://{host}/ws-auth/v2",
+            "ws_l3": f"ws://{host}/ws-l3/v2",
+        }
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)

@@ -96,14 +96,28 @@ class Envelope(Front):
                 raise ApiError(ELSEWHERE[False])
             return trading.perform(self.desk, self.client, method, self.request.params, self.request.arrived_ns)
         if about_channel:
+            self._admit_channel()
             return self._public(method == "subscribe")
         raise ApiError("Event(s) not found")
 
+    def _admit_channel(self) -> None:
+        """Check the endpoint of a channel of market data and, for `level3`, the token.
+
+        Raises:
+            ApiError: the channel is at another endpoint, or the token is not valid.
+        """
+        is_level3 = self.request.params.get("channel") == "level3"
+        if is_level3 != self.client.level3 or self.client.private:
+            raise ApiError(ELSEWHERE[not is_level3])
+        if is_level3:
+            _, key = self.desk.tokens.owner(self.request.params.get("token"), self.desk.now_ns())
+            if not key.can_read:
+                raise ApiError("EGeneral:Permission denied")
+
     def _public(self, begins: bool) -> list[Reply]:
-        """Begin or end public channels, with an answer for each pair."""
+        """Begin or end channels of market data, with an answer for each pair."""
         client, params, streams = self.client, self.request.params, self.desk.streams
-        if client.private:
-            raise ApiError(ELSEWHERE[True])
+        token = params.get("token") if client.level3 else None
         snapshot = params.get("snapshot", params.get("channel") != "trade")
         replies = []
         names = params.get("symbol")
@@ -121,7 +135,10 @@ class Envelope(Front):
                 replies.append(Reply(error=text, symbol=result.get("symbol")))
             elif begins:
                 result["snapshot"] = snapshot
-                replies.append(Reply(result, then=lambda name=name: streams.subscribe(client, name, snapshot)))  # type: ignore[misc]
+                if client.level3 and streams.has_level3(client, result["symbol"]):
+                    replies.append(Reply(error="Already subscribed", symbol=result["symbol"]))  # at another depth
+                    continue
+                replies.append(Reply(result, then=lambda name=name: streams.subscribe(client, name, snapshot, token)))  # type: ignore[misc]
             else:
                 streams.topics.unsubscribe(client, name)
                 replies.append(Reply(result))

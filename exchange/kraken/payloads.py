@@ -19,7 +19,7 @@ from ..wire.numbers import short, text
 from .client import rfc3339
 from .names import COST_DECIMALS, Pair, Pairs, altname, asset_id, number
 
-CHANNELS = ("book", "trade", "ticker", "ohlc")
+CHANNELS = ("book", "level3", "trade", "ticker", "ohlc")
 # Minutes and the engine's name; the manual has 21600 (15 days) too.
 INTERVALS = {1: "1m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d", 10080: "1w"}
 STATUSES = {"TRADING": "online", "CANCEL_ONLY": "cancel_only"}  # else maintenance

@@ -1,7 +1,7 @@
-"""The two websocket endpoints: public market data, and accounts.
+"""The three websocket endpoints: public market data, accounts, and order-level books.
 
-Source: spot-ws-intro (guide), read 2026-11-27; the manual does not state how the exchange refuses a connection above
-the limit.
+Source: spot-ws-intro (guide), read 2026-11-27; level3 (websocket v2), read 2026-11-28. The manual does not state how
+the exchange refuses a connection above the limit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Sockets:
     async def private(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, private=True)
 
-    async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
+    async def level3(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=False, level3=True)
+
+    async def _serve(self, request: web.Request, private: bool, level3: bool = False) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 429, desk.meter.connect)
         if refused is not None:
@@ -36,7 +39,7 @@ class Sockets:
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
             now = desk.floor.clock.monotonic_ns()
-            return Client(number, request.remote or "", transport, desk.limits, now, private)
+            return Client(number, request.remote or "", transport, desk.limits, now, private, level3)
 
         def opened(client: Client) -> None:
             desk.streams.clients[client.number] = client

@@ -1,9 +1,11 @@
-"""The public channels of websocket v2: book, trade, ticker, ohlc, instrument, and status and heartbeat for all clients.
+"""The channels of market data of websocket v2: book, level3, trade, ticker, ohlc, instrument; status and heartbeat.
 
-A book channel's topic is `book-DEPTH:PAIR`, a candle's `ohlc-MINUTES:PAIR`, a ticker's `ticker-TRIGGER:PAIR`; the
-others are `trade:PAIR` and `instrument`. Fault rules use these names, and `heartbeat` and `status`.
+The topic of a book is `book-DEPTH:PAIR` or `level3-DEPTH:PAIR`, of a candle `ohlc-MINUTES:PAIR`, of a ticker
+`ticker-TRIGGER:PAIR`; the others are `trade:PAIR` and `instrument`. Fault rules use these names, and `heartbeat` and
+`status`.
 
-Source: book, trade, ticker, ohlc, instrument, status, heartbeat (websocket v2), read 2026-11-27.
+Source: book, trade, ticker, ohlc, instrument, status, heartbeat (websocket v2), read 2026-11-27; level3, 2026-11-28.
+The exchange sends the changes of `level3` at once; here they wait for the next tick, as those of `book`.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from ..engine.rules import Rules
 from ..floor import Floor
 from ..wire.frames import text_frame
 from ..wire.topics import Topic, Topics
-from . import payloads
+from . import order_window, payloads
 from .book_window import DEPTHS, BookWindow, checksum, write
 from .client import NAME, Client, rfc3339
 from .errors import ApiError
 from .names import Pair, Pairs
+from .order_window import OrderEvent, OrderWindow
 
 TRADES_SHOWN = 50
 CANDLES_SHOWN = 100
@@ -39,6 +42,7 @@ class Channel(Topic):
     argument: str = ""  # the depth, the minutes or the trigger
     bids: BookWindow | None = None
     asks: BookWindow | None = None
+    orders: OrderWindow | None = None
 
 
 class Streams:
@@ -52,6 +56,7 @@ class Streams:
         self._changes: dict[str, LevelChanges] = {}
         self._decimals: dict[str, tuple[int, int]] = {}  # of prices and sizes, as listeners have them
         self._due: dict[str, Channel] = {}  # tickers and candles
+        self._windows: dict[str, OrderWindow] = {}  # by topic, while it has listeners
         self._announced: dict[str, Rules] = {}
         self._system = "online"
 
@@ -80,9 +85,10 @@ class Streams:
 
     @staticmethod
     def _argument(kind: str, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        if kind == "book":
-            depth = params.get("depth", DEPTHS[0])
-            if depth not in DEPTHS or isinstance(depth, float):
+        if kind in ("book", "level3"):
+            depths = DEPTHS if kind == "book" else order_window.DEPTHS
+            depth = params.get("depth", depths[0])
+            if depth not in depths or isinstance(depth, float):
                 raise ApiError("Subscription depth not supported")
             return str(depth), {"depth": depth}
         if kind == "ohlc":
@@ -97,9 +103,23 @@ class Streams:
             return str(trigger), {"event_trigger": trigger}
         return "", {}
 
-    def subscribe(self, client: Client, name: str, snapshot: bool) -> None:
+    def has_level3(self, client: Client, name: object) -> bool:
+        """Return whether a client has order-level messages of a pair, at any depth."""
+        return any(stream.startswith("level3-") and stream.partition(":")[2] == name for stream in client.streams)
+
+    def uses(self, token: str) -> bool:
+        """Return whether an order-level subscription uses the token."""
+        return any(
+            opened == token and name in client.streams
+            for client in self.clients.values()
+            for name, opened in client.tokens.items()
+        )
+
+    def subscribe(self, client: Client, name: str, snapshot: bool, token: str | None = None) -> None:
         """Subscribe a client to a channel, with a snapshot if requested."""
         client.subscribed = True
+        if token is not None:
+            client.tokens[name] = token
         symbol = self._symbol(name)
         if symbol:
             self._flush_books(self._pairs.by_symbol[symbol])  # so that all listeners of a book have the same state
@@ -117,13 +137,16 @@ class Streams:
         head, _, _ = name.partition(":")
         kind, _, argument = head.partition("-")
         channel = Channel(name, self._symbol(name), kind=kind, argument=argument)
-        if kind == "book":
+        if kind in ("book", "level3"):
             self._open_windows(channel, self._floor.engine.markets[channel.symbol])
         return channel
 
     @staticmethod
     def _open_windows(channel: Channel, market: Market) -> None:
         depth = int(channel.argument)
+        if channel.kind == "level3":
+            channel.orders = OrderWindow(market, depth)
+            return
         channel.bids, channel.asks = BookWindow(market.bids, depth), BookWindow(market.asks, depth)
 
     def _snapshot(self, channel: Channel) -> bytes | None:
@@ -132,8 +155,8 @@ class Streams:
             return _message("instrument", "snapshot", {"assets": assets, "pairs": listed})
         pair = self._pairs.by_symbol[channel.symbol]
         market = pair.market
-        if channel.bids is not None and channel.asks is not None:
-            return self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
+        if (book := self._whole(pair, channel)) is not None:
+            return book
         if channel.kind == "trade":
             return self._trades(pair, "snapshot", list(market.trades)[-TRADES_SHOWN:])
         if channel.kind == "ticker":
@@ -148,9 +171,9 @@ class Streams:
         self._announced[market.symbol] = market.rules
         self._announce_instruments([pair])
         for channel in self.topics.of(market.symbol):
-            if channel.kind == "book" and channel.bids is not None and channel.asks is not None:
+            if channel.kind in ("book", "level3"):
                 self._open_windows(channel, market)
-                body = self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
+                body = self._whole(pair, channel)
                 self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
 
     def delisted(self, market: Market) -> None:
@@ -160,6 +183,12 @@ class Streams:
         self._announce_instruments([pair], "delisted")
 
     def _watch(self, symbol: str) -> None:
+        """Begin or end what the topics of a symbol need, after a change of the topics."""
+        for name in [name for name in self._windows if name not in self.topics.by_name]:
+            self._windows.pop(name).close()
+        for channel in self.topics.of(symbol):
+            if channel.orders is not None:
+                self._windows[channel.name] = channel.orders
         market = self._floor.engine.markets.get(symbol)
         if market is not None:
             if any(channel.argument == "bbo" for channel in self.topics.of(symbol)):
@@ -212,14 +241,16 @@ class Streams:
         _, _, bids, asks = taken or (0, 0, {}, {})
         lost = self._floor.faults.skip(NAME, market.symbol)  # the feed has no ids to skip, so a message is left out
         for channel in self.topics.of(market.symbol):
-            if channel.bids is None or channel.asks is None:
-                continue
-            changed = channel.bids.advance(bids), channel.asks.advance(asks)
+            body: bytes | None = None
+            if channel.orders is not None:
+                events = channel.orders.advance()
+                body = self._orders(pair, "update", *events) if any(events) else None
+            elif channel.bids is not None and channel.asks is not None:
+                changed = channel.bids.advance(bids), channel.asks.advance(asks)
+                body = self._book(pair, "update", *changed) if any(changed) else None
             if rewritten:
-                body = self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
-                self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
-            elif any(changed) and not lost:
-                body = self._book(pair, "update", *changed)
+                body = self._whole(pair, channel)
+            if body is not None and (rewritten or not lost):
                 self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
 
     def _send_due(self, channel: Channel) -> None:
@@ -281,6 +312,21 @@ class Streams:
             f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"{pair.name}","bids":{write(pair, bids)},'
             f'"asks":{write(pair, asks)},"checksum":{proof},"timestamp":"{rfc3339(self._now())}"}}]}}'
         ).encode()
+
+    def _orders(self, pair: Pair, kind: str, bids: list[OrderEvent], asks: list[OrderEvent]) -> bytes:
+        written = order_window.write(pair, bids), order_window.write(pair, asks)
+        return (
+            f'{{"channel":"level3","type":"{kind}","data":[{{"symbol":"{pair.name}","bids":{written[0]},'
+            f'"asks":{written[1]},"checksum":{order_window.checksum(pair)},"timestamp":"{rfc3339(self._now())}"}}]}}'
+        ).encode()
+
+    def _whole(self, pair: Pair, channel: Channel) -> bytes | None:
+        """Return a whole book for the listeners of a channel of books; None: it is another channel."""
+        if channel.orders is not None:
+            return self._orders(pair, "snapshot", *channel.orders.whole())
+        if channel.bids is None or channel.asks is None:
+            return None
+        return self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
 
     @staticmethod
     def _trades(pair: Pair, kind: str, trades: list[Trade]) -> bytes:

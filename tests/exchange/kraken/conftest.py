@@ -75,6 +75,9 @@ class KrakenExchange(Exchange):
     def private_feed(self) -> Any:
         return self.session.ws_connect(self.kraken["ws_private"])
 
+    def level3_feed(self) -> Any:
+        return self.session.ws_connect(self.kraken["ws_l3"])
+
     async def say(self, socket: Any, method: str, req_id: int | None = None, **params: Any) -> None:
         message: dict[str, Any] = {"method": method}
         if params:
