@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         OrderType,
         TimeInForce,
     )
+    from .orderbook.order_snapshot import OrderLevelSnapshot
     from .orderbook.records import Depth, Level, Statistics, Trade
     from .orderbook.segment import Top
     from .orderbook.snapshot import BookSnapshot
@@ -132,6 +133,7 @@ _HOME = {
         "OrderType",
         "TimeInForce",
     ),
+    "orderbook.order_snapshot": ("OrderLevelSnapshot",),
     "orderbook.records": ("Depth", "Level", "Statistics", "Trade"),
     "orderbook.segment": ("Top",),
     "orderbook.snapshot": ("BookSnapshot",),
@@ -188,6 +190,7 @@ __all__ = [
     "NotSynced",
     "Order",
     "OrderBooks",
+    "OrderLevelSnapshot",
     "OrderStatus",
     "OrderType",
     "OutcomeUnknown",

@@ -17,7 +17,16 @@ from dataclasses import replace
 from typing import Any
 
 from ...model.errors import Misconfigured
-from ...model.events import Ignored, MarketEvent, OrderChange, OrderDelta, OrderSnapshot, RestingOrder, Side
+from ...model.events import (
+    Ignored,
+    MarketEvent,
+    OrderChange,
+    OrderDelta,
+    OrderSnapshot,
+    RestingOrder,
+    Side,
+    SubscribeRefused,
+)
 from ...model.instrument import Instrument
 from ...orderbook.checksum import orders_crc32
 from ...orderbook.l3 import L3Book
@@ -26,10 +35,11 @@ from ..drafts import batches
 from ..market_codec import Expected, Outgoing, Scanner
 from ..reading import integer, number, rfc3339, rows, text
 from ..spec import ExchangeSpec
-from .market import CHECKED, KrakenCodec, is_snapshot, key_of, request
+from .market import CHECKED, KrakenCodec, answer, is_snapshot, key_of, request
 from .spec import DEPTH, LEVEL3, LEVEL3_COSTS
 
 CHANNEL = "level3"
+SENT_KEPT = 1_000
 
 
 class KrakenOrderLevelCodec(KrakenCodec):
@@ -46,6 +56,7 @@ class KrakenOrderLevelCodec(KrakenCodec):
         super().__init__(own, rest, ws_l3 or offer.ws, depth)
         self._trades_ws = (ws or spec.ws).rstrip("/")
         self._token = ""
+        self._sent: dict[int, Sequence[str]] = {}  # the pairs of the last messages, by id
         self._readers[CHANNEL] = self._orders
 
     def use_access(self, access: Mapping[str, str]) -> None:
@@ -75,6 +86,9 @@ class KrakenOrderLevelCodec(KrakenCodec):
             if method == "unsubscribe":
                 messages.append(Outgoing(frame, masked=masked))
                 continue
+            self._sent[key] = batch
+            if len(self._sent) > SENT_KEPT:
+                del self._sent[next(iter(self._sent))]
             expects = tuple(Expected(key_of(key, symbol), (symbol,)) for symbol in batch)
             messages.append(Outgoing(frame, expects, ((LEVEL3, cost * len(batch)),), masked))
         return messages
@@ -94,6 +108,15 @@ class KrakenOrderLevelCodec(KrakenCodec):
         return self._channels("unsubscribe", instruments, request_id, {"trade": {}})
 
     # Frames
+
+    def _answers(self, message: dict[str, Any]) -> Sequence[MarketEvent]:
+        """A refused token refuses a whole message, and the answer names no pair (as in the channel `executions`)."""
+        read = answer(message)
+        if isinstance(read, SubscribeRefused) and read.key is None and "req_id" in message:
+            key = integer(message["req_id"])
+            refused = [SubscribeRefused(key_of(key, one), read.code, read.reason) for one in self._sent.get(key, ())]
+            return refused or (read,)
+        return (read,)
 
     def scanner(self) -> Scanner | None:
         return None

@@ -232,8 +232,12 @@ class KrakenCodec(MarketData):
                 reader = self._readers.get(channel)
                 return (Ignored(channel),) if reader is None else reader(message, recv_ns)
             if "method" in message:
-                return (_answer(message),)
+                return self._answers(message)
             return (SubscribeRefused(None, "error", text(message["error"])),)
+
+    def _answers(self, message: dict[str, Any]) -> Sequence[MarketEvent]:
+        """Read an answer to a request. A refusal has the pair next to the error."""
+        return (answer(message),)
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         try:
@@ -337,8 +341,7 @@ def key_of(request_id: int, symbol: str) -> str:
     return f"{request_id} {symbol}"
 
 
-def _answer(message: dict[str, Any]) -> MarketEvent:
-    """Read an answer to a request. A refusal has the pair next to the error."""
+def answer(message: dict[str, Any]) -> MarketEvent:
     method = text(message["method"])
     if method != "subscribe":
         return Ignored(method)

@@ -71,6 +71,7 @@ WITH_A_PAIR = {
     "candles": lambda market, pair: market.candles(pair, "1h"),
     "mid_price": lambda market, pair: market.mid_price(pair),
     "get_snapshot": lambda market, pair: market.get_snapshot(pair),
+    "l3_book": lambda market, pair: market.l3_book(pair),
     "get_fee": lambda market, pair: market.get_fee(pair),
     "buy": lambda market, pair: market.buy(pair, "0.01", price="1"),
     "place": lambda market, pair: market.place("sell", pair, "0.01", "MARKET"),

@@ -149,6 +149,8 @@ class _Check:
         """Yield key and URL of the websockets that the exchange's actors open, where they are known in advance."""
         if not isinstance(self._codec, DialedByRequest):
             yield "ws", self._codec.ws_url()
+        if self._table.books == "orders":
+            yield "ws_l3", self._settings.order_level_codec().ws_url()
         if self._table.ws_api is not None:
             yield "ws_api", self._table.ws_api
 

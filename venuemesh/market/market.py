@@ -14,16 +14,14 @@ from __future__ import annotations
 from functools import cached_property
 
 from .aio.account import AsyncAccount
-from .aio.books import AsyncBooks
-from .aio.events import AsyncEvents
 from .aio.orders import AsyncOrders
+from .aio.queues import AsyncQueues
 from .sync.account import Account
-from .sync.books import Books
-from .sync.events import Events
 from .sync.orders import Orders
+from .sync.queues import Queues
 
 
-class AsyncMarket(AsyncBooks, AsyncOrders, AsyncEvents, AsyncAccount):
+class AsyncMarket(AsyncQueues, AsyncOrders, AsyncAccount):
     """One exchange of a running mesh, for async code: calls that wait for another process are awaited.
 
     Get it from `AsyncMesh.market(exchange)` or as `market.aio`; pass it to any task or actor: it pickles.
@@ -35,7 +33,7 @@ class AsyncMarket(AsyncBooks, AsyncOrders, AsyncEvents, AsyncAccount):
     """
 
 
-class Market(Books, Orders, Events, Account):
+class Market(Queues, Orders, Account):
     """One exchange of a running mesh, for sync code: calls that wait for another process block.
 
     Get it from `Mesh.market(exchange)`; pass it to any task or actor: it pickles. `account`, `owner` and `on_death` as

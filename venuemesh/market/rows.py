@@ -84,6 +84,13 @@ def snapshot_body(pair: str, limit: int) -> dict[str, Any]:
     return {"pair": pair, "limit": limit, "levels": limit}
 
 
+def orders_body(pair: str, levels: int) -> dict[str, Any]:
+    """Return the body of a request for the orders of `levels` a side. Raises ValueError: not a whole number >= 1."""
+    if type(levels) is not int or not 1 <= levels <= LEVELS_MAX:
+        raise ValueError(f"levels is {levels!r}; it must be a whole number from 1 to {LEVELS_MAX}")
+    return {"pair": pair, "levels": levels}
+
+
 def candles_body(
     pair: str, interval: str, start: datetime | int | None, end: datetime | int | None, limit: int | None
 ) -> dict[str, Any]:

@@ -186,6 +186,17 @@ def test_a_refused_token_names_the_pair():
     assert codec().decode(frame, RECV_NS) == (SubscribeRefused("4 BTC/USD", "subscribe", "EAPI:Invalid token"),)
 
 
+def test_a_refused_message_without_a_pair_is_about_all_its_pairs():
+    made = codec()
+    made.subscribe([BTC, ETH], 4)
+    frame = b'{"error":"EAPI:Invalid token","method":"subscribe","req_id":%d,"success":false}'
+    assert made.decode(frame % 4, RECV_NS) == [
+        SubscribeRefused("4 BTC/USD", "subscribe", "EAPI:Invalid token"),
+        SubscribeRefused("4 ETH/USDT", "subscribe", "EAPI:Invalid token"),
+    ]
+    assert made.decode(frame % 5, RECV_NS) == (SubscribeRefused(None, "subscribe", "EAPI:Invalid token"),)
+
+
 def test_a_depth_of_levels_alone_is_refused():
     with pytest.raises(Misconfigured, match="it is one of 10, 100, 1000"):
         codec(25)
