@@ -18,7 +18,7 @@ FIELDS = [("price", "<i8"), ("size", "<i8"), ("time_ns", "<i8"), ("id", "S36"), 
 """A row of orders: raw price and size at the snapshot's scales, time in ns (0: not stated), the exchange's order id."""
 
 
-class Ahead(NamedTuple):
+class QueueAhead(NamedTuple):
     """What is ahead of an order at its price: how many orders, and their size together, exact."""
 
     orders: int
@@ -59,7 +59,7 @@ class OrderLevelSnapshot:
         """Return the orders that an order of `side` would meet (BUY: the asks)."""
         return self.asks if read_side(side) is Side.BUY else self.bids
 
-    def ahead(self, order_id: str) -> Ahead | None:
+    def ahead(self, order_id: str) -> QueueAhead | None:
         """Return what is ahead of the order with this id of the exchange; None: the order is not in this snapshot."""
         import numpy as np
 
@@ -68,7 +68,7 @@ class OrderLevelSnapshot:
             if len(found):
                 at = int(found[0])
                 first = int(np.searchsorted(_rising(rows), _rising(rows)[at]))
-                return Ahead(at - first, to_decimal(sum(rows["size"][first:at].tolist()), self.size_scale))
+                return QueueAhead(at - first, to_decimal(sum(rows["size"][first:at].tolist()), self.size_scale))
         return None
 
     def price(self, raw: int) -> Decimal:

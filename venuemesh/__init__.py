@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         OrderType,
         TimeInForce,
     )
-    from .orderbook.order_snapshot import OrderLevelSnapshot
+    from .orderbook.order_snapshot import OrderLevelSnapshot, QueueAhead
     from .orderbook.records import Depth, Level, Statistics, Trade
     from .orderbook.segment import Top
     from .orderbook.snapshot import BookSnapshot
@@ -133,7 +133,7 @@ _HOME = {
         "OrderType",
         "TimeInForce",
     ),
-    "orderbook.order_snapshot": ("OrderLevelSnapshot",),
+    "orderbook.order_snapshot": ("OrderLevelSnapshot", "QueueAhead"),
     "orderbook.records": ("Depth", "Level", "Statistics", "Trade"),
     "orderbook.segment": ("Top",),
     "orderbook.snapshot": ("BookSnapshot",),
@@ -196,6 +196,7 @@ __all__ = [
     "OutcomeUnknown",
     "Page",
     "Paused",
+    "QueueAhead",
     "Rejected",
     "ReplayMarket",
     "RetryLater",

@@ -159,4 +159,4 @@ def _change(instrument: Instrument, side: Side, row: dict[str, Any]) -> OrderCha
             return CHANGE, text(row["order_id"]), instrument.size_raw(number(row["order_qty"]))
         case "delete":
             return REMOVE, text(row["order_id"])
-    raise ValueError(f"event {row['event']!r} is none of add, modify, delete")
+    raise ValueError(f"event {row['event']!r} is not one of add, modify, delete")

@@ -14,7 +14,7 @@ from venuemesh.actors.book import order_rows as sent
 from venuemesh.actors.book.order_rows import order_rows
 from venuemesh.model.events import BookState, Side
 from venuemesh.orderbook.l3 import L3Book
-from venuemesh.orderbook.order_snapshot import Ahead, OrderLevelSnapshot, read_orders
+from venuemesh.orderbook.order_snapshot import OrderLevelSnapshot, QueueAhead, read_orders
 
 HEAD = {"address": "book/acme/A-B", "incarnation": [1, 2], "state": 3, "ts_event_ns": 5, "ts_recv_ns": 6}
 
@@ -52,7 +52,7 @@ def test_rows_and_places_are_those_of_the_book(bids, asks, levels):
         for name in ids:
             place = book.place(name)
             assert place is not None
-            assert copy.ahead(name) == Ahead(place.orders, Decimal(place.size) / 100)
+            assert copy.ahead(name) == QueueAhead(place.orders, Decimal(place.size) / 100)
     assert copy.ahead("elsewhere") is None
 
 
