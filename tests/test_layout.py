@@ -94,7 +94,7 @@ OWN_WORDS = {
         @depth @trade /api/v3 /sapi X-MBX""",
     "bybit": """retCode retMsg retExtInfo nextPageCursor lotSizeFilter priceFilter basePrecision maxLimitOrderQty
         publicTrade req_id ret_msg turnover24h timeNano orderLinkId /v5/ X-BAPI X-Bapi""",
-    "coinbase": """quote_increment base_increment min_market_funds l2update last_match level2 client_oid product_id
+    "coinbase": """quote_increment base_increment min_market_funds l2update last_match client_oid product_id
         CB-ACCESS""",
     "htx": """seqNum prevSeqNum subbed unsubbed err-code err-msg price-precision amount-precision lomaxoa smmaxoa
         bmmaxov trade.detail depth.step0 api-trading huobi X-HB-RateLimit""",
@@ -107,7 +107,10 @@ OTHERS = """kraken okx okex bybit coinbase htx huobi kucoin bitget bitfinex bits
 SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"}
 # file -> why it may name an exchange, and which words
 NAMED = {
-    "pyproject.toml": ("the entry points of the connectors that come along", {"binance", "bybit", "kraken", "okx"}),
+    "pyproject.toml": (
+        "the entry points of the connectors that come along",
+        {"binance", "bybit", "coinbase", "kraken", "okx"},
+    ),
     "venuemesh/defaults.py": ("the one default of commands and test tools", {"binance"}),
 }
 
