@@ -368,6 +368,13 @@ class GrantsAccess(Protocol):
 
 
 @runtime_checkable
+class StreamsPairs(Protocol):
+    """A codec whose user stream is subscribed to pair by pair: all listed pairs are bound before each `stream_open`."""
+
+    streams_pairs: bool
+
+
+@runtime_checkable
 class OpensCalls(Protocol):
     """A codec whose websocket for orders takes orders only after a message that authenticates the connection."""
 

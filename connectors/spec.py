@@ -379,6 +379,7 @@ class Offer:
     taker_fee: Decimal = Decimal(0)
     fills_page: int = 500  # rows of a full page of fills, after which there may be more
     lookup_s: float | None = None  # how long after its placement a query finds an order that has ended; None: always
+    purges_unfilled: bool = False  # no query and no list finds an order that ended without a fill
     history_s: float | None = None  # how far back the lists of orders and fills go; None: no limit stated
     nonces: bool = False  # signed REST requests of one key must have rising nonces, so one process signs them all
     min_validity_s: float = 0.001  # shortest validity window of a request

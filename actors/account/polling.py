@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from ...connectors.limit_answers import Cost
 from ...connectors.reports import BalanceReport, OrderReport
-from ...model.address import catalog_address, orders_address
+from ...model.address import orders_address
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
@@ -28,6 +28,7 @@ from ..cell.background import Background
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .gateway import Gateway
+from .pairs import bind_listed
 from .reports import Marker, Report
 from .settings import StreamSettings
 
@@ -52,7 +53,7 @@ class Poller:
     def __init__(self, gateway: Gateway, context: Context, settings: StreamSettings, deliver: Deliver) -> None:
         self._gateway, self._context, self._deliver = gateway, context, deliver
         exchange = settings.gateway.connector.exchange
-        self._catalog = catalog_address(exchange)
+        self._exchange = exchange
         self._manager = orders_address(exchange, settings.account)
         self._fast_s = max(FAST_S, _affordable_s(gateway)) if settings.poll_fast_s is None else settings.poll_fast_s
         self._slow_s = settings.poll_slow_s
@@ -128,9 +129,7 @@ class Poller:
     async def _round(self) -> None:
         gateway, context = self._gateway, self._context
         if not self._instruments:
-            listed = await context.ask(self._catalog, "instruments", None, 10.0)
-            found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
-            gateway.codec.bind(found)
+            found = await bind_listed(gateway.codec, context, self._exchange)
             self._instruments = {instrument.symbol: instrument for instrument in found}
         held = await self._held()
         reply = await gateway.read(gateway.codec.open_orders(), self._priority)

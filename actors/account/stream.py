@@ -26,18 +26,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...connectors.order_codec import Auth, TradingCodec, UsesTokens
+from ...connectors.order_codec import Auth, StreamsPairs, TradingCodec, UsesTokens
 from ...connectors.reports import Missed, StreamEnded, StreamOpened, StreamSay
-from ...connectors.transport import Feed
+from ...connectors.transport import Attempted, Feed
 from ...connectors.transport.link import Link
 from ...model.address import orders_address
 from ...model.backoff import Backoff
-from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
+from ...model.errors import DataError, DecodeError, MeshError, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from .gateway import TOKEN_AGAIN_S, Gateway, open_gateway
+from .pairs import bind_listed
 from .polling import Deliver, Poller
 from .reports import Marker, Outbox, Report, to_plain
 from .settings import StreamSettings
@@ -242,7 +243,7 @@ class Listener:
             gateway.codec.stream_url,
             self,
             on_failure=context.fail,
-            admit=gateway.admit_private,
+            admit=self._admit,
             silence_s=gateway.spec.silence_s,
             max_connection_s=gateway.spec.max_connection_s,
             on_refused=gateway.budget.refused,
@@ -251,6 +252,16 @@ class Listener:
 
     def start(self) -> None:
         self.feed.start()
+
+    async def _admit(self) -> Attempted:
+        """Prepare an attempt to connect. Raises as `Gateway.admit_private`; RetryLater: the catalog does not answer."""
+        codec = self._gateway.codec
+        if isinstance(codec, StreamsPairs) and codec.streams_pairs:
+            try:
+                await bind_listed(codec, self._context, self._gateway.spec.exchange)
+            except (Rejected, Misconfigured, DataError) as error:
+                raise RetryLater(TOKEN_AGAIN_S, f"the catalog names no pairs: {error}") from error
+        return await self._gateway.admit_private()
 
     async def stop(self) -> None:
         if self._extending is not None:

@@ -36,7 +36,9 @@ def expect_same(order: Order, report: OrderReport) -> None:
 
 
 async def exchange_agrees(desk: Desk, order: Order) -> None:
-    """Compare the mesh's order with the exchange's own record."""
+    """Compare the mesh's order with the exchange's own record; none is left of an order that the exchange purged."""
+    if desk.codec().offer.purges_unfilled and order.is_done and not order.filled:
+        return
     expect_same(order, await at_exchange(desk, order))
 
 

@@ -237,13 +237,24 @@ class Desk:
         expect_status(order, "a limit order far from the market", OrderStatus.OPEN)
         return order
 
-    async def take(self, side: Side) -> Order:
-        """Place a market order of the smallest amount and wait until it is FILLED."""
+    async def take(self, side: Side, *, charged: bool = True) -> Order:
+        """Place a market order of the smallest amount and wait until it is FILLED, and `charged` (see there)."""
         _, amount = await self.sized(side)
         order = await self.place(side, OrderType.MARKET, amount)
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
         expect_status(done, f"a market order of {amount:f}", OrderStatus.FILLED)
-        return done
+        return await self.charged(done) if charged else done
+
+    async def charged(self, order: Order) -> Order:
+        """Return an order that is done once each of its fills has its fee, where the exchange states fees later."""
+        name = order.client_order_id
+
+        async def stated() -> bool:
+            return all(fill.fees for fill in await self.fills(name))
+
+        if self.codec().offer.late_fees:
+            await self.until("the fees of an order's fills", stated, LOOK_AGAIN_S)
+        return await self.market.get_order(name)
 
     @contextlib.asynccontextmanager
     async def without_stream(self) -> AsyncIterator[None]:

@@ -410,8 +410,11 @@ async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
 
     placed = await keep(codec.place(new, desk.instrument))
     await keep(codec.open_orders())
+    exchange_id = placed.orders[0].exchange_order_id
+    await keep(codec.query(new.client_order_id, desk.instrument, exchange_id))
     await keep(codec.cancel(desk.stand_in(placed.orders[0]), desk.instrument))
-    await keep(codec.query(new.client_order_id, desk.instrument))
+    if not codec.offer.purges_unfilled:
+        await keep(codec.query(new.client_order_id, desk.instrument, exchange_id))
     await keep(codec.account())
     await keep(codec.fees(desk.instrument))
     return found

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..connector import SpecifiedConnector
 from ..spec import Hosts
+from .auth import CoinbaseAuth
 from .market import CoinbaseCodec
+from .orders import CoinbaseTrading
 from .spec import SPEC
 
 
@@ -18,6 +21,17 @@ class CoinbaseConnector(SpecifiedConnector):
         """Make a codec. Raises Misconfigured: the exchange has no such environment."""
         chosen = self._hosts(environment)
         return CoinbaseCodec(self.spec, rest or chosen.rest, ws or chosen.ws)
+
+    def trading(
+        self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
+    ) -> CoinbaseTrading:
+        """Make a trading codec; `ws_api` is the base URL of the websocket. Raises Misconfigured as `codec`."""
+        chosen = self._hosts(environment)
+        return CoinbaseTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws)
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> CoinbaseAuth:
+        """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""
+        return CoinbaseAuth(kind, api_key, secret, **fields)
 
     def _hosts(self, environment: str | None) -> Hosts:
         return self.spec.hosts(environment) or Hosts(self.spec.rest, self.spec.ws)

@@ -78,6 +78,7 @@ RESTRICTIONS = ("trading_disabled", "cancel_only", "post_only", "limit_only", "a
 PATH = re.compile(r"/products/(?P<product>[^/]+)/(?P<what>book|candles)")
 REST_LEVEL_FIELDS = 3  # price, size, number of orders
 CANDLE_FIELDS = 6
+MAX_ORDERS = 500  # rest, Create a new order: open orders of a profile on a product
 STEPS = 10**10  # our figure: no level has more steps of the size's increment, as the list states no largest size
 EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE]-?\d{1,2}", re.ASCII)
 
@@ -151,6 +152,7 @@ class CoinbaseCodec(MarketData):
             min_size=smallest,
             max_size=largest,
             min_notional=positive_decimal(row, "min_market_funds"),
+            max_orders=MAX_ORDERS,
             features=("quote_amount",),  # rest, Create a new order, Funds: for every product
         )
 

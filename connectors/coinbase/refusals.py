@@ -18,7 +18,7 @@ from ..failures import ErrorBody, Failures, extractor
 from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 
-NOT_FOUND = "NotFound"
+NOT_FOUND = "notfound"
 BAD_PRODUCT = "is not a valid product"  # in a refusal by the websocket, after the product
 TOKEN_S = 1.0  # every limit refills with several requests a second
 

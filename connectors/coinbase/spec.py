@@ -7,12 +7,32 @@ docs.cdp.coinbase.com/exchange/websocket-feed/{overview, authentication, channel
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, Hosts, Limit, Proof, named
+from decimal import Decimal
+
+from ...model.order import OrderType, TimeInForce
+from ..spec import (
+    BookFeed,
+    BookSource,
+    CandleOffer,
+    Endpoint,
+    ExchangeSpec,
+    Hosts,
+    KeyField,
+    Limit,
+    Offer,
+    Proof,
+    named,
+)
+from ..uuid_ids import OURS, packed
 from .refusals import limit_answer
 
 READ = "read 2026-11-28"
 PUBLIC = "public"
 PUBLIC_COST = ((PUBLIC, 1),)
+PRIVATE, FILLS, ACCOUNTS = "private", "fills", "accounts"  # limits of a profile
+PAGE = 1000  # rest, REST API Pagination
+_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+CLIENT = "client:"  # before our id, where an order is named in a path (rest, Get single order)
 ENTIRE = 1 << 20  # levels a side: books are whole, of any size (rest, Get product book; ws, Level2 Channel)
 ENVIRONMENTS = {
     "sandbox": Hosts(  # rest, Sandbox URLs: separate keys, some of the products
@@ -28,6 +48,47 @@ def _public(path: str, page: str) -> Endpoint:
     return Endpoint("GET", path, PUBLIC_COST, f"rest, {page}, {READ}")
 
 
+def _private(method: str, path: str, page: str, limit: str = PRIVATE) -> Endpoint:
+    return Endpoint(method, path, ((limit, 1),), f"{page}, {READ}")
+
+
+API = "docs.cdp.coinbase.com/api-reference/exchange-api/rest-api"
+TRADING = {
+    "place": _private("POST", "/orders", "rest, Create a new order"),
+    "cancel": _private("DELETE", "/orders/{order_id}", "rest, Cancel an order"),
+    "cancel_all": _private("DELETE", "/orders", "rest, Cancel all orders"),
+    "order": _private("GET", "/orders/{order_id}", "rest, Get single order"),
+    "orders": _private("GET", "/orders", "rest, Get all orders"),
+    "fills": _private("GET", "/fills", "rest, Get all fills", FILLS),
+    "accounts": _private("GET", "/accounts", f"{API}/accounts/get-all-accounts-profile.md", ACCOUNTS),
+    "fees": _private("GET", "/fees", f"{API}/fees/get-fees.md"),
+}
+OFFER = Offer(
+    # rest, Create a new order. Not offered: stop orders, GTT, and limit orders by funds
+    order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),
+    times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
+    self_trade_modes=frozenset({"dc", "co", "cn", "cb"}),  # same, Self-Trade Prevention
+    quote_amount=True,  # same, Funds: they include the fees
+    cancel_all=True,  # rest, Cancel all orders
+    # rest, Create a new order, Client Order ID: a UUID of version 4 in lower case; any other id is silently forgotten
+    client_id_pattern=f"{OURS}|{_UUID4}",
+    sent_id=packed,
+    late_reject=True,  # same, Post Only and Order Lifecycle: the answer comes before the engine has matched the order
+    late_fees=True,  # ws, Match: a rate and no fee; rest, Get all fills, Settlement and Fees: recorded in two stages
+    asks_balances=True,  # the channel `user` has no balances, and `balance` "does not track every update"
+    fee_on_top=True,  # rest, Create a new order, Holds: price x size x (1 + fee-percent)
+    processing_s=5.0,  # our figure: the manual states no bound for the work on an accepted request
+    appears_s=2.0,  # our figure: queries are known to find a new order a little later
+    # rest, Get single order and Cancel an order: an order that was cancelled without a match "may be purged"; so a
+    # query that finds nothing proves nothing at any time. Lists of orders and fills prove that an order has no fills
+    lookup_s=0.0,
+    purges_unfilled=True,
+    max_validity_s=30.0,  # rest, Selecting a Timestamp
+    maker_fee=Decimal("0.004"),  # our figures, the lowest tier of 2025; `fees` requests the profile's
+    taker_fee=Decimal("0.006"),
+    fills_page=PAGE,
+)
+
 SPEC = ExchangeSpec(
     exchange="coinbase",
     rest="https://api.exchange.coinbase.com",  # rest, Production URLs
@@ -39,6 +100,7 @@ SPEC = ExchangeSpec(
         "tickers": _public("/products/stats", "Get product stats, for all products"),
         "candles": _public("/products/{product_id}/candles", "Get product candles"),
         "time": _public("/time", "Selecting a Timestamp"),
+        **TRADING,
     },
     limits={
         PUBLIC: Limit(10, per_s=1.0),  # rest, Public Endpoints: a bucket of 15 that refills with 10 a second
@@ -46,6 +108,11 @@ SPEC = ExchangeSpec(
         # ws, Limits: 100 a second; another section states a bucket of 1000 that refills with 10 a second. Both hold
         # for an address: this is our figure for one of its connections
         "messages": Limit(50, per_s=1.0, scope="connection"),
+    },
+    key_limits={  # rest, REST API Rate Limits, of a profile; each is a bucket of twice as many
+        PRIVATE: Limit(15, per_s=1.0, scope="account"),
+        FILLS: Limit(10, per_s=1.0, scope="account"),
+        ACCOUNTS: Limit(25, per_s=1.0, scope="account"),  # Get all accounts for a profile
     },
     limit_answer=limit_answer,
     silence_s=10.0,  # ws, Heartbeat Channel: a message each second and product, and the mesh subscribes to all
@@ -67,4 +134,6 @@ SPEC = ExchangeSpec(
     whole_books=True,  # rest, Get product book: "The entire book is returned in one response"
     unknown_symbol=frozenset({"notfound", "not found", "product not found", "productnotfound"}),
     environments=ENVIRONMENTS,
+    # rest, Generating an API Key
+    key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
 )

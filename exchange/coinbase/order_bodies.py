@@ -64,6 +64,7 @@ def order(rules: Rules, account: Account, placed: Order, details: Details, recei
 
 def fill(rules: Rules, account: Account, made: Fill) -> dict[str, Any]:
     """One fill. Its fee, in the quote currency, is known when it is settled."""
+    rate = rules.maker_fee if made.maker else rules.taker_fee
     return {
         "created_at": stamp(made.time_ns),
         "trade_id": made.trade_id,
@@ -76,7 +77,7 @@ def fill(rules: Rules, account: Account, made: Fill) -> dict[str, Any]:
         "size": text(made.size),
         "fee": text(made.fee),
         "side": made.side,
-        "settled": bool(made.fee_asset),
+        "settled": bool(made.fee_asset and (made.fee or not rate)),
         "usd_volume": text(made.quote),
         "market_type": "spot",
         "funding_currency": rules.quote,

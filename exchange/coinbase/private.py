@@ -67,10 +67,12 @@ def get_orders(asked: Asked) -> Any:
     if any(each not in STATES for each in states):
         raise ApiError("Invalid status")
     symbol = desk.market(sent["product_id"]).symbol if sent.get("product_id") else None
+    begin = moment(sent["start_date"]) if sent.get("start_date") else 0
     found = [
         (stamp(order.created_ns), order)
         for order in asked.account.orders
         if symbol in (None, order.symbol)
+        and order.created_ns >= begin
         and ("all" in states or state(order) in states)
         and order.symbol in desk.floor.engine.markets
         and desk.orders.is_kept(asked.account, order, asked.now_ns)
@@ -86,11 +88,13 @@ def get_fills(asked: Asked) -> Any:
     symbol = desk.market(sent["product_id"]).symbol if sent.get("product_id") else None
     wanted = order_number(str(sent["order_id"])) if sent.get("order_id") else None
     markets, shown = desk.floor.engine.markets, desk.floor.late_fees.shown
+    begin = moment(sent["start_date"]) if sent.get("start_date") else 0
     found = [
         (fill.trade_id, fill)
         for fill in sorted(asked.account.fills, key=lambda each: each.trade_id)
         if symbol in (None, fill.symbol)
         and fill.symbol in markets
+        and fill.time_ns >= begin
         and (not sent.get("order_id") or fill.order_id == wanted)
     ]
     return [

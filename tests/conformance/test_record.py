@@ -10,10 +10,17 @@ import pytest
 from venuemesh.cli.app import app
 from venuemesh.conformance import record as records
 from venuemesh.conformance.runner import Outcome, Result
-from venuemesh.connectors import binance, bybit, kraken, okx
+from venuemesh.connectors import binance, bybit, coinbase, kraken, okx
 from venuemesh.model.errors import Misconfigured
 
-CONNECTORS = (binance.CONNECTOR, binance.BINANCE_US, bybit.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR)
+CONNECTORS = (
+    binance.CONNECTOR,
+    binance.BINANCE_US,
+    bybit.CONNECTOR,
+    coinbase.CONNECTOR,
+    kraken.CONNECTOR,
+    okx.CONNECTOR,
+)
 SHIPPED = {one.name: one for one in CONNECTORS}
 MAKE = "run `venuemesh conformance EXCHANGE --record conformance/passed`"
 

@@ -15,7 +15,9 @@ from venuemesh.model.time import MINUTE_NS, SECOND_NS
 
 START = 1_700_000_040 * SECOND_NS
 END = START + 60 * MINUTE_NS
-NAMES = {"binance": "BTCUSDT", "bybit": "BTCUSDT", "kraken": "BTC/USDT", "okx": "BTC-USDT"}
+NAMES = {
+    "binance": "BTCUSDT", "bybit": "BTCUSDT", "coinbase": "BTC-USDT", "kraken": "BTC/USDT", "okx": "BTC-USDT"
+}  # fmt: skip
 FIRST_MS, LAST_MS = START // 10**6, END // 10**6 - 1
 
 
@@ -51,6 +53,12 @@ def asked(exchange: str, interval: str, start_ns: int = START, end_ns: int = END
             "6h",
             "/api/v5/market/candles",
             {"instId": "BTC-USDT", "bar": "6Hutc", "before": FIRST_MS - 1, "after": LAST_MS + 1, "limit": 300},
+        ),
+        (
+            "coinbase",
+            "5m",
+            "/products/BTC-USDT/candles",
+            {"granularity": 300, "start": "2023-11-14T22:14:00.000Z", "end": "2023-11-14T23:13:59.000Z"},
         ),
         (
             "bybit",
@@ -96,6 +104,7 @@ def answer(body: bytes, now_ns: int = END) -> HttpResponse:
 def test_no_candles_are_no_error(exchange: str) -> None:
     body = {
         "binance": b"[]",
+        "coinbase": b"[]",
         "kraken": b'{"error":[],"result":{"XBTUSDT":[],"last":1}}',
         "okx": b'{"code":"0","msg":"","data":[]}',
         "bybit": b'{"retCode":0,"retMsg":"OK","result":{"symbol":"BTCUSDT","list":[]},"time":1}',

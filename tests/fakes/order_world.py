@@ -82,12 +82,13 @@ class World:
         amend: frozenset[Amend] = OFFER.amend,
         like: Offer | None = None,
         forgets_unfilled: bool = False,
+        purges_unfilled: bool = False,
         **settings: Any,
     ) -> None:
         if like is not None:  # what differs between exchanges in how the truth about orders is found
             nonces, by_time, amend = like.nonces, like.fills_by_time, like.amend
-            lookup_s, history_s = like.lookup_s, like.history_s
-        more = {"batch_place": batch, "batch_cancel": batch, "amend": amend}
+            lookup_s, history_s, purges_unfilled = like.lookup_s, like.history_s, like.purges_unfilled
+        more = {"batch_place": batch, "batch_cancel": batch, "amend": amend, "purges_unfilled": purges_unfilled}
         self.offer = replace(
             OFFER, nonces=nonces, lookup_s=lookup_s, history_s=history_s, fills_by_time=by_time, **more
         )
@@ -96,7 +97,7 @@ class World:
         instruments = [pair(name) for name in PAIRS]
         self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
         self.exchange.acknowledges, self.exchange.by_time = acknowledges, by_time
-        self.exchange.forgets_unfilled = forgets_unfilled
+        self.exchange.forgets_unfilled = forgets_unfilled or purges_unfilled
         if like is not None:
             self.offer = replace(self.offer, appears_s=like.appears_s, asks_balances=like.asks_balances)
             self.exchange.appears_ns = int(like.appears_s * SECOND_NS)
@@ -364,7 +365,8 @@ class World:
                 assert not self.journal.fills_of(one)
                 continue
             is_forgotten = self.exchange.forgets_unfilled and not real.open and not real.filled
-            forgotten = ("FAILED", "EXPIRED") if is_forgotten else ()  # nothing states how it ended
+            # nothing states how it ended
+            forgotten = ("FAILED", "CANCELED" if self.offer.purges_unfilled else "EXPIRED") if is_forgotten else ()
             assert (
                 order.status is real.status
                 or {order.status.value, real.status.value} <= {"OPEN", "PARTIALLY_FILLED"}

@@ -26,7 +26,9 @@ from tests.fakes.account_host import Place
 from tests.fakes.manager_host import Hosts
 from venuemesh.cli.demo.audit import compare
 from venuemesh.cli.local_venue import ledger_in_client_form
+from venuemesh.connectors import registry
 from venuemesh.exchange.admin.client import AdminClient
+from venuemesh.exchange.coinbase.limits import Limits as CoinbaseLimits
 from venuemesh.exchange.kraken.checking import LIMITS
 from venuemesh.exchange.okx.limits import Limits
 from venuemesh.exchange.wire.connection import ConnectionLimits
@@ -44,8 +46,13 @@ IDS = 12
 NUMBERS = itertools.count(1)
 _KEPT = {field.name for field in fields(ConnectionLimits)}
 OKX_LIMITS = [field.name for field in fields(Limits) if field.type == "int" and field.name not in _KEPT]
-VALID_MS = {"kraken": 2_300, "okx": 500, "bybit": 500}  # Kraken takes no shorter deadline than two seconds
-EXCHANGES = ("kraken", "okx", "bybit")
+COINBASE_LIMITS = {
+    field.name: 1_000_000 for field in fields(CoinbaseLimits) if field.type == "int" and field.name not in _KEPT
+}
+# Kraken takes no shorter deadline than two seconds
+VALID_MS = {"kraken": 2_300, "okx": 500, "bybit": 500, "coinbase": 500}
+EXCHANGES = ("kraken", "okx", "bybit", "coinbase")
+ASKED = ("kraken", "coinbase")  # `Offer.asks_balances`
 AT_ONCE = 4
 POINTS = ("request.send:2", "request.written:3", "request.written:9", "request.answered:4", "commit.intent:6")
 
@@ -66,8 +73,8 @@ class Case:
             shutil.copy(known, self.folder / "instruments.json")
         own = urls[exchange]
         given = {"recv_window_ms": VALID_MS[exchange], "answer_s": 1.0, **changes}
-        given |= {"reconcile_s": (0.2, 0.2)} if exchange == "kraken" else {}
-        fields = {"passphrase": "word"} if exchange == "okx" else {}
+        given |= {"reconcile_s": (0.2, 0.2)} if exchange in ASKED else {}
+        fields = {"passphrase": "word"} if exchange in ("okx", "coinbase") else {}
         ws_api = own.get("ws_private") or own["ws_api"]
         self.place = Place(own["rest"], ws_api, url, name, key, secret, given, exchange, fields)
         self.price = int(float(self.admin.book("BTCUSDT")["asks"][0][0]))
@@ -76,7 +83,7 @@ class Case:
 
     def job(self, script: str, failpoint: str = "", **more: Any) -> dict[str, Any]:
         common = {"place": asdict(self.place), "stem": self.stem, "price": self.price, "ids": self.ids}
-        rounds = self.exchange == "kraken" and script in ("trade", "verify")
+        rounds = self.exchange in ASKED and script in ("trade", "verify")
         return {**common, "script": script, "failpoint": failpoint, "rounds": rounds, **more}
 
     def problems(self, found: dict[str, Any]) -> list[str]:
@@ -93,6 +100,7 @@ class Case:
             [],
             ledger,
             receipts,
+            registry.connector(self.exchange).trading().offer.purges_unfilled,
         ).problems
         wrong += [f"{one}: {fate}" for one, fate in found["fates"].items() if fate not in SETTLED]
         if found["account"]["unresolved_requests"]:
@@ -108,11 +116,12 @@ class Case:
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, Any]]:
     arguments = ("--json", "--paused", "--parent", str(os.getpid()), "--symbols", "BTCUSDT", "--levels", "50")
-    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit") as (_, found):
+    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase") as (_, found):
         admin = AdminClient(found["admin"])
         admin.limits(protocol="kraken", connections=10**6, **LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(OKX_LIMITS, 100_000))
         admin.limits(protocol="bybit", requests=10**9, connections=10**9, account_share=1000.0)
+        admin.limits(protocol="coinbase", **COINBASE_LIMITS)
         best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
         for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for all orders
             admin.order("BTCUSDT", side, quantity="100", price=f"{price:.2f}", account="admin")
@@ -136,6 +145,7 @@ async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
         ("okx", "rest", POINTS[::4]),
         ("okx", "websocket", POINTS[1:4]),
         ("bybit", "rest", POINTS[3:]),
+        ("coinbase", "rest", POINTS[1:4]),
     ],
 )
 async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(

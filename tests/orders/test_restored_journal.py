@@ -1,4 +1,4 @@
-"""A manager with a journal that was restored from a backup, against the local exchange in all four protocols."""
+"""A manager with a journal that was restored from a backup, against the local exchange in all five protocols."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from venuemesh.testing import serving
 from . import test_other_exchanges as others
 from .conftest import Bench
 
-EXCHANGES = ("binance", "kraken", "okx", "bybit")
+EXCHANGES = ("binance", "kraken", "okx", "bybit", "coinbase")
 
 
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, Any]]:
     arguments = ("--json", "--paused", "--parent", str(os.getpid()), "--symbols", "BTCUSDT", "--levels", "50")
-    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit") as (_, found):
+    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase") as (_, found):
         admin = AdminClient(found["admin"])
         admin.limits(protocol="kraken", connections=10**6, **others.LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(others.OKX_LIMITS, 100_000))
         admin.limits(protocol="bybit", requests=10**9, connections=10**9, account_share=1000.0)
+        admin.limits(protocol="coinbase", **others.COINBASE_LIMITS)
         best = float(admin.book("BTCUSDT")["bids"][0][0])
         admin.order("BTCUSDT", "BUY", quantity="100", price=f"{best - 1:.2f}", account="admin")
         yield found
@@ -54,7 +55,7 @@ def case(request: pytest.FixtureRequest, bench: Bench, urls: dict[str, Any], tmp
 
 async def ended(case: Any, mesh: Mesh) -> None:
     """Check that no order of the account is open, and that mesh and exchange agree about each order and fill."""
-    final = await everything(mesh, {"ids": case.ids[:4], "rounds": case.place.exchange == "kraken"})
+    final = await everything(mesh, {"ids": case.ids[:4], "rounds": case.place.exchange in others.ASKED})
     assert case.problems(final) == []
     assert not mesh.failures
     assert not [row for row in final["orders"] if row["status"] in ("OPEN", "PARTIALLY_FILLED") or row["external"]]

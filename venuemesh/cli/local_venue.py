@@ -53,7 +53,8 @@ class LocalLedger:
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
         account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
         own_fills = [fill for fill in fills if fill.client_order_id in names]
-        return compare(ours, own_fills, events, balances, names, account, receipts).problems
+        purges = trading_connector(registry.connector(self._exchange)).trading().offer.purges_unfilled
+        return compare(ours, own_fills, events, balances, names, account, receipts, purges).problems
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
         """See `conformance.venue.Ledger`. `symbol` is the protocol's; the engine's symbol has no separator."""

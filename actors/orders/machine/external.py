@@ -113,7 +113,8 @@ class Externals:
         filled = max(order.filled, sum((one.amount for one in own), ZERO))
         worth = max(order.quote_filled, sum((one.quote_amount for one in own), ZERO))
         is_full = filled > 0 if order.amount is None else filled >= order.amount
-        status = OrderStatus.FILLED if is_full else OrderStatus.EXPIRED
+        unfilled = OrderStatus.CANCELED if self._state.codec.offer.purges_unfilled else OrderStatus.EXPIRED
+        status = OrderStatus.FILLED if is_full else OrderStatus.EXPIRED if filled else unfilled
         after = replace(order, status=status, filled=filled, quote_filled=worth, updated_ns=now.ns, code="not_there")
         self._orders[key] = after
         self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))

@@ -16,6 +16,10 @@ An acknowledged order that no query finds is not open. Only its own fills matter
 its fills, and beyond the reach of the lists the machine requests the fills of this order alone. When two searches bring
 no new fill, the order ends as EXPIRED, or as FILLED if its fills add up.
 
+An exchange may purge every order that ends without a fill (`Offer.purges_unfilled`). There an acknowledged order
+without fills ends as CANCELED. The absence of an order that was not acknowledged proves only that the order is not open
+and has no fills.
+
 An external order that no query finds has ended, or the exchange has forgotten it. Its fills state how it ended.
 
 A refusal because the exchange no longer knows the pair states nothing about an order. If the list of all open orders
@@ -51,6 +55,9 @@ S = OrderStatus
 CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
 SURE = 0.9  # share of the exchange's memory in which the absence counts: the clocks of both sides differ
 GONE = "the exchange no longer has the order"
+PURGED = "the exchange has no record of the order, so it ended without a fill"
+NEVER = "the order never reached the exchange"
+NO_TRACE = "it is not open and has no fill: it never reached the exchange, or the exchange ended it without a fill"
 BEYOND = "the exchange does not find it, and lists no orders of that time, which could prove that it was never placed"
 LATE = "the exchange acknowledged the cancel, and the order is still open; it is queried until its fate is known"
 
@@ -120,13 +127,17 @@ class Fates:
         if doubt is None:
             return
         doubt.absent += 1
+        purges = state.codec.offer.purges_unfilled
         if doubt.absent < 2:
             state.requests.ask_again(one, now)
         elif held.order.exchange_order_id is not None:  # the order was on the exchange, and no answer shows it now
-            state.ledger.step(held, Step.EXPIRED, now, code=code, reason=reason)
+            step = Step.EXPIRED
+            if purges and not held.order.filled and code == "not_there":
+                step, reason = Step.CANCELED, PURGED
+            state.ledger.step(held, step, now, code=code, reason=reason)
             state.requests.ask_again(one, now)
         else:
-            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
+            state.ledger.step(held, Step.ABSENT, now, code="absent", reason=NO_TRACE if purges else NEVER)
             for request in state.requests.about(one):
                 state.requests.settle(request, one, "absent", now)
             state.requests.end_doubt(one)

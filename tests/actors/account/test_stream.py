@@ -49,12 +49,15 @@ class Rig:
         self.asked: list[str] = []
         self.held: list[dict[str, Any]] = []  # what the manager holds for open
         self.down: Exception | None = None
+        self.unlisted: Exception | None = None  # what the catalog answers instead of the list
         self.feeds: list[FakeFeed] = []
         self.role: UserStreamRole
 
     async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         if address.startswith("limits/"):
             return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
+        if address == "catalog/acme" and self.unlisted is not None:
+            raise self.unlisted
         if address == "catalog/acme":
             return {"version": 1, "instruments": [PAIR.to_dict()]}
         if kind == "orders":
@@ -433,3 +436,15 @@ async def test_the_token_of_an_open_stream_is_extended_and_another_token_opens_a
         assert codec.used == ["first", "second"]
     finally:
         await one.role.stop()
+
+
+async def test_a_codec_that_subscribes_pair_by_pair_knows_the_listed_pairs_before_each_connection(rig):
+    one = await rig()
+    await one.open()
+    assert one.codec.bound == []
+    one.codec.streams_pairs = True
+    await one.open()
+    assert one.codec.bound == [PAIR]
+    one.unlisted = Rejected("odd", "no list")
+    with pytest.raises(RetryLater, match="names no pairs"):
+        await one.feed.options["admit"]()

@@ -320,8 +320,11 @@ async def test_halted_books_are_not_compared(markets):
 
 
 def test_comparisons_request_as_many_levels_as_cost_the_least():
-    found = {name: compared_levels(registry.connector(name).codec()) for name in ("binance", "kraken", "okx", "bybit")}
-    assert found == {"binance": 100, "kraken": 10, "okx": 50, "bybit": 50}
+    found = {
+        name: compared_levels(registry.connector(name).codec())
+        for name in ("binance", "kraken", "okx", "bybit", "coinbase")
+    }
+    assert found == {"binance": 100, "kraken": 10, "okx": 50, "bybit": 50, "coinbase": 50}
     codec = registry.connector("binance").codec()
     spec = codec.spec
     endpoint = spec.endpoints["snapshot"]
@@ -333,6 +336,7 @@ RECORDINGS = {
     "kraken": "book_v2.jsonl.gz",
     "okx": "market.jsonl.gz",
     "bybit": "orderbook_500.jsonl.gz",
+    "coinbase": "market.jsonl.gz",
 }
 
 

@@ -52,11 +52,11 @@ def test_the_name_of_a_mesh_stands_in_its_configuration(tmp_path):
 def test_each_venue_is_a_separate_exchange_that_ends_with_the_block():
     before = set(descendants(os.getpid()))
     steps: list[str] = []
-    with LocalVenues.read("sandbox", "okx,bybit", "ETH-BTC,BTC-USDT").running(steps.append) as config:
+    with LocalVenues.read("sandbox", "okx,coinbase", "ETH-BTC,BTC-USDT").running(steps.append) as config:
         processes = set(descendants(os.getpid())) - before
-        accounts = [config.exchanges[venue].accounts["main"] for venue in ("okx", "bybit")]
+        accounts = [config.exchanges[venue].accounts["main"] for venue in ("okx", "coinbase")]
         assert config.mesh.name == "sandbox"
-        assert config.exchanges["okx"].rest != config.exchanges["bybit"].rest
+        assert config.exchanges["okx"].rest != config.exchanges["coinbase"].rest
         assert len(steps) == len(processes) == 2
         journal = Path(config.journal.url.removeprefix("sqlite:///"))
         files = [Path(account.secret_file) for account in accounts]

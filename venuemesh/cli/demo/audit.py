@@ -25,6 +25,7 @@ STATUS = {
     "REJECTED": OrderStatus.REJECTED,
 }
 NEVER_THERE = {OrderStatus.REJECTED, OrderStatus.FAILED}
+NOT_FOUND = frozenset({"not_there", "absent"})  # codes of orders that ended because no answer had them
 LAST_WORDS = {
     EventType.COMPLETED: OrderStatus.FILLED,
     EventType.CANCELED: OrderStatus.CANCELED,
@@ -54,6 +55,7 @@ def compare(
     handed_out: Iterable[str],
     ledger: Mapping[str, Any],
     receipts: Iterable[Mapping[str, Any]],
+    purges: bool = False,
 ) -> Comparison:
     """Compare one account at rest.
 
@@ -62,11 +64,13 @@ def compare(
         handed_out: every client order id that a strategy was given.
         ledger: the exchange's own record of the account.
         receipts: the number of placements that the exchange received per id.
+        purges: the exchange purges orders that end without a fill (`Offer.purges_unfilled`), so a mesh that missed the
+            end of such an order cannot know how it ended, or that it was there.
     """
     ours = {order.client_order_id: order for order in orders}
     theirs = {row["client_order_id"]: row for row in ledger["orders"]}
     found = Comparison(orders=dict(Counter(order.status.value for order in ours.values())), events=len(events))
-    found.problems += _limited(_orders(ours, theirs))
+    found.problems += _limited(_orders(ours, theirs, purges))
     found.problems += _limited(
         f"{order_id}: given to a strategy, but the journal has no outcome"
         for order_id in sorted(set(handed_out) - ours.keys())
@@ -85,7 +89,7 @@ def compare(
     return found
 
 
-def _orders(ours: Mapping[str, Order], theirs: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+def _orders(ours: Mapping[str, Order], theirs: Mapping[str, Mapping[str, Any]], purges: bool) -> Iterable[str]:
     for client_order_id, row in theirs.items():
         order = ours.get(client_order_id)
         if order is None:
@@ -100,6 +104,9 @@ def _orders(ours: Mapping[str, Order], theirs: Mapping[str, Mapping[str, Any]]) 
             "type": (order.order_type.value, row["type"]),
             "price": (order.price, None if row["price"] is None else Decimal(row["price"])),
         }
+        is_purged = purges and order.code in NOT_FOUND and order.is_done and STATUS[row["status"]].is_terminal
+        if is_purged and not Decimal(row["filled"]):
+            del fields["status"], fields["exchange id"]
         if order.quote_amount is None:
             fields["amount"] = (order.amount, Decimal(row["size"]))
         for name, (own, exchange) in fields.items():

@@ -11,6 +11,7 @@ from tests.fakes.order_exchange import OFFER
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.connectors.binance.spec import OFFER as BINANCE
 from venuemesh.connectors.bybit.spec import OFFER as BYBIT
+from venuemesh.connectors.coinbase.spec import OFFER as COINBASE
 from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.okx.spec import OFFER as OKX
 from venuemesh.model.errors import JournalUnavailable, Rejected
@@ -18,7 +19,7 @@ from venuemesh.model.order import CancelResult, OrderStatus
 from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
-OFFERS = {"acme": OFFER, "binance": BINANCE, "okx": OKX, "bybit": BYBIT, "kraken": KRAKEN}
+OFFERS = {"acme": OFFER, "binance": BINANCE, "okx": OKX, "bybit": BYBIT, "coinbase": COINBASE, "kraken": KRAKEN}
 
 
 def a_world(*orders: str, owner: str = "", **more: Any) -> World:

@@ -208,6 +208,47 @@ def test_an_acknowledged_order_that_is_forgotten_ends_as_its_own_fills_state(
     assert not world.machine.in_doubt
 
 
+@pytest.mark.parametrize(("filled", "ended"), [("0", S.CANCELED), ("0.4", S.EXPIRED), ("1", S.FILLED)])
+def test_an_acknowledged_order_that_the_exchange_purged_was_cancelled(filled: str, ended: OrderStatus) -> None:
+    """Where every order that ends without a fill is purged, only a cancel explains the absence of an acknowledged
+    order; an order with fills is never purged."""
+    world = World(lookup_s=0.0, purges_unfilled=True)
+    world.go()
+    place(world, limit("vm1"))
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.fill(rested, D(filled))
+    world.exchange.end(rested, S.CANCELED)
+    later(world)
+    wait(world, 30)
+    order = world.journal.orders["vm1"]
+    if filled == "0":
+        assert (order.status, order.code) == (ended, "not_there")
+        assert "ended without a fill" in str(order.reason)
+    assert order.filled == D(filled)
+    assert order.is_done
+    assert not world.machine.in_doubt
+
+
+def test_the_absence_of_a_purged_order_is_no_proof_that_it_never_existed() -> None:
+    """The order had arrived and was cancelled; the mesh has no answer to it, and only says what it knows."""
+    world = World(lookup_s=0.0, purges_unfilled=True)
+    world.go()
+    place(world, limit("vm1"), fate="queued")
+    world.perform()
+    world.arrive(world.requests[0])
+    world.requests.clear()
+    world.asks.clear()
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.end(rested, S.CANCELED)
+    later(world)
+    wait(world, 30)
+    order = world.journal.orders["vm1"]
+    assert order.status is S.FAILED
+    assert "or the exchange ended it without a fill" in str(order.reason)
+
+
 def test_an_acknowledged_order_that_lookups_forgot_is_not_called_expired() -> None:
     world = World(lookup_s=60.0)
     world.exchange.lookup_ns = 60 * SECOND_NS

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.fakes.order_world import PAIRS, TIMEOUT, World
 from venuemesh.connectors.bybit import spec as bybit
+from venuemesh.connectors.coinbase import spec as coinbase
 from venuemesh.connectors.kraken import spec as kraken
 from venuemesh.connectors.okx import spec as okx
 from venuemesh.connectors.spec import Amend, Offer
@@ -349,9 +350,17 @@ class LikeBybit(Interleavings):
     forgets_unfilled = True
 
 
+class LikeCoinbase(Interleavings):
+    """No query finds an order that has ended, and no list one that ended without a fill."""
+
+    like = coinbase.OFFER
+
+
 LikeKraken.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 90)
 LikeOkx.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 70)
 LikeBybit.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 30)
+LikeCoinbase.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 50)
 TestInterleavingsLikeKraken = LikeKraken.TestCase
 TestInterleavingsLikeOkx = LikeOkx.TestCase
 TestInterleavingsLikeBybit = LikeBybit.TestCase
+TestInterleavingsLikeCoinbase = LikeCoinbase.TestCase
