@@ -4,7 +4,7 @@ A message has the ids and what changed: the size and the client id come in `rece
 orders of its connection. A match states a fee rate, and no fee: the mesh requests fees with the list of fills. The
 numbers of these messages do not show losses, so the mesh also asks periodically. The channel has no balances.
 
-A signed connection of its own also subscribes to the heartbeat of one product, so that it is never silent.
+The connection is signed; it also subscribes to the heartbeat of one product, so that it is never silent.
 
 Source: websocket_api.md at 7b30bfe2 of rosssaunders/coincise, docs/coinbase/exchange (Full Channel, User Channel,
 Cancel Reason, websocket-best-practices), read 2026-11-28.
@@ -57,7 +57,7 @@ class PrivateReader:
             if kind == "error":
                 return (self._refused(message),)
             if kind not in self._readers:
-                return ()  # open: `received` said all of it; heartbeats; activate: of stop orders; messages added later
+                return ()  # open: `received` stated all of it; heartbeats; activate: of stop orders; later messages
             return self._readers[kind](message)
 
     def _refused(self, message: dict[str, Any]) -> StreamOpened:

@@ -121,7 +121,7 @@ def test_an_end_by_the_exchange_is_an_expiry_with_its_reason(reason: str) -> Non
     assert done.reason
 
 
-def test_a_changed_order_is_asked_for() -> None:
+def test_a_changed_order_is_requested() -> None:
     line = Line()
     line.hear(RECEIVED)
     (missed,) = line.hear(HEAD | {"type": "change", "reason": "STP", "order_id": ID, "new_size": "1"})
