@@ -8,6 +8,7 @@ from typing import Any
 from ..connector import SpecifiedConnector
 from ..spec import Hosts
 from .auth import CoinbaseAuth
+from .full import CoinbaseOrderLevelCodec
 from .market import CoinbaseCodec
 from .orders import CoinbaseTrading
 from .spec import SPEC
@@ -21,6 +22,13 @@ class CoinbaseConnector(SpecifiedConnector):
         """Make a codec. Raises Misconfigured: the exchange has no such environment."""
         chosen = self._hosts(environment)
         return CoinbaseCodec(self.spec, rest or chosen.rest, ws or chosen.ws)
+
+    def order_level_codec(
+        self, rest: str | None = None, ws: str | None = None, ws_l3: str | None = None, environment: str | None = None
+    ) -> CoinbaseOrderLevelCodec:
+        """Make a codec of order-level books, as `codec` does."""
+        chosen = self._hosts(environment)
+        return CoinbaseOrderLevelCodec(self.spec, rest or chosen.rest, ws_l3 or ws or chosen.ws)
 
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None

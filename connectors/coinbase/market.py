@@ -13,10 +13,10 @@ Source: as in `spec.py`; the sections are named where they are read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -63,6 +63,7 @@ from ..reading import (
 )
 from ..sequence import Numbers, Verdict, by_connection
 from ..signing import encoded, rfc3339_text, with_query
+from ..spec import ExchangeSpec
 from .refusals import BAD_PRODUCT, FAILURES
 from .scanner import BookScanner
 from .spec import CANDLES, ENTIRE
@@ -78,15 +79,21 @@ RESTRICTIONS = ("trading_disabled", "cancel_only", "post_only", "limit_only", "a
 PATH = re.compile(r"/products/(?P<product>[^/]+)/(?P<what>book|candles)")
 REST_LEVEL_FIELDS = 3  # price, size, number of orders
 CANDLE_FIELDS = 6
+MASK = "***"  # for a secret
 MAX_ORDERS = 500  # rest, Create a new order: open orders of a profile on a product
 STEPS = 10**10  # our figure: no level has more steps of the size's increment, as the list states no largest size
 EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE]-?\d{1,2}", re.ASCII)
 
 
 class CoinbaseCodec(MarketData):
-    """Market data of an exchange with Coinbase Exchange's protocol."""
+    """Market data of an exchange with Coinbase Exchange's protocol. `channels` of a product begin with the book's."""
 
     failures = FAILURES
+    channels: ClassVar[tuple[str, ...]] = CHANNELS
+
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None) -> None:
+        super().__init__(spec, rest, ws)
+        self._access: Mapping[str, str] = {}  # fields that sign a subscription
 
     # Requests
 
@@ -96,12 +103,19 @@ class CoinbaseCodec(MarketData):
 
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         return [
-            Outgoing(_message("subscribe", symbol), tuple(Expected(f"{name}:{symbol}", (symbol,)) for name in CHANNELS))
+            Outgoing(
+                self._message("subscribe", symbol, self._access),
+                tuple(Expected(f"{name}:{symbol}", (symbol,)) for name in self.channels),
+                masked=self._message("subscribe", symbol, dict.fromkeys(self._access, MASK)) if self._access else None,
+            )
             for symbol in _symbols(instruments)
         ]
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        return [Outgoing(_message("unsubscribe", symbol)) for symbol in _symbols(instruments)]
+        return [Outgoing(self._message("unsubscribe", symbol, {})) for symbol in _symbols(instruments)]
+
+    def _message(self, kind: str, symbol: str, proof: Mapping[str, str]) -> bytes:
+        return orjson.dumps({"type": kind, "product_ids": [symbol], "channels": self.channels, **proof})
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
         """The answer has all levels (`ExchangeSpec.whole_books`)."""
@@ -198,7 +212,7 @@ class CoinbaseCodec(MarketData):
             if kind == "subscriptions":
                 return list(_confirmed(message)) or (Ignored(kind),)
             if kind == "error":
-                return (_refused(message),)
+                return (_refused(message, self.channels[0]),)
             if kind == "status":
                 states = [self._status(row) for row in rows(message["products"]) if text(row["id"]) in self._bound]
                 return states or (Ignored(kind),)
@@ -209,7 +223,7 @@ class CoinbaseCodec(MarketData):
                 return (Ignored(kind),)
             if kind == "snapshot":
                 return (self._book(instrument, message, recv_ns),)
-            return ((_delta if kind == "l2update" else _trade)(instrument, message, recv_ns),)
+            return ((_delta if kind == "l2update" else trade)(instrument, message, recv_ns),)
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         try:
@@ -240,10 +254,6 @@ def _symbols(instruments: Sequence[Instrument]) -> list[str]:
     return list(dict.fromkeys(one.symbol for one in instruments))
 
 
-def _message(kind: str, symbol: str) -> bytes:
-    return orjson.dumps({"type": kind, "product_ids": [symbol], "channels": CHANNELS})
-
-
 def _confirmed(message: dict[str, Any]) -> Iterator[Subscribed]:
     """Read all subscriptions of the connection (ws, Subscriptions Message)."""
     for channel in rows(message["channels"]):
@@ -252,11 +262,11 @@ def _confirmed(message: dict[str, Any]) -> Iterator[Subscribed]:
             yield Subscribed(f"{name}:{text(product)}")
 
 
-def _refused(message: dict[str, Any]) -> SubscribeRefused:
+def _refused(message: dict[str, Any], channel: str) -> SubscribeRefused:
     """Read {"type":"error","message":"Failed to subscribe","reason":"X-Y is not a valid product"}."""
     what, reason = text(message["message"]), text(message.get("reason") or "")
     product, is_named, _ = reason.partition(f" {BAD_PRODUCT}")
-    return SubscribeRefused(f"{BOOK}:{product}" if is_named else None, what, reason or what)
+    return SubscribeRefused(f"{channel}:{product}" if is_named else None, what, reason or what)
 
 
 def _state(row: dict[str, Any]) -> str:
@@ -275,7 +285,7 @@ def _delta(instrument: Instrument, message: dict[str, Any], recv_ns: int) -> Dep
     return DepthDelta(instrument.symbol, 0, 0, bids, asks, rfc3339(message["time"]), recv_ns)
 
 
-def _trade(instrument: Instrument, message: dict[str, Any], recv_ns: int) -> PublicTrade:
+def trade(instrument: Instrument, message: dict[str, Any], recv_ns: int) -> PublicTrade:
     """Read a match; `side` is the maker's. A `last_match` was made before the subscription (ws, Matches Channel)."""
     return PublicTrade(
         instrument.symbol,

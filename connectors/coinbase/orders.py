@@ -44,6 +44,10 @@ class CoinbaseTrading(Trading):
     raw_paths, raw_cost = ("/",), ((PRIVATE, 1),)
     streams_pairs = True
 
+    def market_access(self, auth: Auth, now_ns: int) -> dict[str, str]:
+        assert isinstance(auth, CoinbaseAuth)
+        return auth.proof(now_ns)
+
     def __init__(self, spec: ExchangeSpec, rest: str, ws: str) -> None:
         super().__init__(spec, rest, OFFER)
         self._ws = ws.rstrip("/")

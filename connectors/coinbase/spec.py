@@ -20,6 +20,7 @@ from ..spec import (
     KeyField,
     Limit,
     Offer,
+    OrderLevelOffer,
     Proof,
     named,
 )
@@ -126,6 +127,8 @@ SPEC = ExchangeSpec(
     decimals_by_pair=True,
     # ws, Level2 Batch Channel: the entire book after each subscription, then changes without a number
     book=BookFeed(BookSource.PUSHED, Proof.CONNECTION),
+    # ws, Full Channel: the channel needs a key, as public clients report, joined to rest, Get product book, level 3
+    order_level=OrderLevelOffer(BookFeed(BookSource.REST, Proof.STEP, by_order=True), needs_account=True),
     candles=CANDLES,
     # As recorded, a product's trades are numbered by one, and matches may be dropped (ws, Matches Channel)
     contiguous_trade_ids=True,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ..account_face import AccountFace
 from ..engine.accounts import Account
-from ..engine.market import Aggregate, Market, Trade
+from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..floor import Floor
 from ..wire.connection import Connection
 from .client import NAME
@@ -38,7 +38,12 @@ class Coinbase(AccountFace[Desk]):
 
     def listed(self, market: Market) -> None:
         super().listed(market)
-        market.order_watchers.append(self.desk.user_data.rested)
+        market.order_watchers += [self.desk.streams.full.saw, self.desk.user_data.rested]
+
+    def report(self, report: ExecutionReport) -> None:
+        self.desk.orders.report(report)
+        self.desk.user_data.publish(report)
+        self.desk.floor.late_fees.report(self.name, report, self.desk.user_data.report)
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)

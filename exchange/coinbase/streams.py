@@ -1,4 +1,4 @@
-"""The public channels: `level2`, `level2_batch`, `matches`, `heartbeat`, `ticker` and `status`.
+"""The channels of market data: `level2`, `level2_batch`, `full`, `matches`, `heartbeat`, `ticker` and `status`.
 
 Topics are `level2_batch:BTC-USDT` and `status`.
 
@@ -6,8 +6,7 @@ Theory of operation. A listener of a book gets the entire book, then the changed
 messages have no number. All listeners of a book have the same state. A listener of `matches` first gets the last trade.
 Each second `heartbeat` has the numbers of the last message and the last trade of its product.
 
-The number of a product's messages rises with each trade and each change of its book: messages that this exchange does
-not send count, too.
+Numbers are those of the messages of `full` (`full.py`).
 
 Fault rules use the names of topics. `snapshot` and `reset` send the entire book between changes. `skip` has no effect:
 the exchange guarantees the delivery of `level2`.
@@ -30,14 +29,16 @@ from ..wire.numbers import text
 from ..wire.topics import Topic, Topics
 from . import payloads
 from .client import NAME, Client, stamp
+from .full import CHANNEL as FULL
+from .full import Body, FullFeed
 
 PACE = {"level2": 1, "level2_batch": 5}  # ticks of 10 ms between messages
 HEARTBEAT_PACE = 100
 STATUS_PACE = 500  # "on a preset interval": our figure
 OTHER_NAMES = {"level2_50": "level2_batch", "ticker_1000": "ticker"}  # old names; this exchange batches no tickers
 STATUS = "status"
-CHANNELS = (*PACE, "matches", "heartbeat", "ticker")
-SIGNED = frozenset({"level2"})  # channels that need a signed subscription
+CHANNELS = (*PACE, FULL, "matches", "heartbeat", "ticker")
+SIGNED = frozenset({"level2", FULL})  # channels that need a signed subscription
 
 
 @dataclass(slots=True)
@@ -57,10 +58,19 @@ class Streams:
         self.markets: dict[str, Market] = {}  # by product id
         self._floor = floor
         self._rules: dict[str, Rules] = {}  # as last sent, by product id
+        self.full = FullFeed(self._number, lambda market: self._full(market) is not None)
 
     def sequence(self, market: Market) -> int:
         """Return the number of a product's last message."""
-        return market.update_id + market.next_trade_id
+        return self.full.number(market)
+
+    def _full(self, market: Market) -> Channel | None:
+        return self.topics.by_name.get(f"{FULL}:{payloads.product_id(market.rules)}")
+
+    def _number(self, market: Market, body: Body) -> None:
+        topic = self._full(market)
+        if topic is not None:
+            self._send(topic, body)
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
@@ -100,6 +110,7 @@ class Streams:
         """A symbol was listed; its channels continue."""
         product = payloads.product_id(market.rules)
         self.markets[product] = market
+        self.full.listed(market)
         for topic in self.topics.of(market.symbol):
             if topic.kind in PACE:
                 topic.changes = market.level_changes()
@@ -113,17 +124,20 @@ class Streams:
 
     def trades(self, market: Market, trades: list[Trade]) -> None:
         """Send trades at once, one message each."""
+        sent = self.full.trades(market, trades)
         for topic in self.topics.of(market.symbol):
             if topic.kind == "ticker":
                 topic.due = True
             elif topic.kind == "matches":
-                for made in trades:
-                    self._send(topic, payloads.match(market, made, self.sequence(market)))
+                for body in sent:
+                    self._send(topic, body)
 
     # ------------------------------------------------------------------------------------------------------ pace
 
     def tick(self, number: int) -> None:
         """Send due messages; call it every 10 ms with a rising number."""
+        for listed in self.markets.values():
+            self.full.flush(listed)
         for topic in list(self.topics.by_name.values()):
             market = self.markets.get(topic.name.partition(":")[2])
             if topic.kind == STATUS:
@@ -140,6 +154,7 @@ class Streams:
 
     def flush(self, market: Market) -> None:
         """Send all pending changes of a book now."""
+        self.full.flush(market)
         for topic in self.topics.of(market.symbol):
             if topic.kind in PACE:
                 self._advance(topic)

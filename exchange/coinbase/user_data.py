@@ -3,7 +3,8 @@
 Theory of operation. The channel has the messages of the full channel that name the account, from the subscription on;
 it begins with nothing. An order is `received` (with its client id, in no later message), then perhaps has matches, then
 is `open` if it rests, and at the end is `done`. A match states the account's fee rate, and no fee. Nothing is sent of
-a rejected order. The answer to a request is sent before its events.
+a rejected order. The answer to a request is sent before its events. A match here states the number of the message
+before it, because the engine reports fills before the trade.
 
 Source: ws, Full Channel, User Channel, websocket-best-practices.
 """
@@ -66,6 +67,19 @@ class UserData:
     def end(self, account: Account, key: str | None) -> int:
         return self.streams.close(account, key, 1008, "key revoked")
 
+    def publish(self, report: ExecutionReport) -> None:
+        """Send what the channel `full` has of a report; its other messages follow from the book and the trades."""
+        order, market = report.order, self._floor.engine.markets.get(report.order.symbol)
+        if market is None or self._orders.details(order).takes:
+            return
+        if report.kind == "NEW":
+            self._public.full.received(market, order, self._asked(order))
+        elif report.fill is not None:
+            if order.status == "FILLED" and not report.fill.maker:
+                self._public.full.ended(market, order, "filled", report.time_ns)
+        elif report.kind in ("CANCELED", "EXPIRED") or order.status == "EXPIRED_IN_MATCH":
+            self._public.full.ended(market, order, "canceled", report.time_ns)
+
     def report(self, report: ExecutionReport) -> None:
         """Send the messages of one change of an order."""
         order, market = report.order, self._floor.engine.markets.get(report.order.symbol)
@@ -97,12 +111,15 @@ class UserData:
             self._send(market, order.account, "open", body)
 
     def _received(self, order: Order) -> dict[str, Any]:
-        funds = self._orders.details(order).funds
-        body: dict[str, Any] = {"order_id": order_id(order.id), "time": stamp(order.created_ns)}
-        body |= {"funds": text(funds)} if funds else {"size": text(order.size)}
-        body |= {"side": order.side.value, "order_type": "market" if order.price is None else "limit"}
+        body = {"order_id": order_id(order.id), "time": stamp(order.created_ns), "side": order.side.value}
         client_id = client_id_of(order)
-        return body | ({"client_oid": client_id} if client_id else {})
+        return body | self._asked(order) | ({"client_oid": client_id} if client_id else {})
+
+    def _asked(self, order: Order) -> dict[str, Any]:
+        """Return how much an order is for; the price of a limit order is not among it."""
+        funds = self._orders.details(order).funds
+        size = {"funds": text(funds)} if funds else {"size": text(order.size)}
+        return size | {"order_type": "market" if order.price is None else "limit"}
 
     def _match(self, market: Market, account: Account, fill: Fill) -> dict[str, Any]:
         own, other = ("maker", "taker") if fill.maker else ("taker", "maker")
@@ -126,7 +143,7 @@ class UserData:
         product = product_id(market.rules)
         if "price" in body and isinstance(body["price"], int):
             body["price"] = price(market.rules, body["price"])
-        head = {"type": kind, "product_id": product, "sequence": self._public.sequence(market)}
+        head = {"type": kind, "product_id": product, "sequence": self._public.full.last(market)}
         names = {"user_id": user_id(account), "profile_id": profile_id(account)}
         frame = text_frame(orjson.dumps({**head, **names, **body}))
         for each in self.streams.to(account):
