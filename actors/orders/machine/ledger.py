@@ -368,10 +368,13 @@ class Ledger:
         own = held.fills[fill.trade_id]
         if not completes(fill, own):
             return
+        before = {fee.asset for fee in own.fees}  # of zero, perhaps in another asset than the true fee
         held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset, more_fees=fill.more_fees)
         held.without_fee -= {fill.trade_id}
         self._effects.write(PutFill(own))
-        self.note(held, "FEE", now, fees=_fees_with(held.order, fill))
+        stated = {fee.asset for each in held.fills.values() for fee in each.fees}
+        fees = _fees_with(held.order, fill)
+        self.note(held, "FEE", now, fees={name: fees[name] for name in fees if name in stated or name not in before})
         self.emit(EventType.FEE, held, now, fill.ts_event_ns, fill=own)
 
     def end_if_full(self, held: Held, now: Now) -> None:
