@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 from ..model.errors import Misconfigured, UnknownExchange
 from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
+CCXT = "ccxt:"  # before the ids of the ccxt package, an optional extra
 _given: dict[str, Connector] = {}  # connectors of this process only: see `lend`
 _loaded: dict[str, Connector] = {}  # cached: reading the entry points takes milliseconds, too long during a recovery
 
@@ -19,6 +21,13 @@ def _entries() -> dict[str, EntryPoint]:
 def known() -> list[str]:
     """Return the names of the installed and lent connectors, sorted. Imports no connector."""
     return sorted({*_entries(), *_given})
+
+
+def is_known(exchange: str) -> bool:
+    """Return whether `connector` may find this name. Imports no connector; for `ccxt:ID` only ccxt knows its ids."""
+    if exchange.startswith(CCXT):
+        return find_spec("ccxt") is not None
+    return exchange in known()
 
 
 def lend(found: Connector) -> None:
@@ -48,6 +57,10 @@ def connector(exchange: str) -> Connector:
         return _given[exchange]
     if exchange in _loaded:
         return _loaded[exchange]
+    if exchange.startswith(CCXT):
+        from .ccxt import ccxt_connector
+
+        return _loaded.setdefault(exchange, ccxt_connector(exchange))
     entries = _entries()
     if exchange not in entries:
         raise UnknownExchange(exchange, sorted(entries))

@@ -38,7 +38,7 @@ class Trading:
     does not list. With `exact` numbers in answers keep their text (see `reading`).
     """
 
-    failures: ClassVar[Failures]
+    failures: Failures
     raw_paths: ClassVar[tuple[str, ...]]
     raw_cost: ClassVar[tuple[tuple[str, int], ...]]
     exact: ClassVar[bool] = False

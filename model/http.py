@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 
@@ -25,3 +26,20 @@ class HttpResponse:
     body: bytes
     sent_ns: int
     recv_ns: int
+
+
+Sender = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+class Conversation(HttpRequest):
+    """A request that takes several requests at the exchange, each made from the answers before it.
+
+    The transport calls `converse` once and sends what it is given, one request at a time, each as a separate
+    request. `url` only names the request, in logs and recordings.
+    """
+
+    __slots__ = ()
+
+    async def converse(self, send: Sender) -> HttpResponse:
+        """Return the answer to the whole. Raises as the transport's `send`."""
+        raise NotImplementedError

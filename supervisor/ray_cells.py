@@ -24,8 +24,10 @@ from .cells import PREFIX
 class RayCells:
     """The cells of one mesh. `epoch` is the supervisor's; it is set before the first call to a cell."""
 
-    def __init__(self, mesh: str, lease_s: float, node: str, near: NearCalls) -> None:
-        """`node` is the node of this process; `near` calls the sockets of that node."""
+    def __init__(self, mesh: str, lease_s: float, node: str, near: NearCalls, connectors: tuple[str, ...] = ()) -> None:
+        """`node` is the node of this process; `near` calls the sockets of that node; cells load `connectors` at their
+        start."""
+        self._connectors = connectors
         self._mesh, self._lease_s, self._node, self._near = mesh, lease_s, node, near
         self._sockets: dict[str, str] = {}  # by cell, of the cells on this node that have a role
         self._here: set[str] = set()  # the cells on this node
@@ -80,7 +82,9 @@ class RayCells:
             lifetime="detached",
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        self._handles[cell] = await in_thread(options.remote, self._mesh, cell, self._lease_s, trading)
+        self._handles[cell] = await in_thread(
+            options.remote, self._mesh, cell, self._lease_s, trading, self._connectors
+        )
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Supervisor:
         self._segments = segment_directory(mesh, ray.get_runtime_context().get_node_id())
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
         near = NearCalls(near_directory(self._segments))
-        port = RayCells(mesh, settings.tree.agent.hang_limit_s, ray.get_runtime_context().get_node_id(), near)
+        node, used = ray.get_runtime_context().get_node_id(), settings.connectors
+        port = RayCells(mesh, settings.tree.agent.hang_limit_s, node, near, used)
         self._shell = SupervisorShell(settings, port, GcsStore(mesh))
         self._watchers = Watchers(self._shell)
         cluster = str(ray.get_runtime_context().gcs_address)

@@ -104,6 +104,7 @@ OWN_WORDS = {
         x-simulated-trading books5 bbo-tbt""",
 }
 OTHERS = """kraken okx okex bybit coinbase htx huobi kucoin bitget bitfinex bitstamp hyperliquid deribit bitmex"""
+CCXT = "ccxt"  # its folder has what is particular to single exchanges of ccxt
 SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"}
 # file -> why it may name an exchange, and which words
 NAMED = {
@@ -116,14 +117,14 @@ NAMED = {
 
 
 def exchanges():
-    """The exchanges that have a connector."""
-    return sorted(path.parent.name for path in (ROOT / "connectors").glob("*/spec.py"))
+    """The exchanges that have a native connector."""
+    return sorted({path.parent.name for path in (ROOT / "connectors").glob("*/spec.py")} - {CCXT})
 
 
 def own_folders():
     """The folders of exchanges: those of connectors, and those of protocols that the local exchange speaks."""
     faces = {path.parent for path in (ROOT / "exchange").glob("*/face.py")}
-    return faces | {ROOT / "connectors" / exchange for exchange in exchanges()}
+    return faces | {ROOT / "connectors" / exchange for exchange in (*exchanges(), CCXT)}
 
 
 def words_of(exchange):

@@ -41,14 +41,16 @@ ANSWERED_S = 0.02  # between the last answer and the end of the process, so that
 class Cell:
     """Hosts one role. The methods are for the supervisor; `ask`, `urgent` and `poll` are for all processes."""
 
-    def __init__(self, mesh: str, name: str, lease_s: float, trading: bool = False) -> None:
+    def __init__(
+        self, mesh: str, name: str, lease_s: float, trading: bool = False, connectors: tuple[str, ...] = ()
+    ) -> None:
         self._home = asyncio.get_running_loop()
         node = ray.get_runtime_context().get_node_id()
         self._name, self._lease_s, self._trading = name, lease_s, trading
         self._segments = segment_directory(mesh, node)
         self._title = "venuemesh: spare"
         logs.set_up(name)
-        preload(trading)
+        preload(trading, connectors)
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
         self._routes = RayRoutes(mesh, node, self._segments)

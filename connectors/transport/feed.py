@@ -28,6 +28,16 @@ except ImportError:  # Windows, where picows is not available
 
 Attempted = Callable[[], None]
 
+
+def _dialer(url: str) -> Callable[..., Awaitable[LinkState]]:
+    """Return what opens a connection to this URL; ccxt, which is an optional extra, is loaded for its own alone."""
+    if not url.startswith("ccxt:"):
+        return dial
+    from ..ccxt.link import dial as dial_ccxt
+
+    return dial_ccxt
+
+
 NEVER_NS = 1 << 62
 AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that did not prove good
 PROVEN_S = 5.0  # a connection with messages after this time has proven good
@@ -191,7 +201,7 @@ class Feed:
 
     async def _dial(self) -> LinkState | None:
         attempt = asyncio.ensure_future(
-            dial(
+            _dialer(self._target.url)(
                 self._target.url,
                 self._handler,
                 self._clock,

@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
-from ...model.http import HttpRequest, HttpResponse
+from ...model.http import Conversation, HttpRequest, HttpResponse
 from .clock import SYSTEM_CLOCK, Clock
 from .proxy import Proxy, proxy_for
 from .tunnel import connector_through, is_network_error, system_reason
@@ -144,6 +144,8 @@ class Rest:
             DecodeError: the answer's body is larger than `max_body`.
             Misconfigured: the URL, the proxy that the environment sets, or the server's certificate is not valid.
         """
+        if isinstance(request, Conversation):
+            return await self._converse(request, timeout_s, before_write, release)
         proxy = self._proxy(request.url)
         session = self._open(proxy)
         path = urlsplit(request.url).path
@@ -188,6 +190,34 @@ class Rest:
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
+
+    async def _converse(
+        self,
+        whole: Conversation,
+        timeout_s: float | None,
+        before_write: Callable[[], None] | None,
+        release: asyncio.Future[None] | None,
+    ) -> HttpResponse:
+        """Send the parts of a conversation, each with its own timeout and last look; the first waits for the release.
+
+        Raises as `send`; OutcomeUnknown also for a part that was not sent, if a part before it may have changed
+        something.
+        """
+        waits, changed = release, False
+
+        async def send(part: HttpRequest) -> HttpResponse:
+            nonlocal waits, changed
+            first, waits = waits, None
+            try:
+                answer = await self.send(part, timeout_s, before_write, first)
+            except RetryLater as error:
+                if changed:
+                    raise OutcomeUnknown(urlsplit(whole.url).path, f"a part of it was sent; then {error}") from error
+                raise
+            changed = changed or part.method != "GET"
+            return answer
+
+        return await whole.converse(send)
 
     def _proxy(self, url: str) -> Proxy | None:
         """Read the environment once per origin, because reading takes most of a millisecond."""

@@ -78,3 +78,8 @@ class MeshSettings:
     journal_node: str | None = None
     children: tuple[ChildSpec, ...] = ()
     birth: str = ""
+
+    @property
+    def connectors(self) -> tuple[str, ...]:
+        """The connectors of all exchanges, each once."""
+        return tuple(dict.fromkeys(one.catalog.connector.connector for one in self.exchanges.values()))

@@ -20,11 +20,20 @@ app = typer.Typer()
 
 
 @app.command()
-def exchanges(as_json: AsJson = False) -> None:
+def exchanges(
+    by_ccxt: Annotated[bool, typer.Option("--ccxt", help="Show the exchanges of the ccxt package instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the features of each installed connector: market data, candles, user stream, orders, options, environments.
 
     The connectors declare them. Nothing is sent to an exchange.
     """
+    if by_ccxt:
+        from .ccxt_exchanges import lines_of, offers_of_ccxt
+
+        listed = offers_of_ccxt()
+        print(json.dumps(listed) if as_json else "\n".join(lines_of(listed)))
+        return
     from .exchanges import lines, offers
 
     found = offers()

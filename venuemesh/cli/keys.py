@@ -126,13 +126,13 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a key. The command reads values without a file from the terminal, without showing them."""
-    from ..connectors.registry import connector, known
+    from ..connectors.registry import connector, is_known, known
     from ..keystore.key import HMAC, make_key, needs_passphrase
     from ..keystore.private import read_line
     from ..keystore.store import Keystore
 
-    if exchange not in (exchanges := known()):
-        raise UnknownExchange(exchange, exchanges)
+    if not is_known(exchange):
+        raise UnknownExchange(exchange, known())
     files, needed = field_files(field_file), connector(exchange).spec.key_fields
     for unknown in files.keys() - {key_field.name for key_field in needed}:
         raise Misconfigured("--field-file", f"keys of {exchange} have no {unknown}")

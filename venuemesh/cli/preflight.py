@@ -155,10 +155,10 @@ class _Check:
             yield "ws_api", self._table.ws_api
 
     async def _reach(self, key: str, url: str) -> None:
-        """Open a TCP connection to the host of a URL, unless a proxy leads there."""
+        """Open a TCP connection to the host of a URL, if that host is known."""
         parts = urlsplit(url)
-        if proxy_for(url) is not None or parts.hostname is None:
-            return
+        if parts.scheme not in PORTS or proxy_for(url) is not None or parts.hostname is None:
+            return  # a proxy leads there, or ccxt chooses the address
         try:
             async with asyncio.timeout(GIVE_UP_S):
                 _, writer = await asyncio.open_connection(parts.hostname, parts.port or PORTS[parts.scheme])

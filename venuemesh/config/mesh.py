@@ -21,6 +21,7 @@ from ..actors.catalog.settings import CatalogSettings
 from ..actors.cell.pulse import HEARTBEAT_LIMIT_S
 from ..actors.limits.settings import LimitsSettings
 from ..actors.node.settings import AgentSettings, MirrorSettings
+from ..connectors.registry import is_known
 from ..connectors.registry import known as connector_names
 from ..connectors.settings import ConnectorSettings
 from ..journal.settings import JournalSettings
@@ -37,6 +38,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII: exchanges list such assets
 
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
+Exchange = Annotated[str, Field(pattern=rf"^(ccxt:)?{_NAME.pattern}$")]  # ccxt:ID: through the ccxt package
 
 
 class MeshTable(Strict):
@@ -210,13 +212,12 @@ class MeshConfig(Strict):
     mesh: MeshTable = MeshTable()
     restart: RestartTable = RestartTable()
     journal: JournalTable = JournalTable()
-    exchanges: dict[Name, ExchangeTable] = Field(default_factory=dict)
+    exchanges: dict[Exchange, ExchangeTable] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _exchanges_fit(self) -> MeshConfig:
         if not self.exchanges:
             raise ValueError("no exchange is configured: add a table [exchanges.NAME]")
-        known = connector_names()
         budgets: dict[tuple[str, str | None, str | None, str], str] = {}
         for name, exchange in self.exchanges.items():
             connector = exchange.connector or name
@@ -226,10 +227,9 @@ class MeshConfig(Strict):
                     f"exchanges.{name}.egress: {twin} already spends the rate budget of egress {exchange.egress!r}; "
                     "give this table a separate egress, or put the pairs in one table"
                 )
-            if connector not in known:
-                raise ValueError(
-                    f"exchanges.{name}.connector: no connector {connector!r}; installed are {', '.join(known)}"
-                )
+            if not is_known(connector):
+                installed = ", ".join(connector_names())
+                raise ValueError(f"exchanges.{name}.connector: no connector {connector!r}; installed are {installed}")
             _check_environment(name, exchange)
             _check_options(name, connector, exchange)
             if exchange.accounts:
