@@ -80,6 +80,28 @@ class CandlesSample:
     frames: tuple[tuple[bytes, Candle], ...] = ()
 
 
+OrderRows = tuple[tuple[str, str, str], ...]  # order id, price and size as text; best first, each level in its queue
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLevelSamples:
+    """The history of the samples' pair as an order-level book (`spec.order_level`): as in `MarketDataSamples`.
+
+    Some level has several orders, of which a delta changes one that is not the last; if the exchange has a window, a
+    level must fall out of it. `damaged` are deltas that the codec must refuse.
+    """
+
+    snapshot: bytes
+    deltas: tuple[bytes, ...]
+    bids: OrderRows
+    asks: OrderRows
+    sequence: int
+    stale: bytes | None = None
+    gap: bytes | None = None
+    damaged: tuple[bytes, ...] = ()
+    snapshot_limit: int = 100
+
+
 @dataclass(frozen=True, slots=True)
 class MarketDataSamples:
     """The history of one instrument's book, and one message of every other kind.
@@ -116,4 +138,5 @@ class MarketDataSamples:
     candles: CandlesSample | None = None
     server_time: tuple[bytes, int] | None = None  # REST body, and its time in ns since the Unix epoch
     optional: frozenset[str] = frozenset()  # keys that a delta may omit by the manual
+    order_level: OrderLevelSamples | None = None  # if the exchange offers order-level books
     recordings: Sequence[Path] = ()  # of `venuemesh record`; replayed by both paths

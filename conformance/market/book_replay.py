@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...actors.book.content import make_books
 from ...actors.book.effects import Ask
 from ...actors.book.events import Confirmed, Opened
 from ...actors.book.ingest import Ingest, Pair
 from ...actors.book.machine import BookMachine
 from ...connectors.market_codec import Codec
-from ...connectors.samples import MarketDataSamples
+from ...connectors.samples import MarketDataSamples, OrderLevelSamples
 from ...connectors.spec import BookSource
-from ...model.events import BookState, DepthSnapshot, Levels, MarketEvent, PublicTrade, Side
+from ...model.events import BookState, DepthSnapshot, Levels, MarketEvent, OrderSnapshot, PublicTrade, Side
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 
@@ -38,7 +39,9 @@ class _Readers:
 class Story:
     """A book role without I/O: it gets frames and snapshots, and exposes the book and its state."""
 
-    def __init__(self, codec: Codec, instrument: Instrument, samples: MarketDataSamples, *, fast: bool) -> None:
+    def __init__(
+        self, codec: Codec, instrument: Instrument, samples: MarketDataSamples | OrderLevelSamples, *, fast: bool
+    ) -> None:
         self.instrument = instrument
         self.events: list[MarketEvent] = []  # events about the connection
         self._samples = samples
@@ -47,8 +50,8 @@ class Story:
         self.ingest = Ingest(codec, self._ask, self._on_event, lambda: self._now_ns, fast=fast)
         self.feed = feed = codec.spec.book
         machine = BookMachine(codec.classify, lambda: 0.0, feed=feed, is_trading=instrument.is_trading)
-        book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
-        self.pair = Pair(instrument, book, machine, self._readers)
+        book, orders = make_books(feed, instrument)
+        self.pair = Pair(instrument, book, machine, self._readers, orders=orders)
         self.ingest.track([self.pair])
         self.open()
 
@@ -56,7 +59,7 @@ class Story:
         """Ignore the machine's request for a snapshot; the check calls `snapshot` when it is due."""
 
     def _on_event(self, event: MarketEvent) -> None:
-        if isinstance(event, DepthSnapshot):  # the answer to a request over the socket
+        if isinstance(event, DepthSnapshot | OrderSnapshot):  # the answer to a request over the socket
             self.ingest.answer(self.pair, self.pair.machine.attempt, event)
         else:
             self.events.append(event)

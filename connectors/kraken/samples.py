@@ -12,7 +12,17 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample, candle
+from ..samples import (
+    CandlesSample,
+    ErrorSample,
+    MarketDataSamples,
+    OrderLevelSamples,
+    OrderRows,
+    RefusalSample,
+    Rows,
+    TradeSample,
+    candle,
+)
 
 PRICES = ("0.56650", "0.56701", "0.56610", "0.56660")  # time of the samples of candles
 LATER = ("0.56660", "0.56690", "0.56660", "0.56690")
@@ -63,6 +73,71 @@ def _book(kind: str, bids: Rows, asks: Rows, checksum: int) -> bytes:
         f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"MATIC/USD","bids":[{bid}],"asks":[{ask}],'
         f'"checksum":{checksum},"timestamp":"2023-10-06T17:35:55.440295Z"}}]}}'
     ).encode()
+
+
+def _order_id(number: int) -> str:
+    return f"O6ZQNQ-BXL4E-{number:06d}"
+
+
+# The orders as the exchange holds them: two at the best bid, one at each other level of the depth of ten
+ORDER_BIDS: OrderRows = (
+    (_order_id(100), *BIDS[0]),
+    (_order_id(101), BIDS[0][0], "111.56125344"),
+    *((_order_id(number), *row) for number, row in enumerate(BIDS[1:], 1)),
+)
+ORDER_ASKS: OrderRows = tuple((_order_id(number), *row) for number, row in enumerate(ASKS, 20))
+# The first of the queue is partly filled; a new bid pushes the last level out; the best ask goes and a level enters
+ORDER_BIDS_1: OrderRows = ((ORDER_BIDS[0][0], BIDS[0][0], "31.75496356"), *ORDER_BIDS[1:])
+ORDER_BIDS_2: OrderRows = ((_order_id(200), "0.56670", "10.00000000"), *ORDER_BIDS_1[:10])
+ORDER_ASKS_3: OrderRows = (*ORDER_ASKS[1:], (_order_id(201), "0.56790", "7.50000000"))
+ORDER_BIDS_4: OrderRows = (
+    *ORDER_BIDS_2[:1],
+    *ORDER_BIDS_2[2:3],
+    (_order_id(202), "0.56660", "4.00000000"),
+    *ORDER_BIDS_2[3:],
+)
+
+
+def _orders(kind: str, bids: OrderRows, asks: OrderRows, now: tuple[OrderRows, OrderRows], event: str = "") -> bytes:
+    """Write a message of the channel level3 with one event for all rows; `now` are the orders after it."""
+    start = f'"event":"{event}",' if event else ""
+    sides = (
+        ",".join(
+            f'{{{start}"order_id":"{order_id}","limit_price":{price},"order_qty":{qty},'
+            f'"timestamp":"2023-10-06T18:18:20.734897896Z"}}'
+            for order_id, price, qty in side
+        )
+        for side in (bids, asks)
+    )
+    bid, ask = sides
+    summed = tuple((price, qty) for _, price, qty in now[0]), tuple((price, qty) for _, price, qty in now[1])
+    return (
+        f'{{"channel":"level3","type":"{kind}","data":[{{"symbol":"MATIC/USD","bids":[{bid}],"asks":[{ask}],'
+        f'"checksum":{_checksum(*summed)},"timestamp":"2023-10-06T18:21:00.097010033Z"}}]}}'
+    ).encode()
+
+
+ORDER_LEVEL = OrderLevelSamples(
+    snapshot=_orders("snapshot", ORDER_BIDS, ORDER_ASKS, (ORDER_BIDS, ORDER_ASKS)),
+    deltas=(
+        _orders("update", ORDER_BIDS_1[:1], (), (ORDER_BIDS_1, ORDER_ASKS), "modify"),
+        _orders("update", ORDER_BIDS_2[:1], (), (ORDER_BIDS_2, ORDER_ASKS), "add"),
+        _orders("update", (), ORDER_ASKS[:1], (ORDER_BIDS_2, ORDER_ASKS[1:]), "delete"),
+        _orders("update", (), ORDER_ASKS_3[-1:], (ORDER_BIDS_2, ORDER_ASKS_3), "add"),
+        _orders("update", ORDER_BIDS_2[1:2], (), ((*ORDER_BIDS_2[:1], *ORDER_BIDS_2[2:]), ORDER_ASKS_3), "delete"),
+        _orders("update", ORDER_BIDS_4[2:3], (), (ORDER_BIDS_4, ORDER_ASKS_3), "add"),
+    ),
+    bids=ORDER_BIDS_4,
+    asks=ORDER_ASKS_3,
+    sequence=0,
+    # The message before this one, which filled a part of the best bid, was lost
+    gap=_orders("update", (), ORDER_ASKS_3[-1:], (ORDER_BIDS_2, ORDER_ASKS_3[:-1]), "delete"),
+    damaged=(
+        _orders("update", ORDER_BIDS_1[:1], (), (ORDER_BIDS_1, ORDER_ASKS), "vanish"),
+        _orders("update", ((_order_id(1), "0.00000", "1.00000000"),), (), (ORDER_BIDS, ORDER_ASKS), "add"),
+        _orders("update", ((_order_id(1), "0.56661", "0.00000000"),), (), (ORDER_BIDS, ORDER_ASKS), "add"),
+    ),
+)
 
 
 def _trade(side: str, price: str, qty: str, number: int) -> bytes:
@@ -140,6 +215,7 @@ SAMPLES = MarketDataSamples(
     bids=BIDS_3,
     asks=ASKS_5,
     sequence=0,
+    order_level=ORDER_LEVEL,
     # The message before this one, which changed the best bid, was lost
     gap=_book("update", (), (("0.56690", "2.00000000"),), _checksum(BIDS_2, ASKS_5)),
     rest_book=orjson.dumps(

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from tests.fakes.styles import SYMBOL, StyledCodec, StyledConnector, connector, integer, text
+from tests.fakes.styles import SYMBOL, UNREADABLE, StyledCodec, StyledConnector, connector, integer, text
 from venuemesh.connectors.drafts import public
 from venuemesh.connectors.sequence import Verdict, by_connection, by_step
 from venuemesh.connectors.spec import BookFeed, BookSource, Endpoint, OrderLevelOffer, Proof
@@ -45,7 +45,7 @@ class OrderCodec(StyledCodec):
             return super()._events("other", message, recv_ns)
         if kind == "orders":
             return (self._orders(instrument, message, recv_ns),)
-        number, crc = (message["seq"], None) if self.spec.book.is_numbered else (0, integer(message["crc"]))
+        number, crc = (integer(message["seq"]), None) if self.spec.book.is_numbered else (0, integer(message["crc"]))
         changes = [self._one(instrument, *row) for row in message["c"]]
         return (OrderDelta(instrument.symbol, number, number, changes, None, recv_ns, None, crc),)
 
@@ -61,7 +61,15 @@ class OrderCodec(StyledCodec):
         number, crc = (integer(message["seq"]), None) if is_numbered else (0, integer(message["crc"]))
         return OrderSnapshot(instrument.symbol, number, bids, asks, is_numbered, None, recv_ns, None, crc)
 
-    def _one(self, instrument: Any, op: str, name: str, *more: str) -> tuple[Any, ...]:
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        try:
+            message = orjson.loads(frame)
+            return text(message["s"]) if message["t"] in ("orders", "changed") else super().symbol_of(frame)
+        except UNREADABLE:
+            return None
+
+    def _one(self, instrument: Any, op: str, name: Any, *more: str) -> tuple[Any, ...]:
+        text(name)
         match op:
             case "add":
                 side, price, size = more
@@ -86,7 +94,7 @@ class JoinedOrderCodec(OrderCodec):
     def orders_snapshot(self, instrument: Any, body: bytes, recv_ns: int) -> OrderSnapshot:
         try:
             return self._orders(instrument, orjson.loads(body), recv_ns)
-        except (KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise DecodeError(f"not a book: {error!r}", repr(body[:60])) from error
 
 

@@ -77,12 +77,21 @@ def _market(connector: Connector) -> dict[str, Any]:
             "books": {"source": spec.book.source.value, "proof": spec.book.proof.value, "window": spec.book.window},
             "trades": True,
             "tickers": "tickers" in spec.endpoints,
+            "order_level": _order_level(spec),
         },
         "candles": list(spec.candles.intervals) if spec.candles is not None else [],
         "live_candles": spec.candles is not None and spec.candles.stream is not None,
         "options": [_option(option) for option in spec.options],
         "environments": [REAL, *spec.environments],
     }
+
+
+def _order_level(spec: ExchangeSpec) -> dict[str, Any] | None:
+    offer = spec.order_level
+    if offer is None:
+        return None
+    feed = {"source": offer.book.source.value, "proof": offer.book.proof.value, "window": offer.book.window}
+    return {**feed, "needs_account": offer.needs_account}
 
 
 def _option(option: Option[Any]) -> dict[str, Any]:
@@ -128,6 +137,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         spec = registry.connector(name).spec
         yield f"  market data   {_market_text(spec, each['market_data'])}"
         live = ", also live" if each["live_candles"] else ""
+        if (offer := spec.order_level) is not None:
+            whose = ", for accounts" if offer.needs_account else ""
+            yield f"  order-level   books ({SOURCES[offer.book.source]}; {PROOFS[offer.book.proof]}){whose}"
         yield f"  candles       {', '.join(each['candles']) or 'not offered'}{live}"
         yield from (f"  {text}" for text in _trading_lines(each["trading"]))
         yield from _option_lines(each["options"])
