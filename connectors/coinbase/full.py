@@ -78,7 +78,21 @@ class CoinbaseOrderLevelCodec(CoinbaseCodec):
 
 def _resting(instrument: Instrument, row: list[Any]) -> RestingOrder:
     price, size, order_id = row
-    return text(order_id), instrument.price_raw(text(price)), instrument.size_raw(text(size))
+    return text(order_id), _price(instrument, price), _size(instrument, size)
+
+
+def _price(instrument: Instrument, value: Any) -> int:
+    return _positive(instrument.price_raw(text(value)), value)
+
+
+def _size(instrument: Instrument, value: Any) -> int:
+    return _positive(instrument.size_raw(text(value)), value)
+
+
+def _positive(raw: int, value: Any) -> int:
+    if raw <= 0:
+        raise ValueError(f"{value!r} is no price or size of an order")
+    return raw
 
 
 def _received(instrument: Instrument, message: dict[str, Any]) -> list[OrderChange]:
@@ -88,12 +102,12 @@ def _received(instrument: Instrument, message: dict[str, Any]) -> list[OrderChan
 
 
 def _open(instrument: Instrument, message: dict[str, Any]) -> list[OrderChange]:
-    price, size = instrument.price_raw(text(message["price"])), instrument.size_raw(text(message["remaining_size"]))
+    price, size = _price(instrument, message["price"]), _size(instrument, message["remaining_size"])
     return [(ADD, text(message["order_id"]), SIDES[message["side"]], price, size, rfc3339(message["time"]))]
 
 
 def _match(instrument: Instrument, message: dict[str, Any]) -> list[OrderChange]:
-    return [(MATCH, text(message["maker_order_id"]), instrument.size_raw(text(message["size"])))]
+    return [(MATCH, text(message["maker_order_id"]), _size(instrument, message["size"]))]
 
 
 def _done(instrument: Instrument, message: dict[str, Any]) -> list[OrderChange]:
@@ -108,7 +122,7 @@ def _change(instrument: Instrument, message: dict[str, Any]) -> list[OrderChange
     size = instrument.size_raw(text(message["new_size"]))
     if message.get("new_price") is None:
         return [(CHANGE | IF_RESTING, order_id, size)]
-    old, new = (instrument.price_raw(text(message[name])) for name in ("old_price", "new_price"))
+    old, new = (_price(instrument, message[name]) for name in ("old_price", "new_price"))
     if old == new and size <= instrument.size_raw(text(message["old_size"])):
         return [(CHANGE | IF_RESTING, order_id, size)]
     return [(REPLACE | IF_RESTING, order_id, new, size, rfc3339(message["time"]))]

@@ -11,7 +11,15 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, TradeSample, candle
+from ..samples import (
+    CandlesSample,
+    ErrorSample,
+    MarketDataSamples,
+    OrderLevelSamples,
+    RefusalSample,
+    TradeSample,
+    candle,
+)
 
 TIME = "2022-08-04T15:25:05.010758Z"
 HOUR_MS = 3_600_000
@@ -38,6 +46,77 @@ def _match(number: int, price: str, size: str, maker_side: str, kind: str = "mat
     return orjson.dumps(
         {**match, "size": size, "price": price, "product_id": "BTC-USD", "sequence": 50 + number, "time": TIME}
     )
+
+
+def _order_id(number: int) -> str:
+    return f"d50ec984-77a8-460a-b958-{number:012x}"
+
+
+def _full(kind: str, sequence: int, order: int, **more: str) -> bytes:
+    """Write a message of the channel full; `order` is the maker's in a match."""
+    head = {"type": kind, "time": TIME, "product_id": "BTC-USD", "sequence": sequence}
+    if kind == "match":
+        return orjson.dumps(
+            {**head, "trade_id": sequence, "maker_order_id": _order_id(order), "taker_order_id": TAKER, **more}
+        )
+    return orjson.dumps({**head, "order_id": _order_id(order), **more})
+
+
+ORDER_LEVEL = OrderLevelSamples(
+    snapshot=orjson.dumps(
+        {
+            "sequence": 100,
+            "bids": [
+                ["10101.10", "0.3", _order_id(1)],
+                ["10101.10", "0.15054140", _order_id(2)],
+                ["10100.00", "2", _order_id(3)],
+            ],
+            "asks": [["10102.55", "0.57753524", _order_id(4)], ["10103.00", "1.5", _order_id(5)]],
+            "auction_mode": False,
+            "auction": None,
+            "time": TIME,
+        }
+    ),
+    deltas=(
+        # a sell takes a part of the first order of the best bid; it never rests
+        _full("received", 101, 6, size="0.1", price="10101.10", side="sell", order_type="limit"),
+        _full("match", 102, 1, size="0.1", price="10101.10", side="buy"),
+        _full("done", 103, 6, price="10101.10", reason="filled", side="sell", remaining_size="0"),
+        # a bid comes to rest behind the others of its price
+        _full("received", 104, 7, size="0.2", price="10101.10", side="buy", order_type="limit"),
+        _full("open", 105, 7, price="10101.10", remaining_size="0.2", side="buy"),
+        _full("change", 106, 3, reason="STP", old_size="2", new_size="1.5", price="10100.00", side="buy"),
+        _full("change", 107, 6, reason="STP", old_size="2", new_size="1.5", price="10100.00", side="sell"),
+        _full("done", 108, 4, price="10102.55", reason="canceled", side="sell", remaining_size="0.57753524"),
+        _full(
+            "change",
+            109,
+            2,
+            reason="modify_order",
+            old_size="0.15054140",
+            new_size="0.25",
+            old_price="10101.10",
+            new_price="10101.10",
+            side="buy",
+        ),
+    ),
+    bids=(
+        (_order_id(1), "10101.1", "0.2"),
+        (_order_id(7), "10101.1", "0.2"),
+        (_order_id(2), "10101.1", "0.25"),
+        (_order_id(3), "10100", "1.5"),
+    ),
+    asks=((_order_id(5), "10103", "1.5"),),
+    sequence=109,
+    stale=_full("done", 100, 1, price="10101.10", reason="canceled", side="buy", remaining_size="0.3"),
+    gap=_full("done", 111, 1, price="10101.10", reason="canceled", side="buy", remaining_size="0.2"),
+    damaged=(
+        _full("open", 110, 8, price="0", remaining_size="0.2", side="buy"),
+        _full("open", 110, 8, price="10101.10", remaining_size="0", side="buy"),
+        _full("open", 110, 8, price="10101.10", remaining_size="0.2", side="hold"),
+        _full("match", 110, 1, size="0", price="10101.10", side="buy"),
+    ),
+)
 
 
 def _message(text: str) -> bytes:
@@ -86,6 +165,7 @@ SAMPLES = MarketDataSamples(
     bids=(("10101.8", "0.162567"), ("10101.1", "0.4505414"), ("10100", "3")),
     asks=(("10102.6", "7.00000001"), ("10103", "1.5")),
     sequence=0,
+    order_level=ORDER_LEVEL,
     trades=(
         TradeSample(_match(10, "400.23", "5.23512", "sell"), 10, "400.23", "5.23512", Side.BUY),
         TradeSample(_match(9, "400.5", "0.1", "buy", "last_match"), 9, "400.5", "0.1", Side.SELL),
