@@ -357,6 +357,7 @@ class Offer:
     times_in_force: frozenset[TimeInForce]
     self_trade_modes: frozenset[str] = frozenset()
     quote_amount: bool = False  # MARKET orders by quote amount
+    by_spent_asset: bool = False  # a MARKET order states only what it spends: a buy its quote amount, a sell its amount
     amend: frozenset[Amend] = frozenset()
     amend_keeps_place: frozenset[Amend] = frozenset()  # the changes after which the order keeps its place in the queue
     replace: bool = False

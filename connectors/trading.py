@@ -100,6 +100,9 @@ class Trading:
         force = order.time_in_force or TimeInForce.GTC
         if force not in self.offer.times_in_force or (force is not TimeInForce.GTC and kind not in TIMED):
             raise self._refuse(f"a {kind.value} order with this time in force")
+        is_by_quote = order.quote_amount is not None
+        if kind is OrderType.MARKET and self.offer.by_spent_asset and is_by_quote != (order.side is Side.BUY):
+            raise self._refuse(f"a MARKET order to {order.side.value} by the amount of the asset that it receives")
         if order.quote_amount is not None:
             if kind is not OrderType.MARKET or order.amount is not None or not self.offer.quote_amount:
                 raise self._refuse(f"a {kind.value} order by quote amount")

@@ -110,7 +110,7 @@ SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"
 NAMED = {
     "pyproject.toml": (
         "the entry points of the connectors that come along",
-        {"binance", "bybit", "coinbase", "kraken", "okx"},
+        {"binance", "bybit", "coinbase", "htx", "kraken", "okx"},
     ),
     "venuemesh/defaults.py": ("the one default of commands and test tools", {"binance"}),
 }

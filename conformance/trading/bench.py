@@ -21,6 +21,7 @@ from ...keystore.key import Key
 from ...keystore.secrets import read_key
 from ...market.market import AsyncMarket
 from ...market.values import Page
+from ...model import rules
 from ...model.address import catalog_address, orders_address, stream_address
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
@@ -240,7 +241,12 @@ class Desk:
     async def take(self, side: Side, *, charged: bool = True) -> Order:
         """Place a market order of the smallest amount and wait until it is FILLED, and `charged` (see there)."""
         _, amount = await self.sized(side)
-        order = await self.place(side, OrderType.MARKET, amount)
+        if side is Side.BUY and self.codec().offer.by_spent_asset:
+            _, ask = await self.touch()
+            spend = rules.quantize_price(self.instrument, amount * ask)
+            order = await self.place(side, OrderType.MARKET, None, quote_amount=spend)
+        else:
+            order = await self.place(side, OrderType.MARKET, amount)
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
         expect_status(done, f"a market order of {amount:f}", OrderStatus.FILLED)
         return await self.charged(done) if charged else done

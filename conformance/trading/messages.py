@@ -135,6 +135,9 @@ class Messages(TradingSuite):
         if not offer.quote_amount:
             by_quote = replace(_shaped(order, OrderType.MARKET, instrument), amount=None, quote_amount=Decimal(10))
             tries.append(("a market order by quote amount", lambda: codec.place(by_quote, instrument)))
+        if offer.by_spent_asset:
+            by_amount = _shaped(order, OrderType.MARKET, instrument)
+            tries.append(("a market buy by amount", lambda: codec.place(replace(by_amount, side=Side.BUY), instrument)))
         for what, attempt in tries:
             try:
                 made = attempt()
@@ -290,8 +293,9 @@ def _shaped(order: NewOrder, kind: OrderType, instrument: Instrument) -> NewOrde
 def _orders(codec: TradingCodec, instrument: Instrument) -> Iterator[NewOrder]:
     for order in _both_sides(instrument):
         for kind in sorted(codec.offer.order_types, key=lambda kind: kind.value):
-            yield _shaped(order, kind, instrument)
-        if codec.offer.quote_amount:
+            if kind is not OrderType.MARKET or not (codec.offer.by_spent_asset and order.side is Side.BUY):
+                yield _shaped(order, kind, instrument)
+        if codec.offer.quote_amount and not (codec.offer.by_spent_asset and order.side is Side.SELL):
             market = _shaped(order, OrderType.MARKET, instrument)
             yield replace(market, amount=None, quote_amount=Decimal("123.45"))
 

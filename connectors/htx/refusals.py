@@ -28,10 +28,11 @@ SORTS = {
     Refusal.KEY: """2002 api-signature-not-valid api-signature-check-failed login-required sub-user-auth-required
         account-get-accounts-inexistent-error account-account-id-inexistent""",
     # "base-system-error": mostly a cache issue, try again; "timeout" and "gateway-internal-error": ccxt; 5xx: stream
-    Refusal.UNKNOWN: """500 502 503 504 base-system-error base-record-invalid order-update-error timeout
-        gateway-internal-error""",
-    # A cancel in the wrong state: the order has ended; "order-queryorder-invalid": ccxt
-    Refusal.NOT_THERE: "not-found base-not-found order-orderstate-error order-queryorder-invalid",
+    Refusal.UNKNOWN: "500 502 503 504 base-system-error order-update-error timeout gateway-internal-error",
+    # "base-record-invalid": "failed to get data"; ccxt: an unknown order. A cancel in the wrong state: the order has
+    # ended. "order-queryorder-invalid": ccxt
+    Refusal.NOT_THERE: """not-found base-not-found base-record-invalid order-orderstate-error
+        order-queryorder-invalid""",
     Refusal.NO_PAIR: "base-symbol-error symbol-not-support",
     # private: "duplicated (within last 24h)"; elsewhere the manual says that ids are no longer compared
     Refusal.DUPLICATE: "invalid-client-order-id",
@@ -57,7 +58,11 @@ def error_body(read: Any) -> ErrorBody | None:
     """Read {"status":"error","err-code":"..","err-msg":".."} or {"code":2002,"message":".."}; None: a success."""
     if "code" in read:
         number = read["code"]
-        return ErrorBody(str(number), str(read.get("message") or "")) if type(number) is int and number != OK else None
+        if read.get("data") is not None:  # a success, whatever its code is
+            return None
+        return (
+            ErrorBody(str(number), str(read.get("message") or "")) if type(number) is int and 0 < number != OK else None
+        )
     if read["status"] != "error":
         return None
     reason = str(read.get("err-msg") or read.get("err_msg") or "")

@@ -10,7 +10,7 @@ import pytest
 from venuemesh.cli.app import app
 from venuemesh.conformance import record as records
 from venuemesh.conformance.runner import Outcome, Result
-from venuemesh.connectors import binance, bybit, coinbase, kraken, okx
+from venuemesh.connectors import binance, bybit, coinbase, htx, kraken, okx
 from venuemesh.model.errors import Misconfigured
 
 CONNECTORS = (
@@ -18,6 +18,7 @@ CONNECTORS = (
     binance.BINANCE_US,
     bybit.CONNECTOR,
     coinbase.CONNECTOR,
+    htx.CONNECTOR,
     kraken.CONNECTOR,
     okx.CONNECTOR,
 )

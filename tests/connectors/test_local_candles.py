@@ -20,14 +20,15 @@ SYMBOL = "BTCUSDT"
 STREAMS = {  # of candles of a minute, as each protocol names it
     "binance": "btcusdt@kline_1m",
     "bybit": "kline.1.BTCUSDT",
+    "htx": "market.btcusdt.kline.1min",
     "kraken": "ohlc-1:BTC/USDT",
     "okx": "candle1m:BTC-USDT",
 }
-STATES_OPEN = {"binance", "bybit", "okx"}  # the price of 24 hours ago
-STATES_QUOTE = {"binance", "bybit", "okx"}
+STATES_OPEN = {"binance", "bybit", "htx", "okx"}  # the price of 24 hours ago
+STATES_QUOTE = {"binance", "bybit", "htx", "okx"}
 
 
-@pytest.fixture(scope="module", params=["binance", "bybit", "kraken", "okx"])
+@pytest.fixture(scope="module", params=["binance", "bybit", "htx", "kraken", "okx"])
 def exchange(request: pytest.FixtureRequest) -> Iterator[LocalExchange]:
     with local_exchange([PAIR], protocol=request.param) as running:
         yield running

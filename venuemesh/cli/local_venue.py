@@ -28,7 +28,7 @@ from .demo.audit import compare
 SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local exchange speaks
 PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
 OTHER_PAIR = "ETH-USDT"
-BOOK_STREAM = re.compile("book|depth|level2")  # in the names of streams of books, in every protocol
+BOOK_STREAM = re.compile("book|depth|level2|mbp")  # in the names of streams of books, in every protocol
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
 EXTRA = Decimal("0.01")  # the smallest notional: the rest of an order that takes must still be worth an order
 
@@ -72,7 +72,7 @@ class LocalLedger:
 
 def _symbol(symbol: str) -> str:
     """Return the engine's name of a protocol's symbol."""
-    return "".join(letter for letter in symbol if letter.isalnum())
+    return "".join(letter for letter in symbol if letter.isalnum()).upper()
 
 
 class LocalFaults:

@@ -17,7 +17,7 @@ from ....connectors.spec import Amend, Offer
 from ....model.errors import MeshError, NotOffered, Paused, RetryLater, RuleViolation, UnknownInstrument
 from ....model.events import Side
 from ....model.instrument import Instrument
-from ....model.order import ZERO, NewOrder, Order, as_new
+from ....model.order import ZERO, NewOrder, Order, OrderType, as_new
 from ....model.rules import check, notional, quantize
 from ....model.spelling import similar_pairs
 from ....model.time import SECOND_NS
@@ -201,6 +201,10 @@ class Guards:
             raise no(f"time in force {asked.time_in_force.value}")
         if asked.quote_amount is not None and not self._offer.quote_amount:
             raise no("orders by quote amount")
+        is_market, by_quote = asked.order_type is OrderType.MARKET, asked.quote_amount is not None
+        if is_market and self._offer.by_spent_asset and by_quote != (asked.side is Side.BUY):
+            instead = "amount" if by_quote else "quote_amount"
+            raise no(f"a MARKET order to {asked.side.value} by this amount; give its {instead}")
         if asked.self_trade is not None and asked.self_trade not in self._offer.self_trade_modes:
             raise no(f"self-trade prevention {asked.self_trade}")
         if self._id.fullmatch(asked.client_order_id) is None:

@@ -7,9 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from venuemesh.cli.conformance import Plan, Trade, streams_suite_of
 from venuemesh.conformance.market import stopped
 from venuemesh.conformance.runner import Outcome, Result, run_checks
-from venuemesh.connectors import binance, bybit, coinbase, kraken, okx
+from venuemesh.connectors import binance, bybit, coinbase, htx, kraken, okx
 
-CONNECTORS = (binance.CONNECTOR, bybit.CONNECTOR, coinbase.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR)
+CONNECTORS = (
+    binance.CONNECTOR,
+    bybit.CONNECTOR,
+    coinbase.CONNECTOR,
+    htx.CONNECTOR,
+    kraken.CONNECTOR,
+    okx.CONNECTOR,
+)
 
 
 def plan(exchange: str) -> Plan:

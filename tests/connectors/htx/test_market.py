@@ -275,9 +275,9 @@ KINDS = {
     "RateLimitExceeded": Refusal.BUSY, "RequestTimeout": Refusal.UNKNOWN, "ExchangeNotAvailable": Refusal.UNKNOWN,
     "OrderNotFound": Refusal.NOT_THERE, "BadSymbol": Refusal.NO_PAIR,
 }  # fmt: skip
-# "failed to get data, please try again later"; a pair that is known, but does not trade; codes of derivatives
+# A pair that is known, but does not trade; codes of derivatives
 DIFFERENT = {
-    "base-record-invalid": Refusal.UNKNOWN, "base-symbol-trade-disabled": Refusal.REJECTED,
+    "base-symbol-trade-disabled": Refusal.REJECTED,
     "symbol trade not open now": Refusal.REJECTED, "require-symbol": Refusal.REJECTED,
     "1013": Refusal.REJECTED, "1066": Refusal.REJECTED,
 }  # fmt: skip

@@ -1,0 +1,14 @@
+"""HTX's connector passes the trading suite on the local exchange, with the user stream and by polling alone."""
+
+import pytest
+
+from venuemesh.cli.conformance import Trade, trading_suite_of
+from venuemesh.conformance.runner import Outcome, run_checks
+from venuemesh.connectors.htx import CONNECTOR
+
+
+@pytest.mark.parametrize("stream", ["websocket", "polling"])
+def test_htx_passes_the_trading_suite(stream: str) -> None:
+    results = list(run_checks(trading_suite_of(CONNECTOR, Trade(stream=stream), None, None, None)))
+    assert not [result for result in results if result.outcome is Outcome.FAILED]
+    assert sum(result.outcome is Outcome.PASSED for result in results) > 30
