@@ -51,7 +51,7 @@ from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
 from .numbers import levels, plain, size_raw, written
 from .refusals import FAILURES, code_of
 from .scanner import BookScanner
-from .spec import ASKED_COST, BOOK, BOOKS, CANDLES, LEVELS, MARKET, WHOLE
+from .spec import AHEAD, ASKED_COST, BOOK, BOOKS, CANDLES, LEVELS, MARKET, MOST_CANDLES, WHOLE
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 STATES = {"online": TRADING}  # rest, /v1/settings/common/market-symbols; any other state keeps the exchange's word
@@ -128,10 +128,11 @@ class HtxCodec(MarketData):
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
-        """Request the newest candles back to `start_ns`: a request states no time (rest, /market/history/kline)."""
-        back = ceiling(max(now_ns - start_ns, 0), shortest_ns(interval)) + 1
+        """Request the newest candles back to `start_ns`: a request states no time (rest, /market/history/kline). Some
+        more are requested, because the exchange's clock may be ahead of ours."""
+        back = ceiling(max(now_ns - start_ns, 0), shortest_ns(interval)) + AHEAD
         which = (("symbol", instrument.symbol), ("period", CANDLES.intervals[interval]))
-        return self._request("candles", *which, ("size", str(min(back, CANDLES.page))))
+        return self._request("candles", *which, ("size", str(min(back, MOST_CANDLES))))
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         parts = urlsplit(url)

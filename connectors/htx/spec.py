@@ -40,11 +40,13 @@ BOOK = Option(
 ASKED = "requested books"
 ASKED_COST = ((ASKED, 1),)
 
-# rest, /market/history/kline; days and longer begin at midnight in Singapore, not UTC
+# rest, /market/history/kline: at most 2000 of the newest candles, of which some are for a clock that is ahead of ours.
+# Days, weeks and months begin at midnight in Singapore (/market/tickers: "Singapore time")
+MOST_CANDLES, AHEAD = 2000, 60
 CANDLES = CandleOffer(
-    named("1m=1min 5m=5min 15m=15min 30m=30min 1h=60min 4h=4hour"),
-    page=2000,
-    kept=2000,  # a request states no time: it gets the newest ones
+    named("1m=1min 5m=5min 15m=15min 30m=30min 1h=60min 4h=4hour 1d=1day 1w=1week"),
+    page=MOST_CANDLES - AHEAD,
+    kept=MOST_CANDLES - AHEAD,
     stream=CandleStream(pairs_per_message=1, max_streams=300),  # ws, kline.$period; the manual states no bound
 )
 

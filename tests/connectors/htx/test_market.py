@@ -236,7 +236,7 @@ def test_candles_are_requested_back_from_now() -> None:
     made, (btc, *_) = codec(), codec().instruments(SAMPLES.instruments)
     now = MS * 10**6
     url = made.candles_request(btc, "1m", now - 90 * MINUTE_NS, now, now).url
-    assert url == "https://api.huobi.pro/market/history/kline?symbol=btcusdt&period=1min&size=91"
+    assert url == "https://api.huobi.pro/market/history/kline?symbol=btcusdt&period=1min&size=150"
     assert made.candles_request(btc, "1h", now - 9000 * 60 * MINUTE_NS, now, now).url.endswith("size=2000")
 
 
