@@ -30,6 +30,7 @@ from ...model.events import (
 )
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
+from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, closed_by, in_order
 from ..listing import Listing, listing
 from ..market import MarketData, day_ticker, requests, whole_book
@@ -130,7 +131,8 @@ class HtxCodec(MarketData):
     ) -> HttpRequest:
         """Request the newest candles back to `start_ns`: a request states no time (rest, /market/history/kline). Some
         more are requested, because the exchange's clock may be ahead of ours."""
-        back = ceiling(max(now_ns - start_ns, 0), shortest_ns(interval)) + AHEAD
+        since_ns = ceiling(start_ns, MILLISECOND_NS) * MILLISECOND_NS
+        back = ceiling(max(now_ns - since_ns, 0), shortest_ns(interval)) + AHEAD
         which = (("symbol", instrument.symbol), ("period", CANDLES.intervals[interval]))
         return self._request("candles", *which, ("size", str(min(back, MOST_CANDLES))))
 

@@ -16,8 +16,13 @@ from venuemesh.model.time import MINUTE_NS, SECOND_NS
 START = 1_700_000_040 * SECOND_NS
 END = START + 60 * MINUTE_NS
 NAMES = {
-    "binance": "BTCUSDT", "bybit": "BTCUSDT", "coinbase": "BTC-USDT", "kraken": "BTC/USDT", "okx": "BTC-USDT"
-}  # fmt: skip
+    "binance": "BTCUSDT",
+    "bybit": "BTCUSDT",
+    "coinbase": "BTC-USDT",
+    "htx": "btcusdt",
+    "kraken": "BTC/USDT",
+    "okx": "BTC-USDT",
+}
 FIRST_MS, LAST_MS = START // 10**6, END // 10**6 - 1
 
 
@@ -47,6 +52,7 @@ def asked(exchange: str, interval: str, start_ns: int = START, end_ns: int = END
             "/api/v3/klines",
             {"symbol": "BTCUSDT", "interval": "1M", "startTime": FIRST_MS, "endTime": LAST_MS, "limit": 1000},
         ),
+        ("htx", "15m", "/market/history/kline", {"symbol": "btcusdt", "period": "15min", "size": 4 + 60}),
         ("kraken", "15d", "/0/public/OHLC", {"pair": "XBTUSDT", "interval": 21600, "since": START // SECOND_NS - 1}),
         (
             "okx",
@@ -107,6 +113,7 @@ def test_no_candles_are_no_error(exchange: str) -> None:
         "coinbase": b"[]",
         "kraken": b'{"error":[],"result":{"XBTUSDT":[],"last":1}}',
         "okx": b'{"code":"0","msg":"","data":[]}',
+        "htx": b'{"ch":"market.btcusdt.kline.1min","status":"ok","ts":1,"data":[]}',
         "bybit": b'{"retCode":0,"retMsg":"OK","result":{"symbol":"BTCUSDT","list":[]},"time":1}',
     }[exchange]
     codec: Any = registry.connector(exchange).codec()

@@ -23,6 +23,7 @@ from venuemesh.actors.cell.local import LocalCells
 from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.bybit.spec import SPEC as bybit
 from venuemesh.connectors.coinbase.spec import SPEC as coinbase
+from venuemesh.connectors.htx.spec import SPEC as htx
 from venuemesh.connectors.okx.spec import SPEC as okx
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.settings import ConnectorSettings
@@ -45,6 +46,7 @@ MANY = {
     "okx": {name: Limit(100_000, 1.0, "account") for name in ("orders_2s", *okx.key_limits)},
     "bybit": {name: Limit(100_000, 1.0, "account") for name in bybit.key_limits},
     "coinbase": {name: Limit(100_000, 1.0, "account") for name in coinbase.key_limits},
+    "htx": {name: Limit(100_000, 1.0, "account") for name in htx.key_limits},
 }
 STOP_S = 30.0  # a manager that cancels what is open as it stops waits for the exchange
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from venuemesh.actors.recording.file import read
+from venuemesh.connectors.gzip_frames import inflate
 from venuemesh.model.errors import MeshError
 
 from .reader import Reader
@@ -31,8 +32,9 @@ def seeds(group: str, readers: list[Reader]) -> list[bytes]:
             for at, record in enumerate(read(path)):
                 if at >= RECORDS or len(found) >= MOST:
                     break
-                if record.kind == "recv" and len(record.raw) <= LONGEST:
-                    found.setdefault(shape(record.raw), bytes([number]) + record.raw)
+                raw = bytes(inflate(record.raw))
+                if record.kind == "recv" and len(raw) <= LONGEST:
+                    found.setdefault(shape(raw), bytes([number]) + raw)
         except MeshError:
             continue  # a recording that is cut off has given what it has
     return list(found.values())

@@ -49,9 +49,9 @@ OKX_LIMITS = [field.name for field in fields(Limits) if field.type == "int" and 
 COINBASE_LIMITS = {
     field.name: 1_000_000 for field in fields(CoinbaseLimits) if field.type == "int" and field.name not in _KEPT
 }
-# Kraken takes no shorter deadline than two seconds
-VALID_MS = {"kraken": 2_300, "okx": 500, "bybit": 500, "coinbase": 500}
-EXCHANGES = ("kraken", "okx", "bybit", "coinbase")
+# Kraken takes no shorter deadline than two seconds; timestamps of HTX are whole seconds
+VALID_MS = {"kraken": 2_300, "okx": 500, "bybit": 500, "coinbase": 500, "htx": 2_300}
+EXCHANGES = ("kraken", "okx", "bybit", "coinbase", "htx")
 ASKED = ("kraken", "coinbase")  # `Offer.asks_balances`
 AT_ONCE = 4
 POINTS = ("request.send:2", "request.written:3", "request.written:9", "request.answered:4", "commit.intent:6")
@@ -116,11 +116,12 @@ class Case:
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, Any]]:
     arguments = ("--json", "--paused", "--parent", str(os.getpid()), "--symbols", "BTCUSDT", "--levels", "50")
-    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase") as (_, found):
+    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase,htx") as (_, found):
         admin = AdminClient(found["admin"])
         admin.limits(protocol="kraken", connections=10**6, **LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(OKX_LIMITS, 100_000))
-        admin.limits(protocol="bybit", requests=10**9, connections=10**9, account_share=1000.0)
+        for protocol in ("bybit", "htx"):
+            admin.limits(protocol=protocol, requests=10**9, connections=10**9, account_share=1000.0)
         admin.limits(protocol="coinbase", **COINBASE_LIMITS)
         best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
         for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for all orders
@@ -146,6 +147,7 @@ async def kill_at(case: Case, hosts: Hosts, failpoint: str) -> list[str]:
         ("okx", "websocket", POINTS[1:4]),
         ("bybit", "rest", POINTS[3:]),
         ("coinbase", "rest", POINTS[1:4]),
+        ("htx", "rest", POINTS),
     ],
 )
 async def test_a_manager_may_be_killed_at_the_boundaries_of_its_requests(

@@ -22,17 +22,18 @@ from venuemesh.testing import serving
 from . import test_other_exchanges as others
 from .conftest import Bench
 
-EXCHANGES = ("binance", "kraken", "okx", "bybit", "coinbase")
+EXCHANGES = ("binance", "kraken", "okx", "bybit", "coinbase", "htx")
 
 
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, Any]]:
     arguments = ("--json", "--paused", "--parent", str(os.getpid()), "--symbols", "BTCUSDT", "--levels", "50")
-    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase") as (_, found):
+    with serving("venuemesh.exchange", *arguments, "--protocols", "kraken,okx,bybit,coinbase,htx") as (_, found):
         admin = AdminClient(found["admin"])
         admin.limits(protocol="kraken", connections=10**6, **others.LIMITS)
         admin.limits(protocol="okx", **dict.fromkeys(others.OKX_LIMITS, 100_000))
-        admin.limits(protocol="bybit", requests=10**9, connections=10**9, account_share=1000.0)
+        for protocol in ("bybit", "htx"):
+            admin.limits(protocol=protocol, requests=10**9, connections=10**9, account_share=1000.0)
         admin.limits(protocol="coinbase", **others.COINBASE_LIMITS)
         best = float(admin.book("BTCUSDT")["bids"][0][0])
         admin.order("BTCUSDT", "BUY", quantity="100", price=f"{best - 1:.2f}", account="admin")

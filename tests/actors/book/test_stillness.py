@@ -322,9 +322,9 @@ async def test_halted_books_are_not_compared(markets):
 def test_comparisons_request_as_many_levels_as_cost_the_least():
     found = {
         name: compared_levels(registry.connector(name).codec())
-        for name in ("binance", "kraken", "okx", "bybit", "coinbase")
+        for name in ("binance", "kraken", "okx", "bybit", "coinbase", "htx")
     }
-    assert found == {"binance": 100, "kraken": 10, "okx": 50, "bybit": 50, "coinbase": 50}
+    assert found == {"binance": 100, "kraken": 10, "okx": 50, "bybit": 50, "coinbase": 50, "htx": 50}
     codec = registry.connector("binance").codec()
     spec = codec.spec
     endpoint = spec.endpoints["snapshot"]
@@ -337,6 +337,7 @@ RECORDINGS = {
     "okx": "market.jsonl.gz",
     "bybit": "orderbook_500.jsonl.gz",
     "coinbase": "market.jsonl.gz",
+    "htx": "market.jsonl.gz",
 }
 
 
