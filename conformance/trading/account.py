@@ -124,7 +124,9 @@ class Account(TradingSuite):
             kinds = [event.type for event in await desk.events(after) if event.client_order_id == name]
             reported = kinds.count(EventType.FEE)
             later = sum(not fill.fee for fill in fills)
-            most = later * 2 if zero else later  # the first report of a fill may state no fee, the next one a fee of zero
+            most = (
+                later * 2 if zero else later
+            )  # the first report of a fill may state no fee, the next one a fee of zero
             expect(
                 later <= reported <= most,
                 f"{later} fees were stated later, with {reported} events, expected {later} to {most}: {kinds}",
