@@ -2,7 +2,7 @@
 
 Sizes have up to 17 significant digits, as double numbers do: one pair's sizes do not all fit an int64 with one scale.
 A size that has more decimals than the scale of its pair is rounded to the nearest unit, and never to zero
-(docs/adr/0015-sizes-of-doubles.md). Prices are exact.
+(docs/adr/0017-sizes-of-doubles.md). Prices are exact.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from venuemesh.model.instrument import TRADING, Instrument
 from venuemesh.model.time import MINUTE_NS
 
 SYMBOLS = ("dogeeth", "fil3susdt", "omgbtc", "xvgeth", "zeneth")
-FINE = "5e-10"  # half a unit of the coarsest of these pairs' sizes, fil3susdt's (docs/adr/0015-sizes-of-doubles.md)
+FINE = "5e-10"  # half a unit of the coarsest of these pairs' sizes, fil3susdt's (docs/adr/0017-sizes-of-doubles.md)
 
 
 def codec(**options: Any) -> Any:
@@ -83,7 +83,7 @@ def test_the_recording_ends_as_stated(symbol: str, book: str, fast: bool) -> Non
 
 
 def test_recorded_sizes_of_a_pair_do_not_fit_one_scale() -> None:
-    """The reason of ADR 15: the finest and the largest size of a recorded book."""
+    """The reason of ADR 17: the finest and the largest size of a recorded book."""
     sizes = []
     for record in read(captures("htx") / "market.jsonl.gz"):
         message = json.loads(gzip.decompress(record.raw), parse_float=Decimal)

@@ -12,6 +12,7 @@ from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.connectors.binance.spec import OFFER as BINANCE
 from venuemesh.connectors.bybit.spec import OFFER as BYBIT
 from venuemesh.connectors.coinbase.spec import OFFER as COINBASE
+from venuemesh.connectors.htx.spec import OFFER as HTX
 from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.okx.spec import OFFER as OKX
 from venuemesh.model.errors import JournalUnavailable, Rejected
@@ -19,7 +20,15 @@ from venuemesh.model.order import CancelResult, OrderStatus
 from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
-OFFERS = {"acme": OFFER, "binance": BINANCE, "okx": OKX, "bybit": BYBIT, "coinbase": COINBASE, "kraken": KRAKEN}
+OFFERS = {
+    "acme": OFFER,
+    "binance": BINANCE,
+    "okx": OKX,
+    "bybit": BYBIT,
+    "coinbase": COINBASE,
+    "kraken": KRAKEN,
+    "htx": HTX,
+}
 
 
 def a_world(*orders: str, owner: str = "", **more: Any) -> World:

@@ -15,6 +15,7 @@ from venuemesh.actors.orders.machine.requests import QUERIES_MAX
 from venuemesh.connectors.binance.spec import OFFER as BINANCE
 from venuemesh.connectors.bybit.spec import OFFER as BYBIT
 from venuemesh.connectors.coinbase.spec import OFFER as COINBASE
+from venuemesh.connectors.htx.spec import OFFER as HTX
 from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.okx.spec import OFFER as OKX
 from venuemesh.connectors.order_codec import Kind
@@ -25,7 +26,15 @@ from venuemesh.model.order import ADOPTED, EventType, OrderStatus
 from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
-OFFERS = {"acme": OFFER, "binance": BINANCE, "okx": OKX, "bybit": BYBIT, "coinbase": COINBASE, "kraken": KRAKEN}
+OFFERS = {
+    "acme": OFFER,
+    "binance": BINANCE,
+    "okx": OKX,
+    "bybit": BYBIT,
+    "coinbase": COINBASE,
+    "kraken": KRAKEN,
+    "htx": HTX,
+}
 BEFORE_NS, NOW_NS = EPOCH_S * SECOND_NS, (EPOCH_S + 1000) * SECOND_NS  # long before the manager starts; when it starts
 
 
