@@ -210,7 +210,7 @@ class HtxTrading(Trading):
         return Reply(token=self._account)
 
     def _balances(self, draft: Draft, data: Any, now_ns: int) -> Reply:
-        """Read balances; the first request of a codec asks for the id of the account."""
+        """Read balances; the first request of a codec requests the id of the account."""
         if draft.rest[1] == TRADING["accounts"].path:
             self._named(draft, data, now_ns)
             return Reply(then=self.account())

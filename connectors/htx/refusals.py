@@ -58,7 +58,7 @@ def error_body(read: Any) -> ErrorBody | None:
     """Read {"status":"error","err-code":"..","err-msg":".."} or {"code":2002,"message":".."}; None: a success."""
     if "code" in read:
         number = read["code"]
-        if read.get("data") is not None:  # a success, whatever its code is
+        if read.get("data") is not None:  # a success, with any code
             return None
         return (
             ErrorBody(str(number), str(read.get("message") or "")) if type(number) is int and 0 < number != OK else None

@@ -2,7 +2,7 @@
 
 Theory of operation. An acknowledgement has the order's id and no state. Client order ids are not compared: an id may be
 used again, also while an order with it is open, and a lookup finds the newest. The engine knows the first open order
-with an id by that id, and further ones by names of its own.
+with an id by that id, and further ones by other names.
 
 Source: private_rest_api.md (Trading, /v1/order/orders/place, submitcancel, submitCancelClientOrder), read 2026-11-28.
 """

@@ -182,7 +182,7 @@ async def test_the_private_websocket(htx: HtxExchange) -> None:
 
         number = await htx.place("buy-market", "30", None, **{"client-order-id": "m"})
         heard: list[Any] = []
-        while not heard or heard[-1]["ch"] != "trade.clearing#*#0":
+        while len(heard) == 0 or heard[-1]["ch"] != "trade.clearing#*#0":
             heard.append(await htx.hear(socket))
         events = [one["data"] for one in heard if one["ch"] == "orders#*"]
         assert [one["eventType"] for one in events] == ["creation", "trade"]
