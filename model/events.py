@@ -105,14 +105,15 @@ RestingOrder = tuple[str, int, int] | tuple[str, int, int, int]
 class OrderSnapshot:
     """A whole order-level book, or its best levels: the orders of each price in the order of their queue.
 
-    Sides are `complete` if the exchange has no order outside the snapshot. The rest is as in `DepthSnapshot`.
+    A side is complete if the exchange has no order of it outside the snapshot. The rest is as in `DepthSnapshot`.
     """
 
     symbol: str
     sequence: int
     bids: Sequence[RestingOrder]
     asks: Sequence[RestingOrder]
-    complete: bool
+    bids_complete: bool
+    asks_complete: bool
     ts_event_ns: int | None
     ts_recv_ns: int
     request_id: int | str | None = None

@@ -37,11 +37,18 @@ class L3Book:
     def clear(self) -> None:
         """Forget all orders and levels."""
 
-    def load(self, bids: Iterable[OrderRow], asks: Iterable[OrderRow], sequence: int, complete: bool = True) -> None:
+    def load(
+        self,
+        bids: Iterable[OrderRow],
+        asks: Iterable[OrderRow],
+        sequence: int,
+        bids_complete: bool = True,
+        asks_complete: bool = True,
+    ) -> None:
         """Replace the book by a snapshot: the orders of each price in the order of their queue.
 
-        `complete`: no order exists outside the snapshot. Raises BookError (an id twice, a size or price that is not
-        positive, a crossed book), and the book stays as it was.
+        A side is complete if it has no order outside the snapshot. Raises BookError (an id twice, a size or price that
+        is not positive, a crossed book), and the book stays as it was.
         """
 
     def add(self, side: Side, id: str, price: int, size: int, time_ns: int = 0) -> None:

@@ -276,7 +276,7 @@ cdef class L3Book:
         orders_free(&self.orders)
         self.book.clear()
 
-    def load(self, bids, asks, int64_t sequence, bint complete=True):
+    def load(self, bids, asks, int64_t sequence, bint bids_complete=True, bint asks_complete=True):
         cdef L3Book fresh = L3Book(self.book.price_scale, self.book.size_scale, self.max_orders)
         cdef Keys keys
         cdef Orders old
@@ -284,7 +284,7 @@ cdef class L3Book:
             for row in rows:
                 fresh.add(side, *row)
         keys = keys_of(&fresh.orders, False)
-        self.book.load_keys(keys.key, keys.size, keys.n, sequence, complete, complete)
+        self.book.load_keys(keys.key, keys.size, keys.n, sequence, bids_complete, asks_complete)
         settle(&fresh.orders)
         old = self.orders
         self.orders = fresh.orders

@@ -52,7 +52,7 @@ from ...keystore.secrets import read_key_async
 from ...model.errors import DataError, MeshError, Misconfigured, NotOffered, Rejected, RetryLater
 from ...model.failpoint import reach
 from ...model.http import HttpRequest, HttpResponse
-from ...model.time import MILLISECOND_NS
+from ...model.time import MILLISECOND_NS, SECOND_NS
 from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.counters import Counters
@@ -67,6 +67,7 @@ MOST_PAGES = 1_000  # of one answer
 CONNECTIONS = 40  # to REST
 WRITING_MAX = 32  # changes at once, apart from cancels, so that a cancel finds a connection
 TOKEN_AGAIN_S = 5.0
+SHARED_S = 300.0  # how long new connections to market data share a token
 
 
 class Gateway:
@@ -99,6 +100,8 @@ class Gateway:
         self.counters = Counters(market.spec.key_limits, context.monotonic_ns, share)
         self._ids = itertools.count(1)
         self._tokens = codec if isinstance(codec, UsesTokens) else None
+        self._shared = ("", 0)  # the token of market data, and when it came
+        self._sharing = asyncio.Lock()
         self._lookups = Lookups(codec, self._read_pages) if isinstance(codec, JoinsQueries) else None
         self.clock = ExchangeClock(context, market, self._time)
         self._writing = asyncio.Semaphore(WRITING_MAX)
@@ -157,12 +160,25 @@ class Gateway:
         except (Rejected, Misconfigured, DataError) as error:
             raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
 
-    async def market_access(self) -> dict[str, str]:
-        """Return what proves the account in subscriptions to market data. Raises RetryLater; NotOffered: the exchange
-        has no such market data."""
+    async def market_access(self, renew: bool = False) -> dict[str, str]:
+        """Return what proves the account in subscriptions to market data.
+
+        Connections that open within a few minutes share a token, because each request costs the key's rate limit;
+        `renew`: the exchange has refused the last one.
+
+        Raises:
+            RetryLater: there is none now.
+            NotOffered: the exchange has no such market data.
+        """
         await self.clock.ready()
         if self._tokens is not None:
-            return {"token": await self.request_token(self._tokens)}
+            asked_ns = self._context.monotonic_ns()
+            async with self._sharing:
+                token, at_ns = self._shared
+                stale_ns = asked_ns if renew else asked_ns - int(SHARED_S * SECOND_NS)
+                if not token or at_ns < stale_ns:
+                    self._shared = await self.request_token(self._tokens), self._context.monotonic_ns()
+                return {"token": self._shared[0]}
         if isinstance(self.codec, GrantsAccess):
             return self.codec.market_access(self.auth, self.clock.now_ns())
         raise NotOffered(self.spec.exchange, "market data that needs an account")

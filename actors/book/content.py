@@ -35,7 +35,7 @@ def loader(book: OrderBook, orders: L3Book | None, read: WholeBook) -> Callable[
         return lambda: book.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)
     if orders is None:
         raise AssertionError(f"{read.symbol} has a book of levels, and its codec reads orders")
-    return lambda: orders.load(read.bids, read.asks, read.sequence, read.complete)
+    return lambda: orders.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)
 
 
 def apply(book: OrderBook, orders: L3Book | None, delta: Delta, sequence: int) -> None:

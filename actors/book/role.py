@@ -159,12 +159,12 @@ class BookRole:
         self._hosted[instrument.name] = self._by_address[address] = hosted
         return hosted.pair
 
-    async def _access(self) -> Mapping[str, str]:
+    async def _access(self, renew: bool) -> Mapping[str, str]:
         """Get the account's proof for subscriptions from its order manager, which alone signs. Raises RetryLater."""
         assert self._settings.account is not None
         manager = orders_address(self._exchange, self._settings.account)
         try:
-            found: Mapping[str, str] = await self._context.ask(manager, "market_access", None, ACCESS_S)
+            found: Mapping[str, str] = await self._context.ask(manager, "market_access", {"renew": renew}, ACCESS_S)
         except RetryLater:
             raise
         except MeshError as error:

@@ -93,6 +93,7 @@ class BookSession:
         self._link: Link | None = None
         self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges return a number as text
         self._any_confirmed = False  # on this connection
+        self._is_refused = False  # a subscription was refused since the last proof of the account
         self._first_sent_ns: int | None = None  # when the first subscription went out on this connection
         self._requests: dict[str, tuple[Pair, int]] = {}  # requests for books over the socket: id -> pair, attempt
         self._due: dict[str, _Due] = {}  # by symbol
@@ -282,6 +283,7 @@ class BookSession:
             case Subscribed(key):
                 self._subscribed(str(key))
             case SubscribeRefused(key, code, reason):
+                self._is_refused = True
                 self.facts.refused = [*self.facts.refused[-9:], f"{code}: {reason}"]
                 if key is not None:
                     self._refused(str(key), f"{code}: {reason}")
@@ -328,7 +330,8 @@ class BookSession:
     async def _renew_access(self) -> None:
         """Get a new proof of the account for the next subscriptions. Raises RetryLater."""
         if isinstance(self.codec, SubscribesWithAccess) and self._around.access is not None:
-            self.codec.use_access(await self._around.access())
+            self.codec.use_access(await self._around.access(self._is_refused))
+            self._is_refused = False
 
     async def _dial(self) -> Dial:
         """Request the address of the next connection from the exchange.

@@ -33,4 +33,5 @@ class Surroundings:
     fail: Callable[[BaseException], None]
     changed: Callable[[], None] = lambda: None  # called after every possible change of a book
     tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message
-    access: Callable[[], Awaitable[Mapping[str, str]]] | None = None  # an account's proof (`SubscribesWithAccess`)
+    # an account's proof (`SubscribesWithAccess`); True: another one than the last, which was refused
+    access: Callable[[bool], Awaitable[Mapping[str, str]]] | None = None

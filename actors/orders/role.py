@@ -18,7 +18,8 @@ is known. Commands wait for the load as long as their senders do.
     balances · fees {pair} · account · timings {limit?} · key_check
     request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id
     signed_read {kind, method, path, params} -> {status, headers, body, sent_ns}; for roles of the account that must not
-    sign themselves · market_access -> {name: text}: proves the account to market data that needs one; secret
+    sign themselves · market_access {renew?} -> {name: text}: proves the account to market data that
+    needs one; secret
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
@@ -345,7 +346,7 @@ class OrderManagerRole:
 
     async def _market_access(self, body: Any) -> Any:
         await self._shell.loaded()
-        return await self._shell.gateway.market_access()
+        return await self._shell.gateway.market_access(bool(body.get("renew")))
 
     @property
     def _queries(self) -> Queries:

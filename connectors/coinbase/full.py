@@ -52,7 +52,8 @@ class CoinbaseOrderLevelCodec(CoinbaseCodec):
         with reading("all orders of a book", body) as read:
             bids, asks = ([_resting(instrument, row) for row in fixed_rows(read[side], 3)] for side in ("bids", "asks"))
             ts_event_ns = rfc3339(read["time"]) if "time" in read else None
-            return OrderSnapshot(instrument.symbol, integer(read["sequence"]), bids, asks, True, ts_event_ns, recv_ns)
+            sequence = integer(read["sequence"])
+            return OrderSnapshot(instrument.symbol, sequence, bids, asks, True, True, ts_event_ns, recv_ns)
 
     def scanner(self) -> Scanner | None:
         return None

@@ -131,7 +131,11 @@ class KrakenOrderLevelCodec(KrakenCodec):
         time_ns = rfc3339(book["timestamp"]) if "timestamp" in book else None
         if is_whole:
             bids, asks = ([_resting(instrument, row) for row in rows(book[side])] for side in ("bids", "asks"))
-            return (OrderSnapshot(instrument.symbol, 0, bids, asks, False, time_ns, recv_ns, None, checksum),)
+            bids_whole, asks_whole = (len({order[1] for order in side}) < self._depth for side in (bids, asks))
+            whole = OrderSnapshot(
+                instrument.symbol, 0, bids, asks, bids_whole, asks_whole, time_ns, recv_ns, None, checksum
+            )
+            return (whole,)
         changes = [_change(instrument, side, row) for name, side in SIDES for row in rows(book[name])]
         return (OrderDelta(instrument.symbol, 0, 0, changes, time_ns, recv_ns, None, checksum),)
 

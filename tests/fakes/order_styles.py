@@ -59,7 +59,9 @@ class OrderCodec(StyledCodec):
         )
         is_numbered = self.spec.book.is_numbered
         number, crc = (integer(message["seq"]), None) if is_numbered else (0, integer(message["crc"]))
-        return OrderSnapshot(instrument.symbol, number, bids, asks, is_numbered, None, recv_ns, None, crc)
+        window = self.spec.book.window
+        whole = [window is None or len({price for _, price, _ in side}) < window for side in (bids, asks)]
+        return OrderSnapshot(instrument.symbol, number, bids, asks, *whole, None, recv_ns, None, crc)
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         try:

@@ -256,10 +256,11 @@ def test_a_snapshot_replaces_all_or_nothing():
             book.load(bids, asks, 6)
         assert (book.n_orders, book.sequence) == (4, 5)
         assert book.book.levels(BUY).tolist() == [[10, 3], [9, 3]]
-    book.load([], [("e", 12, 1)], 7, complete=False)
+    book.load([], [("e", 12, 1)], 7, bids_complete=False)
     assert book.n_orders == 1
     assert book.order("a") is None
     assert not book.book.bids_complete
+    assert book.book.asks_complete
 
 
 def test_a_snapshot_need_not_be_sorted_by_price_but_keeps_each_queue():

@@ -12,11 +12,11 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of, grant
 from tests.fakes.trading import PlainAuth, PlainCodec
-from venuemesh.actors.account.gateway import CONNECTIONS, WRITING_MAX, Gateway
+from venuemesh.actors.account.gateway import CONNECTIONS, SHARED_S, WRITING_MAX, Gateway
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
 from venuemesh.connectors.reports import FillReport
-from venuemesh.model.errors import OutcomeUnknown, RetryLater
+from venuemesh.model.errors import NotOffered, OutcomeUnknown, RetryLater
 from venuemesh.model.http import HttpResponse
 
 
@@ -170,3 +170,31 @@ async def test_an_unanswered_read_stays_unanswered(gateway):
     gateway.socket.send = send
     with pytest.raises(OutcomeUnknown):
         await gateway.gateway.read(gateway.gateway.codec.open_orders())
+
+
+async def test_connections_share_a_token_until_it_is_refused_or_old(gateway, monkeypatch):
+    made, given = gateway.gateway, []
+
+    async def request(codec: Any) -> str:
+        await asyncio.sleep(0)
+        given.append(f"token {len(given) + 1}")
+        return given[-1]
+
+    monkeypatch.setattr(made, "_tokens", object())
+    monkeypatch.setattr(made, "request_token", request)
+
+    async def many(renew: bool) -> set[str]:
+        return {found["token"] for found in await asyncio.gather(*(made.market_access(renew) for _ in range(50)))}
+
+    assert await many(False) == {"token 1"}
+    gateway.clock.advance(1.0)
+    assert await many(True) == {"token 2"}
+    gateway.clock.advance(SHARED_S - 1)
+    assert await many(False) == {"token 2"}
+    gateway.clock.advance(2.0)
+    assert await many(False) == {"token 3"}
+
+
+async def test_an_exchange_without_such_market_data_gives_no_access(gateway):
+    with pytest.raises(NotOffered, match="market data that needs an account"):
+        await gateway.gateway.market_access()

@@ -58,6 +58,7 @@ class Stage:
         self.clock, self.rest, self.model = Clock(), FakeRest(), OrderModel(CHECKSUM)
         self.asked: list[tuple[str, str]] = []
         self.access: Any = {"token": "secret-1"}
+        self.renewed: list[bool] = []
         folder.chmod(0o700)
         self.context = context_of(
             "book/acme/group-1",
@@ -76,6 +77,7 @@ class Stage:
     async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         self.asked.append((address, kind))
         if kind == "market_access":
+            self.renewed.append(body["renew"])
             if isinstance(self.access, Exception):
                 raise self.access
             return self.access
@@ -172,6 +174,7 @@ async def test_a_refused_proof_is_a_reason_to_wait_and_is_shown(tmp_path, settin
         stage.access = {"token": "secret-2"}
         assert "token expired" in stage.role.status()["error"]
         await until(lambda: stage.sent() == ["secret-1", "secret-2"])
+        assert stage.renewed == [False, False, True]  # of a failed attempt, a connection, and after a refusal
     finally:
         await stage.role.stop()
 

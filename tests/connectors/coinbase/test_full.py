@@ -139,7 +139,8 @@ def test_a_book_over_rest_is_joined(codec: CoinbaseOrderLevelCodec) -> None:
         "asks": [["295.97", "5.72036512", "da863862-25f4-4868-ac41-005d11ab0a5f"]],
     }  # fmt: skip
     read_book = codec.orders_snapshot(INSTRUMENT, json.dumps(body).encode(), 7)
-    assert (read_book.sequence, read_book.complete, read_book.ts_event_ns) == (3, True, TIME_NS)
+    assert (read_book.sequence, read_book.ts_event_ns) == (3, TIME_NS)
+    assert (read_book.bids_complete, read_book.asks_complete) == (True, True)
     book = L3Book(2, 8)
     book.load(read_book.bids, read_book.asks, read_book.sequence)
     assert [one.id for one in book.queue(Side.BUY, 29_596)] == [MAKER, TAKER]

@@ -83,10 +83,11 @@ def test_the_manuals_example_has_the_manuals_checksum():
     made = codec()
     (read,) = made.decode(EXAMPLE, RECV_NS)
     assert isinstance(read, OrderSnapshot)
-    assert (read.symbol, read.checksum, read.complete, read.ts_recv_ns) == ("BTC/USD", CHECKSUM, False, RECV_NS)
+    assert (read.symbol, read.checksum, read.ts_recv_ns) == ("BTC/USD", CHECKSUM, RECV_NS)
+    assert (read.bids_complete, read.asks_complete) == (False, False)  # ten levels
     assert read.asks[0] == ("OTCFZG-YOE2Q-000100", 449395, 452308393, 1704716799526146327)
     book = L3Book(1, 8, window=10)
-    book.load(read.bids, read.asks, 0, read.complete)
+    book.load(read.bids, read.asks, 0, read.bids_complete, read.asks_complete)
     assert made.order_checksum(BTC, book) == CHECKSUM
     book.replace("OTCFZG-YOE2Q-000000", 449394, 88968699)  # the same sizes in another order of the queue
     book.commit(1)
@@ -107,6 +108,7 @@ def test_the_recorded_sample_of_the_manual_is_read():
     assert isinstance(read, OrderSnapshot)
     assert [order[0] for order in read.bids] == ["O6ZQNQ-BXL4E-5WGINO", "OEP26Y-YAFEF-OFR62B", "OKNAY7-67JRK-AIZ4JO"]
     assert read.bids[1] == ("OEP26Y-YAFEF-OFR62B", 5625, 639019338000, 1696616395056070105)
+    assert (read.bids_complete, read.asks_complete) == (True, True)  # two levels, and one
     assert read.checksum == 281817320
     assert made.symbol_of(book) == "ETH/USDT"
     loaded = L3Book(4, 8, window=10)

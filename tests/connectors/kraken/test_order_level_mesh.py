@@ -122,12 +122,17 @@ def test_a_lost_connection_heals_with_a_new_token(exchange: LocalExchange, mesh:
 
 
 def test_a_refused_token_is_shown_and_requested_again(exchange: LocalExchange, mesh: LocalMesh) -> None:
+    books = (BOOK, "book/kraken/ETH-BTC")  # they share a token
     exchange.admin.limits(token_s=0)  # too old at once, unless a subscription uses it
-    mesh.kill(BOOK)
-    mesh.restart(BOOK)
-    until(lambda: any("Invalid token" in one for one in mesh.role_status(BOOK)["socket"]["refused"]))
-    assert "Invalid token" in mesh.role_status(BOOK)["error"]
-    exchange.admin.limits(token_s=900)
+    try:
+        for address in books:
+            mesh.kill(address)
+        for address in books:
+            mesh.restart(address)
+        until(lambda: any("Invalid token" in one for one in mesh.role_status(BOOK)["socket"]["refused"]))
+        assert "Invalid token" in mesh.role_status(BOOK)["error"]
+    finally:
+        exchange.admin.limits(token_s=900)
     mesh.wait_ready()
 
 
