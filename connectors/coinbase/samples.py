@@ -123,60 +123,6 @@ def _message(text: str) -> bytes:
     return orjson.dumps({"message": text})
 
 
-def _order(letter: str) -> str:
-    return f"{letter * 8}-ca53-498f-9c13-a110027a60e8"
-
-
-def _full(kind: str, number: int, **more: object) -> bytes:
-    """Write a message of the channel full (ws, Full Channel)."""
-    return orjson.dumps({"type": kind, "time": TIME, "product_id": "BTC-USD", "sequence": number, **more})
-
-
-TAKEN = {"taker_order_id": _order("0"), "price": "10101.10", "side": "buy", "trade_id": 10}
-ORDER_LEVEL = OrderLevelSamples(
-    snapshot=orjson.dumps(
-        {
-            "sequence": 100,
-            "bids": [
-                ["10101.10", "0.25000000", _order("1")],
-                ["10101.10", "0.20054140", _order("2")],
-                ["10100.00", "2", _order("3")],
-            ],
-            "asks": [["10102.55", "0.57753524", _order("a")], ["10103.00", "1.5", _order("b")]],
-            "auction_mode": False,
-            "auction": None,
-            "time": TIME,
-        }
-    ),
-    deltas=(
-        # An order that takes a part of the best bid and never rests; its messages have numbers, too
-        _full("received", 101, order_id=_order("0"), order_type="limit", size="0.05", price="10101.10", side="sell"),
-        _full("match", 102, maker_order_id=_order("1"), size="0.05000000", **TAKEN),
-        _full("done", 103, order_id=_order("0"), reason="filled", remaining_size="0", price="10101.10", side="sell"),
-        _full("open", 104, order_id=_order("4"), price="10101.80", remaining_size="0.162567", side="buy"),
-        _full("change", 105, reason="STP", order_id=_order("3"), old_size="2", new_size="1.5", side="buy"),
-        _full("done", 106, order_id=_order("a"), reason="canceled", remaining_size="0.5", price="1", side="sell"),
-        _full("open", 107, order_id=_order("c"), price="10102.60", remaining_size="7.00000001", side="sell"),
-        _full("open", 108, order_id=_order("5"), price="10101.80", remaining_size="0.5", side="buy"),
-    ),
-    bids=(
-        (_order("4"), "10101.80", "0.162567"),
-        (_order("5"), "10101.80", "0.5"),
-        (_order("1"), "10101.10", "0.2"),
-        (_order("2"), "10101.10", "0.2005414"),
-        (_order("3"), "10100.00", "1.5"),
-    ),
-    asks=((_order("c"), "10102.60", "7.00000001"), (_order("b"), "10103.00", "1.5")),
-    sequence=108,
-    stale=_full("done", 99, order_id=_order("9"), reason="canceled", side="buy"),
-    gap=_full("done", 110, order_id=_order("3"), reason="canceled", side="buy"),
-    damaged=(
-        _full("open", 101, order_id=5, price="10101.80", remaining_size="0.5", side="buy"),
-        _full("open", 101, order_id=_order("5"), price="10101.80", remaining_size="0.5", side="both"),
-        _full("match", 102, maker_order_id=_order("1"), size="much", **TAKEN),
-    ),
-)
-
 SAMPLES = MarketDataSamples(
     pair="BTC-USD",
     instruments=orjson.dumps(
