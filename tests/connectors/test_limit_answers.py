@@ -7,7 +7,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of
 from venuemesh.actors.limits.budget import Budget
-from venuemesh.connectors import binance, bybit, coinbase, kraken, okx
+from venuemesh.connectors import binance, bybit, coinbase, htx, kraken, okx
 from venuemesh.connectors.binance.refusals import FAILURES
 from venuemesh.connectors.limit_answers import Hit, retry_after_s
 from venuemesh.model.errors import RetryLater
@@ -60,7 +60,7 @@ async def test_a_count_that_is_not_a_plain_number_is_ignored(text: str):
 BANNED = b'{"code":-1003,"msg":"Way too much request weight used; IP banned until 1659142907531. Please use WebSocket"}'
 
 
-@pytest.mark.parametrize("connector", [BINANCE, BINANCE_US, BYBIT, COINBASE, KRAKEN, OKX])
+@pytest.mark.parametrize("connector", [BINANCE, BINANCE_US, BYBIT, COINBASE, htx.CONNECTOR, KRAKEN, OKX])
 @pytest.mark.parametrize("digits", [18, 20, 5000])
 def test_no_header_stops_a_book_for_long(connector, digits: int):
     response = HttpResponse(429, {"retry-after": "9" * digits}, b"slow", 0, 0)

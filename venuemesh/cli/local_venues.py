@@ -96,7 +96,7 @@ class LocalVenues:
         return [
             "import venuemesh",
             f'market = venuemesh.connect("{self.mesh}").market("{venue}")',
-            f'print(market.order_book("{pair}").best_ask, market.place("buy", "{pair}", "0.01", "MARKET"))',
+            f'print(market.order_book("{pair}").best_ask, market.place("sell", "{pair}", "0.01", "MARKET"))',
         ]
 
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.fakes.order_world import PAIRS, TIMEOUT, World
 from venuemesh.connectors.bybit import spec as bybit
 from venuemesh.connectors.coinbase import spec as coinbase
+from venuemesh.connectors.htx import spec as htx
 from venuemesh.connectors.kraken import spec as kraken
 from venuemesh.connectors.okx import spec as okx
 from venuemesh.connectors.spec import Amend, Offer
@@ -356,11 +357,20 @@ class LikeCoinbase(Interleavings):
     like = coinbase.OFFER
 
 
+class LikeHtx(Interleavings):
+    """Queries do not find a new order at once; fees come later; ended unfilled orders are forgotten."""
+
+    like = replace(htx.OFFER, **SOON_FORGOTTEN)
+    forgets_unfilled = True
+
+
 LikeKraken.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 90)
 LikeOkx.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 70)
 LikeBybit.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 30)
 LikeCoinbase.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 50)
+LikeHtx.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 30)
 TestInterleavingsLikeKraken = LikeKraken.TestCase
 TestInterleavingsLikeOkx = LikeOkx.TestCase
 TestInterleavingsLikeBybit = LikeBybit.TestCase
 TestInterleavingsLikeCoinbase = LikeCoinbase.TestCase
+TestInterleavingsLikeHtx = LikeHtx.TestCase
