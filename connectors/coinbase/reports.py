@@ -39,6 +39,8 @@ def order(row: dict[str, Any]) -> OrderReport:
         found = OrderStatus.REJECTED
     elif status == "done":
         found = ENDED[row["done_reason"]]
+        if found is OrderStatus.FILLED and size is not None and filled < size:
+            found = OrderStatus.EXPIRED  # self-trade prevention took the rest
     else:
         raise ValueError(f"status {status!r} is not known")
     return OrderReport(

@@ -46,6 +46,8 @@ class PrivateReader:
         self._request_id = request_id
         self._unknown = unknown
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
+        self._matched: dict[str, Decimal] = {}  # by order of `_orders`: the sum of its matches
+        self._smaller: OrderedDict[str, None] = OrderedDict()  # orders whose size has changed
         self._readers = {"received": self._received, "match": self._match, "done": self._done, "change": self._changed}
 
     def read(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
@@ -91,8 +93,10 @@ class PrivateReader:
 
     def _keep(self, report: OrderReport) -> None:
         self._orders[report.exchange_order_id] = report
+        self._matched[report.exchange_order_id] = Decimal(0)
         if len(self._orders) > KEPT:
-            self._orders.popitem(last=False)
+            oldest, _ = self._orders.popitem(last=False)
+            del self._matched[oldest]
 
     def _known(self, message: dict[str, Any], order_id: str) -> OrderReport:
         """Return the order of a message with the message's time, and without a status."""
@@ -107,12 +111,17 @@ class PrivateReader:
             if f"{role}_user_id" not in message:
                 continue
             order_id = text(message[f"{role}_order_id"])
-            found.append(replace(self._known(message, order_id), fills=(_fill(message, order_id, role, side),)))
+            fill = _fill(message, order_id, role, side)
+            if order_id in self._matched:
+                self._matched[order_id] += fill.amount
+            found.append(replace(self._known(message, order_id), fills=(fill,)))
         return found or (
             Missed(f"trade {message['trade_id']} of {message['product_id']} names no role of the account"),
         )
 
-    def _done(self, message: dict[str, Any]) -> Sequence[StreamReport]:
+    def _done(self, message: dict[str, Any]) -> Sequence[StreamReport | Missed]:
+        """Read the end of an order. What is not left was filled, unless self-trade prevention took it: the messages do
+        not state that of an incoming order, so only a query states the end of an order with other matches."""
         order_id = text(message["order_id"])
         status, why = ENDED[text(message["reason"])], message.get("cancel_reason")
         known = self._known(message, order_id)
@@ -120,6 +129,10 @@ class PrivateReader:
         if known.amount is not None and message.get("remaining_size") is not None:
             filled = known.amount - plain_decimal(message["remaining_size"])
         self._orders.pop(order_id, None)
+        matched = self._matched.pop(order_id, None)
+        if order_id in self._smaller or (filled is not None and filled != matched):
+            self._smaller.pop(order_id, None)
+            return (Missed(f"order {order_id} ended with matches of {matched}, and its size may have changed"),)
         if why is None:
             return (replace(known, status=status, filled=filled),)
         code, _, reason = text(why).partition(":")
@@ -129,6 +142,10 @@ class PrivateReader:
         """Report an order that became smaller, or was modified by another interface: only a query states its terms."""
         order_id = text(message["order_id"])
         self._orders.pop(order_id, None)
+        self._matched.pop(order_id, None)
+        self._smaller[order_id] = None
+        if len(self._smaller) > KEPT:
+            self._smaller.popitem(last=False)
         return (Missed(f"order {order_id} was changed ({message.get('reason')})"),)
 
 

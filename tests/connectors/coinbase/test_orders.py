@@ -159,7 +159,8 @@ def test_the_answer_to_an_order_states_what_it_states() -> None:
         ({"filled_size": "0"}, OrderStatus.OPEN),
         ({"status": "active", "filled_size": "0", "stop": "loss", "stop_price": "1.5"}, OrderStatus.OPEN),
         ({}, OrderStatus.PARTIALLY_FILLED),
-        ({"status": "done", "done_reason": "filled"}, OrderStatus.FILLED),
+        ({"status": "done", "done_reason": "filled", "filled_size": "2"}, OrderStatus.FILLED),
+        ({"status": "done", "done_reason": "filled"}, OrderStatus.EXPIRED),  # self-trade prevention took the rest
         ({"status": "done", "done_reason": "canceled"}, OrderStatus.CANCELED),
     ],
 )

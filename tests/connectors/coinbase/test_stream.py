@@ -91,6 +91,19 @@ def test_an_order_from_receipt_to_end() -> None:
     assert (again.client_order_id, again.status, again.filled) == ("", OrderStatus.FILLED, None)
 
 
+def test_self_trade_prevention_is_not_taken_for_fills() -> None:
+    """It takes size from both orders, and states that of the resting one alone: only a query tells what was filled."""
+    line = Line()
+    line.hear(RECEIVED)
+    line.hear(MATCH)  # 0.34 of 1.34
+    (missed,) = line.hear(DONE | {"reason": "filled", "remaining_size": "0"})
+    assert isinstance(missed, Missed)
+    line.hear(RECEIVED)
+    line.hear(HEAD | {"type": "change", "order_id": ID, "reason": "STP", "new_size": "1", "old_size": "1.34"})
+    (missed,) = line.hear(DONE | {"reason": "filled", "remaining_size": "0"})
+    assert isinstance(missed, Missed)
+
+
 def test_a_market_order_by_funds() -> None:
     line = Line()
     funds = {name: value for name, value in RECEIVED.items() if name not in ("size", "price")}
