@@ -385,11 +385,23 @@ def demo(
     pairs: Annotated[int, typer.Option(help="Number of trading pairs.", min=1, max=16)] = 4,
     rate: Annotated[float, typer.Option(help="Level changes per second and pair at the exchange.", min=1)] = 200.0,
     seed: Annotated[int, typer.Option(help="Seed of the local exchange.")] = 7,
+    venues: Annotated[
+        str | None,
+        typer.Option(help="Several exchanges, or all, with an arbitrage between them.", metavar="A,B"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a local exchange, a mesh and two strategies here; kill a book and the order manager and show the recovery."""
+    """Run a local exchange, a mesh and two strategies here; kill a book and the order manager and show the recovery.
+
+    With --venues it runs a market maker on each exchange, an arbitrage between them, and also kills a user stream.
+    """
     say = steps(not as_json)
     say("importing Ray and the mesh")
+    if venues is not None:
+        from .demo.venues import VenuesOptions, run_venues
+
+        several = VenuesOptions.read(venues, seconds, pairs, seed, as_json)
+        raise typer.Exit(run_venues(several, out.console, say))
     from .demo.demo import DemoOptions, run_demo
 
     options = DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json)

@@ -140,7 +140,16 @@ def protocol_of(connector: Connector) -> str | None:
 
 
 @contextlib.contextmanager
-def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") -> Iterator[Venue]:
+def local_venue(
+    exchange: str,
+    orders: str = "rest",
+    stream: str = "websocket",
+    *,
+    pairs: Sequence[str] = (PAIR,),
+    holds: Mapping[str, str] = HOLDS,
+    rate: float = 100.0,
+    seed: int = 1,
+) -> Iterator[Venue]:
     """Run the local exchange while the block runs. The account's key is in private files, removed at the end.
 
     Raises:
@@ -151,7 +160,7 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
             f"trading checks of {exchange}",
             f"the local exchange speaks only {', '.join(SPEAKS)}; give the URLs and a key of a testnet",
         )
-    with local_exchange([PAIR], HOLDS, protocol=exchange) as running:
+    with local_exchange(pairs, holds, protocol=exchange, rate=rate, seed=seed) as running:
         account = {**running.account, "orders": orders, "stream": stream}
         urls = {name: running.urls.get(name) for name in ("rest", "ws", "ws_api")}
         witness, limits = None, {}

@@ -55,8 +55,12 @@ def write_secrets(folder: Path) -> dict[str, Any]:
 class Trader:
     """One strategy's orders: the quoter rests on both sides of the books, the taker crosses the spread."""
 
-    def __init__(self, market: AsyncMarket, style: str) -> None:
-        self._market, self._style = market, style
+    def __init__(
+        self, market: AsyncMarket, style: str, quote_s: float = QUOTE_S, pairs: Sequence[str] | None = None
+    ) -> None:
+        """`quote_s`: the pause between two renewals of the quotes. `pairs`: those to trade; None: all."""
+        self._pairs = pairs
+        self._market, self._style, self._quote_s = market, style, quote_s
         self._handed_out: list[str] = []
         self._refused: Counter[str] = Counter()
         self._counted: Counter[str] = Counter()
@@ -98,7 +102,7 @@ class Trader:
     async def _quote(self) -> None:
         resting: dict[str, list[str]] = {}
         while self._running:
-            for pair in self._market.trading_pairs:
+            for pair in self._pairs or self._market.trading_pairs:
                 with self._refusals():
                     for order_id in resting.pop(pair, []):
                         self._market.cancel(order_id)
@@ -109,7 +113,7 @@ class Trader:
                         self._note(self._market.buy(pair, amount, "LIMIT_MAKER", price=bid - step)),
                         self._note(self._market.sell(pair, amount, "LIMIT_MAKER", price=ask + step)),
                     ]
-                await asyncio.sleep(QUOTE_S)
+                await asyncio.sleep(self._quote_s)
 
     async def _take(self) -> None:
         turn = 0
@@ -231,7 +235,7 @@ async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[st
     receipts = (await asyncio.to_thread(admin.receipts, ACCOUNT))["receipts"]
     orders = await all_rows(lambda after: market.orders(after=after))
     fills = await all_rows(lambda after: market.fills(after=after))
-    events = await _all_events(market)
+    events = await all_events(market)
     balances = await _balances_at_rest(market, ledger)
     found = compare(
         [order for order in orders if not order.external], fills, events, balances, handed_out, ledger, receipts
@@ -273,7 +277,7 @@ async def all_rows(page: Callable[[int], Awaitable[Page[T]]]) -> list[T]:
     return found
 
 
-async def _all_events(market: AsyncMarket) -> list[AccountEvent]:
+async def all_events(market: AsyncMarket) -> list[AccountEvent]:
     """Return all events so far, from the first."""
     last = (await market.account_status())["last_event"]
     found: list[AccountEvent] = []
