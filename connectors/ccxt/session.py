@@ -175,7 +175,8 @@ def _made(
     exchange.options["defaultType"] = "spot"
     exchange.options["warnOnFetchOpenOrdersWithoutSymbol"] = False
     if isinstance(listed := exchange.options.get("fetchMarkets"), dict) and "types" in listed:
-        listed["types"] = ["spot"]
+        kinds = listed["types"]  # a list of names, or a dictionary of names to true and false
+        listed["types"] = {kind: kind == "spot" for kind in kinds} if isinstance(kinds, dict) else ["spot"]
     exchange.has["fetchCurrencies"] = False  # of no use here, and private at some exchanges
     exchange.errors = _errors()
     if sandbox:
