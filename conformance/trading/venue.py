@@ -15,7 +15,7 @@ from ...connectors.reports import FillReport, OrderReport
 from ...connectors.transport import Rest
 from ...model.errors import RetryLater
 from ...model.events import Side
-from ...model.http import HttpResponse
+from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
 from ...model.time import MILLISECOND_NS
@@ -96,11 +96,23 @@ class Witness:
     async def _measure(self) -> None:
         request = self._market.time_request()
         if request is not None:
-            answers = [await self._rest.send(request) for _ in range(SAMPLES)]
+            answers = [await self._served(request) for _ in range(SAMPLES)]
             quickest = min(answers, key=lambda answer: answer.recv_ns - answer.sent_ns)
             midway_ns = (quickest.sent_ns + quickest.recv_ns) // 2
             self._offset_ns = self._market.server_time(quickest.body) - midway_ns
         self._measured_ns = time.monotonic_ns()
+
+    async def _served(self, request: HttpRequest) -> HttpResponse:
+        """Return an answer of the market data; ask again, a few times, if the exchange does not serve now."""
+        for tries_left in reversed(range(TRIES)):
+            answer = await self._rest.send(request)
+            failure = self._market.failure(answer)
+            if failure is None:
+                return answer
+            if not isinstance(failure, RetryLater) or not tries_left:
+                raise failure
+            await asyncio.sleep(max(AGAIN_S, failure.after_s))
+        raise AssertionError("not reached")
 
     async def sign(self, draft: Draft, validity_ms: int = VALIDITY_MS, ago_ns: int = 0) -> Signed:
         """Sign as if now were `ago_ns` earlier."""
