@@ -27,7 +27,7 @@ from venuemesh.orderbook import checksum, frame, l2
 ROOT = Path(__file__).resolve().parents[2]
 CORE = (
     "__init__.py", "checksum.pxd", "checksum.pyx", "crc32.h", "frame.h", "frame.pxd", "frame.pyx", "l2.pxd", "l2.pyx",
-    "levels.h",
+    "l3.pxd", "l3.pyx", "levels.h", "orders.h", "order_snapshot.py", "records.py", "snapshot.py",
 )  # fmt: skip
 INNER = (
     "orderbook/test_checksum.py",
