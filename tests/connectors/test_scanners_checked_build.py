@@ -32,6 +32,7 @@ CORE = (
 INNER = (
     "orderbook/test_checksum.py",
     "orderbook/test_l2.py",
+    "orderbook/test_l3.py",
     "orderbook/test_window.py",
     "connectors/binance/test_scanner.py",
     "connectors/binance/test_scanner_snapshot.py",
