@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
+from tests.fakes.local_books import until
 from venuemesh.model.errors import RuleViolation, UnknownInstrument
 from venuemesh.model.events import BookState
 from venuemesh.model.order import OrderStatus
@@ -34,13 +34,6 @@ def mesh(exchange: LocalExchange) -> Iterator[LocalMesh]:
         yield made
         assert not made.failures
     exchange.admin.clear_faults()
-
-
-def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come within the limit"
-        time.sleep(0.01)
 
 
 def knows(mesh: LocalMesh, pair: str) -> bool:

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("ccxt", reason="ccxt is not installed: pip install 'venuemesh[ccxt]'")
 
 from venuemesh.connectors.ccxt import ccxt_connector
-from venuemesh.connectors.ccxt.library import exchange_ids
+from venuemesh.connectors.ccxt.package import exchange_ids
 from venuemesh.connectors.ccxt.session import Failed, Session
 from venuemesh.connectors.order_codec import Reply
 from venuemesh.connectors.registry import connector

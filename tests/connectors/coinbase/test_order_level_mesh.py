@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tests.fakes.local_books import SHARED, seen, undisturbed, until
 from venuemesh.model.errors import ConfigError
 from venuemesh.model.events import BookState
 from venuemesh.testing import LocalExchange, LocalMesh, local_exchange
 
 PAIR, BOOK = "BTC-USDT", "book/coinbase/BTC-USDT"
-SHARED = 200  # levels a side that readers have
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +39,8 @@ def mesh(exchange: LocalExchange) -> Iterator[LocalMesh]:
 
 @pytest.fixture(autouse=True)
 def live(exchange: LocalExchange, mesh: LocalMesh) -> Iterator[None]:
-    exchange.admin.clear_faults()
-    exchange.admin.resume()
-    mesh.wait_ready()
-    yield
-    exchange.admin.clear_faults()
-
-
-def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come within the limit"
-        time.sleep(0.01)
-
-
-def seen(mesh: LocalMesh) -> dict[str, Any]:
-    return mesh.role_status(BOOK)["pairs"][PAIR]
+    with undisturbed(exchange, mesh):
+        yield
 
 
 def agree(exchange: LocalExchange, mesh: LocalMesh) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from tests.fakes.local_books import SHARED, held, real, seen, undisturbed, until
 from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.model.events import BookState
-from venuemesh.model.fixed import to_decimal
 from venuemesh.testing import LocalExchange, LocalMesh, local_exchange
 
 BOOK, PAIR, OTHER = "book/kraken/BTC-USDT", "BTC-USDT", "ETH-BTC"
-Sides = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
 DEPTH = 10  # so deep reaches the checksum, which sees every lost message then
 
 
@@ -41,41 +39,8 @@ def config(exchange: LocalExchange, depth: int) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def live(exchange: LocalExchange, mesh: LocalMesh) -> Iterator[None]:
-    exchange.admin.clear_faults()
-    exchange.admin.resume()
-    mesh.wait_ready()
-    yield
-    exchange.admin.clear_faults()
-
-
-def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come within the limit"
-        time.sleep(0.01)
-
-
-def seen(mesh: LocalMesh, pair: str = PAIR) -> dict[str, Any]:
-    """Return a book's status from its role."""
-    return mesh.role_status(f"book/kraken/{pair}")["pairs"][pair]
-
-
-def held(mesh: LocalMesh, pair: str) -> Sides:
-    book = mesh.market("kraken").order_book(pair).snapshot()
-    bids, asks = (
-        [(to_decimal(price, book.price_scale), to_decimal(size, book.size_scale)) for price, size in side.tolist()]
-        for side in (book.bids, book.asks)
-    )
-    return bids, asks
-
-
-SHARED = 200  # levels a side that readers are given
-
-
-def real(exchange: LocalExchange, pair: str, depth: int = DEPTH) -> Sides:
-    book = exchange.admin.book(pair.replace("-", ""))
-    bids, asks = ([(Decimal(price), Decimal(size)) for price, size in book[side][:depth]] for side in ("bids", "asks"))
-    return bids, asks
+    with undisturbed(exchange, mesh):
+        yield
 
 
 @pytest.mark.parametrize("depth", [DEPTH, 100, 1000])
@@ -120,7 +85,7 @@ def test_a_message_that_is_lost_or_wrong_is_noticed_and_healed(
     until(lambda: seen(mesh)["updates"] > before["updates"] + 10)
     exchange.admin.clear_faults()
     exchange.admin.pause(0.2)
-    until(lambda: mesh.market("kraken").order_book(PAIR).is_live and held(mesh, PAIR) == real(exchange, PAIR))
+    until(lambda: mesh.market("kraken").order_book(PAIR).is_live and held(mesh, PAIR) == real(exchange, PAIR, DEPTH))
     if fault == "drop":
         assert seen(mesh)["bad_checksums"] > before["bad_checksums"]
         assert seen(mesh)["resyncs"] > before["resyncs"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.fakes.local_books import seen, undisturbed, until
 from venuemesh.model.errors import ConfigError, NotOffered, NotSynced, UnknownInstrument
 from venuemesh.model.events import BookState, Side
 from venuemesh.testing import LocalExchange, LocalMesh, local_exchange
@@ -38,22 +38,8 @@ def mesh(exchange: LocalExchange) -> Iterator[LocalMesh]:
 
 @pytest.fixture(autouse=True)
 def live(exchange: LocalExchange, mesh: LocalMesh) -> Iterator[None]:
-    exchange.admin.clear_faults()
-    exchange.admin.resume()
-    mesh.wait_ready()
-    yield
-    exchange.admin.clear_faults()
-
-
-def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come within the limit"
-        time.sleep(0.01)
-
-
-def seen(mesh: LocalMesh) -> dict[str, Any]:
-    return mesh.role_status(BOOK)["pairs"][PAIR]
+    with undisturbed(exchange, mesh):
+        yield
 
 
 def test_levels_and_orders_are_those_of_the_exchange(exchange: LocalExchange, mesh: LocalMesh) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from decimal import Decimal
-from typing import Any
 
 import pytest
 
+from tests.fakes.local_books import held, real, seen, undisturbed, until
 from venuemesh.connectors.okx import CONNECTOR
 from venuemesh.model.events import BookState
-from venuemesh.model.fixed import to_decimal
 from venuemesh.testing import LocalExchange, LocalMesh, local_exchange
 
 PAIR, OTHER = "BTC-USDT", "ETH-BTC"
-SHARED = 200  # levels a side that readers are given
-Sides = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
 
 
 @pytest.fixture(scope="module")
@@ -36,38 +31,8 @@ def mesh(exchange: LocalExchange) -> Iterator[LocalMesh]:
 
 @pytest.fixture(autouse=True)
 def live(exchange: LocalExchange, mesh: LocalMesh) -> Iterator[None]:
-    exchange.admin.clear_faults()
-    exchange.admin.resume()
-    mesh.wait_ready()
-    yield
-    exchange.admin.clear_faults()
-
-
-def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not come within the limit"
-        time.sleep(0.01)
-
-
-def seen(mesh: LocalMesh, pair: str = PAIR) -> dict[str, Any]:
-    """Return a book's status from its role."""
-    return mesh.role_status(f"book/okx/{pair}")["pairs"][pair]
-
-
-def held(mesh: LocalMesh, pair: str) -> Sides:
-    book = mesh.market("okx").order_book(pair).snapshot()
-    bids, asks = (
-        [(to_decimal(price, book.price_scale), to_decimal(size, book.size_scale)) for price, size in side.tolist()]
-        for side in (book.bids, book.asks)
-    )
-    return bids, asks
-
-
-def real(exchange: LocalExchange, pair: str) -> Sides:
-    book = exchange.admin.book(pair.replace("-", ""))
-    bids, asks = ([(Decimal(price), Decimal(size)) for price, size in book[side][:SHARED]] for side in ("bids", "asks"))
-    return bids, asks
+    with undisturbed(exchange, mesh):
+        yield
 
 
 def agree(exchange: LocalExchange, mesh: LocalMesh) -> None:
