@@ -37,6 +37,7 @@ EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
 COUNT_DIGITS = 18  # of a count in a header: every such count fits int64
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
 NUL = re.compile(rb"\\u0000")  # the only way to write it in JSON
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # The errors of reading a message with another structure. JSONDecodeError is a ValueError.
@@ -228,6 +229,21 @@ def signed_number(value: Any) -> Decimal:
     if not _is_plain(written.removeprefix("-")):
         raise _wrong(value, "a number in plain digits")
     return Decimal(written)
+
+
+def exponent_number(value: Any) -> str:
+    """Read an unsigned JSON number of at most 40 digits, perhaps with an exponent of two digits, in a message read with
+    `exact`; return its text."""
+    written = _written(value)
+    if not _is_plain(written) and not EXPONENT.fullmatch(written):
+        raise _wrong(value, "an unsigned number")
+    return written
+
+
+def expanded(value: Any) -> str:
+    """Read a number as `exponent_number` does; return it in plain digits."""
+    written = exponent_number(value)
+    return f"{Decimal(written):f}" if "e" in written or "E" in written else written
 
 
 def _written(value: Any) -> str:

@@ -92,6 +92,21 @@ class SigningKey:
         raise NotOffered(self.exchange, f"{draft.rest[0]} {draft.rest[1]} over a websocket")
 
 
+class PassphraseKey(SigningKey):
+    """A key with a passphrase, which goes out with each request; it is one of the connector's `key_fields`."""
+
+    __slots__ = ("_passphrase",)
+
+    def __init__(self, kind: str, api_key: str, secret: str | bytes, passphrase: Any = None, **fields: Any) -> None:
+        """Raises Misconfigured as `SigningKey`, and without a passphrase that a header can carry."""
+        super().__init__(kind, api_key, secret, **fields)
+        if not passphrase:
+            raise Misconfigured("the API key", "has no passphrase: add the key again with `venuemesh keys add`")
+        self._passphrase = str(passphrase)
+        if not is_sendable(self._passphrase):
+            raise Misconfigured("the passphrase of the API key", "it has characters that no passphrase has")
+
+
 def is_sendable(text: str) -> bool:
     """Return whether a header can carry a text."""
     return bool(text) and text.isascii() and text.isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class HttpResponse:
 Sender = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-class Conversation(HttpRequest):
+class Conversation(HttpRequest, ABC):
     """A request that takes several requests at the exchange, each made from the answers before it.
 
     The transport calls `converse` once and sends what it is given, one request at a time, each as a separate
@@ -40,6 +41,6 @@ class Conversation(HttpRequest):
 
     __slots__ = ()
 
+    @abstractmethod
     async def converse(self, send: Sender) -> HttpResponse:
         """Return the answer to the whole. Raises as the transport's `send`."""
-        raise NotImplementedError

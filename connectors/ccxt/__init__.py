@@ -11,9 +11,9 @@ from ...model.errors import Misconfigured, NotOffered
 from ..connector import SpecifiedConnector
 from ..spec import REAL
 from .auth import CcxtAuth
-from .library import PREFIX
 from .market import CcxtCodec
 from .orders import CcxtTrading
+from .package import PREFIX
 from .session import Session, settings_of
 from .spec import SANDBOX, can_trade, described, offer_of, spec_of, takes_quote_amounts
 
@@ -86,5 +86,5 @@ class CcxtConnector(SpecifiedConnector):
 
 
 def ccxt_connector(exchange: str, settings: str = "{}") -> CcxtConnector:
-    """Return the connector of `ccxt:ID`. Raises UnknownExchange, Misconfigured: as `library.exchange_class`."""
+    """Return the connector of `ccxt:ID`. Raises UnknownExchange, Misconfigured: as `package.exchange_class`."""
     return CcxtConnector(spec_of(exchange.removeprefix(PREFIX), settings_of(settings)), settings)

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ...model.errors import Misconfigured
 from ...model.http import HttpRequest, HttpResponse
 from ..order_codec import SignedRequest
-from .library import exchange_class
+from .package import exchange_class
 
 Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 _send: ContextVar[Send] = ContextVar("send")
@@ -122,7 +122,7 @@ class Session:
 
     @property
     def exchange(self) -> Any:
-        """The instance of ccxt's class. Raises as `library.exchange_class`."""
+        """The instance of ccxt's class. Raises as `package.exchange_class`."""
         if self._exchange is None:
             self._exchange = self._make()
             self._exchange.heard = self._on_message

@@ -16,7 +16,7 @@ from ...model.order import OrderType, TimeInForce
 from ...model.time import MILLISECOND_NS
 from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, Hosts, KeyField, Limit, Offer, Option, Proof
 from ..uuid_ids import packed
-from .library import PREFIX, has_websocket, version
+from .package import PREFIX, has_websocket, version
 from .session import CREDENTIALS, Session
 
 DEPTH = 100  # levels a side of a streamed book that are passed on
@@ -64,7 +64,7 @@ OPTIONS = (
 
 @cache
 def described(exchange_id: str) -> Any:
-    """Return an instance that only describes its exchange. Raises as `library.exchange_class`."""
+    """Return an instance that only describes its exchange. Raises as `package.exchange_class`."""
     return Session(exchange_id).exchange
 
 
@@ -78,7 +78,7 @@ def spec_of(exchange_id: str, settings: Mapping[str, Any] | None = None) -> Exch
     """Return the spec of `ccxt:ID`; `settings` may have another `rateLimit`.
 
     Raises:
-        UnknownExchange, Misconfigured: as `library.exchange_class`.
+        UnknownExchange, Misconfigured: as `package.exchange_class`.
     """
     exchange = described(exchange_id)
     source = f"ccxt {version()}"

@@ -13,34 +13,23 @@ websocket_api.md at 7b30bfe2 (websocket-best-practices); read 2026-11-28.
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
-from ...model.errors import Misconfigured
 from ...model.time import MILLISECOND_NS
 from ..order_codec import At, Draft, Signed
-from ..signing import JSON, Headers, SigningKey, encoded, is_sendable, signed_request, whole_window, with_query
+from ..signing import JSON, Headers, PassphraseKey, encoded, signed_request, whole_window, with_query
 
 WINDOW_MS = 30_000  # Selecting a Timestamp
 VERIFY = "GET/users/self/verify"
 BOOLEANS = frozenset({"post_only"})
 
 
-class CoinbaseAuth(SigningKey):
-    """One API key of Coinbase Exchange. Raises Misconfigured as `SigningKey`, and without a passphrase."""
+class CoinbaseAuth(PassphraseKey):
+    """One API key of Coinbase Exchange. Raises Misconfigured as `PassphraseKey`, and without a passphrase."""
 
-    __slots__ = ("_passphrase",)
+    __slots__ = ()
     exchange = "coinbase"
     writes_base64, is_base64 = True, True
-
-    def __init__(self, kind: str, api_key: str, secret: str | bytes, passphrase: Any = None, **fields: Any) -> None:
-        super().__init__(kind, api_key, secret, **fields)
-        if not passphrase:
-            raise Misconfigured("the API key", "has no passphrase: add the key again with `venuemesh keys add`")
-        self._passphrase = str(passphrase)
-        if not is_sendable(self._passphrase):
-            raise Misconfigured("the passphrase of the API key", "it has characters that no passphrase has")
 
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign for REST; a POST carries its parameters as JSON.

@@ -43,9 +43,9 @@ from ..listing import Listing, listing
 from ..market import MarketData, whole_book
 from ..market_codec import Expected, Outgoing, Scanner, SnapshotKey
 from ..reading import (
-    Written,
     amount_text,
     decimal,
+    expanded,
     fixed_rows,
     flag,
     integer,
@@ -82,7 +82,6 @@ CANDLE_FIELDS = 6
 MASK = "***"  # for a secret
 MAX_ORDERS = 500  # rest, Create a new order: open orders of a profile on a product
 STEPS = 10**10  # our figure: no level has more steps of the size's increment, as the list states no largest size
-EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE]-?\d{1,2}", re.ASCII)
 
 
 class CoinbaseCodec(MarketData):
@@ -309,11 +308,5 @@ def _ticker(row: tuple[str, Any]) -> tuple[str, dict[str, str | None]]:
 
 def _candle(interval: str, row: list[Any]) -> Candle:
     """Read [time, low, high, open, close, volume], JSON numbers."""
-    low, high, opening, close, volume = (_number(value) for value in row[1:])
+    low, high, opening, close, volume = (expanded(value) for value in row[1:])
     return candle(interval, seconds(row[0]), (opening, high, low, close), volume)
-
-
-def _number(value: Any) -> str:
-    """Return a JSON number in plain digits; small ones have an exponent."""
-    written = value.text if type(value) is Written else str(value) if type(value) is int else ""
-    return f"{Decimal(written):f}" if EXPONENT.fullmatch(written) else written

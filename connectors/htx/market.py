@@ -36,6 +36,8 @@ from ..listing import Listing, listing
 from ..market import MarketData, day_ticker, requests, whole_book
 from ..market_codec import Expected, Outgoing, Scanner, SnapshotKey
 from ..reading import (
+    expanded,
+    exponent_number,
     first_of,
     integer,
     mapping,
@@ -49,7 +51,7 @@ from ..reading import (
 )
 from ..sequence import Numbers, Verdict, by_chain, by_connection
 from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
-from .numbers import levels, plain, size_raw, written
+from .numbers import levels, size_raw
 from .refusals import FAILURES, code_of
 from .scanner import BookScanner
 from .spec import AHEAD, ASKED_COST, BOOK, BOOKS, CANDLES, LEVELS, MARKET, MOST_CANDLES, WHOLE
@@ -306,19 +308,19 @@ def _delta(instrument: Instrument, message: dict[str, Any], recv_ns: int) -> Dep
 
 def _trade(instrument: Instrument, row: dict[str, Any], recv_ns: int) -> PublicTrade:
     """Source: ws, trade.detail. `id` is obsolete; `direction` is the taker's. The newest trade comes first."""
-    price, size = instrument.price_raw(written(row["price"])), size_raw(instrument, row["amount"])
+    price, size = instrument.price_raw(exponent_number(row["price"])), size_raw(instrument, row["amount"])
     side, ts_event_ns = SIDES[row["direction"]], milliseconds(row["ts"])
     return PublicTrade(instrument.symbol, integer(row["tradeId"]), price, size, side, ts_event_ns, recv_ns)
 
 
 def _candle(row: dict[str, Any]) -> tuple[int, list[str], str, str, int]:
     """Read the time of opening, the prices, volume, quote volume and number of trades; nothing states the end."""
-    prices = [plain(row[name]) for name in PRICES]
-    return seconds(row["id"]), prices, plain(row["amount"]), plain(row["vol"]), integer(row["count"])
+    prices = [expanded(row[name]) for name in PRICES]
+    return seconds(row["id"]), prices, expanded(row["amount"]), expanded(row["vol"]), integer(row["count"])
 
 
 def _ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
-    return text(row["symbol"]), day_ticker({name: plain(row[name]) for name in DAY}, DAY)
+    return text(row["symbol"]), day_ticker({name: expanded(row[name]) for name in DAY}, DAY)
 
 
 def _places(value: Any) -> int:
@@ -331,7 +333,7 @@ def _places(value: Any) -> int:
 def _positive(row: dict[str, Any], *names: str) -> Decimal | None:
     """Read the first of `names` that the row states; None: no limit."""
     found = next((row[name] for name in names if row.get(name) is not None), None)
-    return None if found is None else Decimal(plain(found)) or None
+    return None if found is None else Decimal(expanded(found)) or None
 
 
 def _ok(read: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads HTX's numbers: JSON numbers, also with an exponent, in messages that were read with `exact`.
+"""Reads HTX's sizes and levels: JSON numbers, also with an exponent, in messages that were read with `exact`.
 
 Sizes have up to 17 significant digits, as double numbers do: one pair's sizes do not all fit an int64 with one scale.
 A size that has more decimals than the scale of its pair is rounded to the nearest unit, and never to zero
@@ -7,7 +7,6 @@ A size that has more decimals than the scale of its pair is rounded to the neare
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -17,30 +16,14 @@ from ...model.errors import DecodeError
 from ...model.events import Levels
 from ...model.fixed import to_raw
 from ...model.instrument import Instrument
-from ..reading import EXCERPT, MAX_DIGITS, Written, rows
+from ..reading import EXCERPT, exponent_number, rows
 
 EXACT = Context(prec=100)  # not the caller's context, which may round
-EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
-
-
-def written(value: Any) -> str:
-    """Return an unsigned JSON number as it was written. Raises DecodeError."""
-    found = value.text if type(value) is Written else str(value) if type(value) is int else ""
-    digits = found.replace(".", "", 1)
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS) and not EXPONENT.fullmatch(found):
-        raise DecodeError(f"{value!r:.{EXCERPT}} is not an unsigned number", None)
-    return found
-
-
-def plain(value: Any) -> str:
-    """Return an unsigned JSON number in plain digits."""
-    found = written(value)
-    return f"{Decimal(found):f}" if "e" in found or "E" in found else found
 
 
 def size_raw(instrument: Instrument, value: Any) -> int:
     """Return a size at the pair's scale, rounded to the nearest unit; a size above zero is at least one unit."""
-    exact = Decimal(written(value)).scaleb(instrument.size_scale, EXACT)
+    exact = Decimal(exponent_number(value)).scaleb(instrument.size_scale, EXACT)
     rounded = exact.quantize(Decimal(1), ROUND_HALF_UP, EXACT)
     return to_raw(rounded, 0) or int(exact > 0)
 
@@ -52,6 +35,6 @@ def levels(instrument: Instrument, value: Any) -> Levels:
     for at, row in enumerate(read):
         if not isinstance(row, list) or len(row) != 2:
             raise DecodeError(f"{row!r:.{EXCERPT}} is not a level", None)
-        array[at, 0] = instrument.price_raw(written(row[0]))
+        array[at, 0] = instrument.price_raw(exponent_number(row[0]))
         array[at, 1] = size_raw(instrument, row[1])
     return array

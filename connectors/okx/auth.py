@@ -23,15 +23,13 @@ from typing import Any
 
 import orjson
 
-from ...model.errors import Misconfigured
 from ...model.time import MILLISECOND_NS, SECOND_NS
 from ..order_codec import At, Draft, Kind, Signed
 from ..signing import (
     JSON,
     Headers,
-    SigningKey,
+    PassphraseKey,
     encoded,
-    is_sendable,
     rfc3339_text,
     signed_request,
     whole_window,
@@ -61,20 +59,12 @@ def rows_of(draft: Draft, left_out: str = "") -> list[dict[str, Any]]:
     return rows
 
 
-class OkxAuth(SigningKey):
-    """One API key of OKX. Raises Misconfigured as `SigningKey`, and without a passphrase."""
+class OkxAuth(PassphraseKey):
+    """One API key of OKX. Raises Misconfigured as `PassphraseKey`, and without a passphrase."""
 
-    __slots__ = ("_passphrase",)
+    __slots__ = ()
     exchange = "okx"
     writes_base64 = True
-
-    def __init__(self, kind: str, api_key: str, secret: str | bytes, passphrase: Any = None, **fields: Any) -> None:
-        super().__init__(kind, api_key, secret, **fields)
-        if not passphrase:
-            raise Misconfigured("the API key", "has no passphrase: add the key again with `venuemesh keys add`")
-        self._passphrase = str(passphrase)
-        if not is_sendable(self._passphrase):
-            raise Misconfigured("the passphrase of the API key", "it has characters that no passphrase has")
 
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign for REST; a POST carries its parameters as JSON.

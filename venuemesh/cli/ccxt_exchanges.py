@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..connectors.ccxt import ccxt_connector
-from ..connectors.ccxt.library import PREFIX, exchange_ids, has_websocket, version
+from ..connectors.ccxt.package import PREFIX, exchange_ids, has_websocket, version
 from ..connectors.ccxt.spec import can_trade, offer_of
 from ..connectors.spec import Limit
 

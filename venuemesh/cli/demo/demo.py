@@ -198,7 +198,7 @@ def _local_exchange(options: DemoOptions, folder: Path) -> AbstractContextManage
 
 
 def _config(options: DemoOptions, urls: dict[str, str], folder: Path, account: dict[str, Any]) -> Any:
-    pairs = [_pair(symbol) for symbol in SYMBOLS[: options.pairs]]
+    pairs = [pair_of(symbol) for symbol in SYMBOLS[: options.pairs]]
     places = {name: urls[name] for name in ("rest", "ws", "ws_api")}
     exchange = {"pairs": pairs, **places, "accounts": {ACCOUNT: account | {"recv_window_ms": RECV_WINDOW_MS}}}
     journal = {"url": f"sqlite:///{folder / 'journal.sqlite'}", "remember": False}
@@ -206,7 +206,7 @@ def _config(options: DemoOptions, urls: dict[str, str], folder: Path, account: d
     return check_config(plain, "demo")
 
 
-def _pair(symbol: str) -> str:
+def pair_of(symbol: str) -> str:
     quote = next(quote for quote in ("USDT", "BTC") if symbol.endswith(quote))
     return f"{symbol.removesuffix(quote)}-{quote}"
 

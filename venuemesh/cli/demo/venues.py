@@ -36,7 +36,7 @@ from ...model.events import BookState
 from ..grid import Column, Grid
 from ..local_venue import local_venue
 from ..output import Say
-from .demo import SYMBOLS, _pair
+from .demo import SYMBOLS, pair_of
 from .strategies import ACCOUNT, Trader, all_events, all_rows, kill_manager, settle, touch
 
 ALL = "all"
@@ -72,7 +72,7 @@ class VenuesOptions:
             raise Misconfigured("--pairs", "several exchanges need at least 2: one to quote, one for the arbitrage")
         if len(names) < 2:
             raise Misconfigured(f"--venues {venues}", "names one exchange; leave the option out for one, or name two")
-        return cls(names, seconds, tuple(_pair(symbol) for symbol in SYMBOLS[:pairs]), seed, as_json)
+        return cls(names, seconds, tuple(pair_of(symbol) for symbol in SYMBOLS[:pairs]), seed, as_json)
 
 
 @dataclass(slots=True)

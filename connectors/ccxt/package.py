@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import Any
 
 from ...model.errors import Misconfigured, UnknownExchange
+from ..registry import CCXT
 
-PREFIX = "ccxt:"
+PREFIX = CCXT
 HOW = "install it with `pip install 'venuemesh[ccxt]'`"
 
 
