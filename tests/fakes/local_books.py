@@ -1,4 +1,4 @@
-"""Books of a mesh beside those of the local exchange that feeds it, level by level."""
+"""Compares the books of a mesh with those of the local exchange that feeds it, level by level."""
 
 from __future__ import annotations
 
