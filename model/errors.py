@@ -54,7 +54,7 @@ class MeshError(Exception):
         if unknown or len(args) > len(self.fields):
             raise TypeError(f"{type(self).__name__} takes {self.fields}, not {sorted(unknown) or args}")
         for name in self.fields:
-            setattr(self, name, values.get(name))
+            setattr(self, name, _storable(values.get(name)))
         super().__init__(*(getattr(self, name) for name in self.fields))
 
     def __str__(self) -> str:
@@ -66,6 +66,16 @@ class MeshError(Exception):
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self.args)))
+
+
+def _storable(value: Any) -> Any:
+    """Return a field's value; half a surrogate pair, which foreign text may hold, as its escape.
+
+    An error is logged, sent and stored, and no encoder takes such a half.
+    """
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
 
 
 class Rejected(MeshError):

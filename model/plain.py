@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import Misconfigured
+from .fixed import INT64_MAX
 
 T = TypeVar("T")
 TYPE = "type"  # the key that names a record's class, "module:Class"
@@ -102,7 +103,7 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
     if kind is float and type(plain) is int:
         return float(plain)
     if kind in _SCALARS and type(plain) is kind:
-        return plain
+        return _scalar(plain, where)
     if kind is Decimal and isinstance(plain, str):
         return _decimal(plain, where)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -110,6 +111,18 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
     if is_dataclass(kind):
         return _record(kind, plain, where)
     raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
+
+
+def _scalar(plain: Any, where: str) -> Any:
+    """Return a scalar that every store of the mesh can keep."""
+    if isinstance(plain, int) and abs(plain) > INT64_MAX:
+        raise Misconfigured(where, f"is an integer of {plain.bit_length()} bits; 63 are the most")
+    if isinstance(plain, str) and not plain.isascii():
+        try:
+            plain.encode()
+        except UnicodeEncodeError:
+            raise Misconfigured(where, "has half of a surrogate pair, which is no text") from None
+    return plain
 
 
 def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
@@ -120,7 +133,7 @@ def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
     if len(others) == 1:
         return _value(others[0], plain, where)
     if type(plain) in others:
-        return plain
+        return _scalar(plain, where)
     raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
 
 

@@ -49,7 +49,10 @@ class Watermarks:
         raw = read_private(path, WHAT)
         try:
             found = orjson.loads(raw)
-            return from_plain(Standing, {one.name: found[one.name] for one in fields(Standing)})
+            standing = from_plain(Standing, {one.name: found[one.name] for one in fields(Standing)})
+            if min(standing.epoch, standing.next_event, standing.batches) < 0:
+                raise ValueError("a count below zero")
+            return standing
         except (ValueError, TypeError, KeyError, Misconfigured) as error:
             reason = f"is damaged; run: venuemesh journal accept {self._journal}"
             raise Misconfigured(f"{WHAT} {path}", reason) from error

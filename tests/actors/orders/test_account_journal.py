@@ -266,6 +266,8 @@ async def test_marks_are_private_and_a_damaged_one_is_named(file):
         "[]",
         f'{{"lineage": "x", "epoch": 1.5, {numbers}}}',
         f'{{"lineage": null, "epoch": 1, {numbers}}}',
+        f'{{"lineage": "x", "epoch": -1, {numbers}}}',
+        f'{{"lineage": "x", "epoch": {2**63}, {numbers}}}',
     ):
         mark.write_text(text)
         with pytest.raises(Misconfigured, match=r"acme\.main\.json: is damaged; run: venuemesh journal accept"):
