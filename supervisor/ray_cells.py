@@ -110,10 +110,14 @@ class RayCells:
         return answer
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        """Send one message to the role of a cell. Raises Gone, Unreachable, TimeoutError, and the role's errors."""
+        """Send one message to the role of a cell.
+
+        Raises Gone, Unreachable, TimeoutError, Fenced (a later supervisor has called the cell, or the role is another),
+        and the role's errors.
+        """
         self._sequence += 1
         sender = f"supervisor@{self.epoch}"
-        envelope = Envelope(address, sender, (0, 0), self._sequence, kind, timeout_s, body).pack()
+        envelope = Envelope(address, sender, (self.epoch, 0), self._sequence, kind, timeout_s, body).pack()
         is_poll = kind.startswith(POLL)
         packed = await self._call_near(cell, deadline_s, Method.POLL if is_poll else Method.ASK, envelope)
         if packed is None:

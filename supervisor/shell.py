@@ -194,6 +194,8 @@ class SupervisorShell:
             case m.StopCell(cell, timeout_s):
                 try:
                     await self.port.stop(cell, timeout_s)
+                except Fenced:
+                    self._superseded(cell)
                 except UNANSWERED:
                     return  # the cell's deadline or death follows
             case m.KillCell(cell, node, pid, start, agent):
@@ -204,7 +206,7 @@ class SupervisorShell:
                 sweeper = self.machine.routes.get(agent_address(node))
                 if sweeper is not None:
                     try:
-                        await self.port.ask(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
+                        await self.ask(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
                     except UNANSWERED:
                         return  # the agent itself sweeps every second
             case m.Degraded():
@@ -265,6 +267,9 @@ class SupervisorShell:
         self.spawn(self._note(self.store.put, f"cell/{effect.cell}", known))
         try:
             answer = await self.port.adopt(effect.cell, assignment)
+        except Fenced:
+            self._superseded(effect.cell)
+            return
         except UNANSWERED:
             return  # the cell's death or deadline follows
         if answer["ok"]:
@@ -278,7 +283,7 @@ class SupervisorShell:
             return
         try:
             body = {"pid": pid, "start": start, "timeout_s": 2.0}
-            gone = await self.port.ask(agent, agent_address(node), "kill", body, 2.5, 2.5)
+            gone = await self.ask(agent, agent_address(node), "kill", body, 2.5, 2.5)
         except UNANSWERED:
             gone = False
         self.on(m.Died(cell, by="its agent, which killed it") if gone else m.KillFailed(cell))
@@ -291,10 +296,27 @@ class SupervisorShell:
         except Unreachable as error:
             logger.warning("cell not discarded", cell=cell, reason=error)
 
+    async def ask(
+        self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float | None = None
+    ) -> Any:
+        """Send a role one message; return the reply, within `deadline_s` (None: `timeout_s`).
+
+        All messages of this supervisor to roles pass here: a cell that a later supervisor has called ends this one.
+        Raises as `Cells.ask`.
+        """
+        try:
+            return await self.port.ask(
+                cell, address, kind, body, timeout_s, timeout_s if deadline_s is None else deadline_s
+            )
+        except Fenced as error:
+            if error.held == (self.port.epoch, 0):
+                self._superseded(cell)
+            raise
+
     async def ask_briefly(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
         """Send a role one message and wait a second for the reply; None when there is none."""
         try:
-            return await self.port.ask(cell, address, kind, body, 1.0, 1.0)
+            return await self.ask(cell, address, kind, body, 1.0, 1.0)
         except UNANSWERED:
             return None
 
@@ -334,7 +356,7 @@ class SupervisorShell:
         for kind, body in messages(before, spec):
             while route is not None and self.machine.routes.get(spec.address) == route:
                 try:
-                    await self.port.ask(route.cell, spec.address, kind, body, 1.0, 1.0)
+                    await self.ask(route.cell, spec.address, kind, body, 1.0, 1.0)
                     break
                 except (Rejected, Misconfigured) as error:
                     logger.warning("a book refused a change", address=spec.address, kind=kind, reason=str(error))
@@ -348,7 +370,7 @@ class SupervisorShell:
         if route is None:
             raise RetryLater(1.0, f"no role serves {address}")
         try:
-            return await self.port.ask(route.cell, address, kind, body, timeout_s, timeout_s)
+            return await self.ask(route.cell, address, kind, body, timeout_s, timeout_s)
         except UNANSWERED as error:
             raise RetryLater(1.0, f"{address} does not answer: {error!r}") from error
 

@@ -81,7 +81,7 @@ class Watchers:
         address = agent_address(node)
         while cell in self._answers:
             try:
-                answer = await shell.port.ask(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
+                answer = await shell.ask(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
             except UNANSWERED:
                 await asyncio.sleep(AGAIN_S)
                 continue
@@ -104,7 +104,7 @@ class Watchers:
                 continue
             try:
                 body = {"after": after}
-                answer = await shell.port.ask(
+                answer = await shell.ask(
                     route.cell, address, "poll:instruments", body, LISTING_POLL_S, LISTING_POLL_S + 1.0
                 )
             except UNANSWERED:

@@ -8,7 +8,8 @@ process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
                          +----------- a failure ---------------+------------> ENDED
 
 The host answers a message only while it serves the message's address in the incarnation that the message names; any
-other message gets `Fenced`. Each command is executed once for each (sender, sequence); answers to long polls are not
+other message gets `Fenced`. A message of a supervisor names the supervisor's epoch instead, and is refused below the
+newest epoch that the cell has seen, so late messages of an earlier supervisor change nothing. Each command is executed once for each (sender, sequence); answers to long polls are not
 kept. A host ends when its role fails, when a message raises an unexpected error (unless its kind only reads), and when
 its loop did not run for longer than its lease.
 """
@@ -28,7 +29,7 @@ from .messages import POLL, Asker, BadMessage, Dedup, Envelope, Routes, Send, pa
 from .near import Method
 from .role import Context, Incarnation, Role
 
-ANY: Incarnation = (0, 0)  # in an envelope: any incarnation that serves the address
+NONE: Incarnation = (0, 0)  # of a spare
 TEXT_MAX = 500
 
 
@@ -122,7 +123,7 @@ class Host:
     @property
     def incarnation(self) -> Incarnation:
         """The incarnation of the assignment; (0, 0) for a spare."""
-        return self.assignment.incarnation if self.assignment is not None else ANY
+        return self.assignment.incarnation if self.assignment is not None else NONE
 
     # --- for the supervisor -------------------------------------------------------------------------------------------
 
@@ -229,7 +230,11 @@ class Host:
         raise BadMessage(f"{method.name} is no call to a role")
 
     def _refusal(self, envelope: Envelope) -> bytes | None:
-        if envelope.address in self._serves and envelope.incarnation in (self.incarnation, ANY):
+        epoch, counter = envelope.incarnation
+        is_supervisor = counter == 0
+        if is_supervisor and epoch < self._epoch:
+            return pack_error(Fenced(self.cell, envelope.incarnation, (self._epoch, 0)))
+        if envelope.address in self._serves and (is_supervisor or envelope.incarnation == self.incarnation):
             return None
         return pack_error(Fenced(envelope.address, envelope.incarnation, self.incarnation))
 

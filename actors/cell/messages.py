@@ -41,7 +41,11 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message. `incarnation` is the incarnation that the sender addresses; (0, 0) is any."""
+    """One message. `incarnation` is the incarnation that the sender addresses.
+
+    A message of a supervisor has the supervisor's epoch and the counter 0 there: any incarnation that serves the address
+    takes it, unless its cell has already heard a later supervisor.
+    """
 
     address: str
     sender: str

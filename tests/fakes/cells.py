@@ -56,6 +56,7 @@ class FakeCells:
         self.away = 0
         self.created: list[str] = []
         self.adopted: list[Mapping[str, Any]] = []
+        self.refusals: dict[str, Exception] = {}  # by cell: its answer to every message
 
     def __contains__(self, cell: str) -> bool:
         return cell in self.held
@@ -105,7 +106,7 @@ class FakeCells:
     async def stop(self, cell: str, timeout_s: float) -> None: ...
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        raise TimeoutError
+        raise self.refusals.get(cell, TimeoutError())
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
         raise TimeoutError

@@ -280,9 +280,10 @@ async def test_the_supervisor_gives_the_same_answers_and_errors_over_its_socket_
 def test_a_thousand_polls_starve_nothing(calm: Tree) -> None:
     tree = calm
     tree.whole(children=3)
-    cell = tree.cell(tree.child("echo/a")["cell"])
+    child = tree.child("echo/a")
+    cell, incarnation = tree.cell(child["cell"]), tuple(child["incarnation"])
     polls = [
-        cell.poll.remote(Envelope("echo/a", "x", (0, 0), n, "poll:sleep", POLL_S, None).pack()) for n in range(1000)
+        cell.poll.remote(Envelope("echo/a", "x", incarnation, n, "poll:sleep", POLL_S, None).pack()) for n in range(1000)
     ]
     assert tree.ask("echo/a", "who", timeout_s=POLL_S - 10.0)["pid"]
     assert tree.child("echo/a")["state"] == "SERVING"

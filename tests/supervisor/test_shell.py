@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.cells import FakeCells, FakeStore
 from tests.fakes.settings import exchange_settings
 from venuemesh.model.backoff import Backoff
-from venuemesh.model.errors import RetryLater, UnknownExchange
+from venuemesh.model.errors import Fenced, RetryLater, UnknownExchange
 from venuemesh.supervisor import retrying_store, shell
 from venuemesh.supervisor.shell import SupervisorShell, end_of
 from venuemesh.supervisor.tree import events as m
@@ -128,6 +128,19 @@ async def test_a_restart_keeps_changes_and_a_mesh_created_again_does_not() -> No
     assert restarted.desired.stopped == []
     assert not restarted.machine.children[gone.address].wanted
     assert store.values["desired"]["birth"] == "2"
+
+
+async def test_a_supervisor_ends_as_soon_as_a_cell_has_heard_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, ends = FakeCells({"cell-1": living(A)}), list[int]()
+    monkeypatch.setattr(shell.os, "_exit", ends.append)
+    mine = made(port, FakeStore())
+    await mine.boot()
+    port.refusals["cell-1"] = Fenced(A.address, (port.epoch, 7), (port.epoch, 8))  # the cell runs another role
+    assert await mine.ask_briefly("cell-1", A.address, "who") is None
+    assert not ends
+    port.refusals["cell-1"] = Fenced("cell-1", (port.epoch, 0), (port.epoch + 1, 0))
+    await mine.ask_briefly("cell-1", A.address, "who")
+    assert ends == [0]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ async def test_a_spare_shows_its_identity_and_answers_no_message() -> None:
 async def test_it_serves_its_addresses_in_its_incarnation_only(scene: Scene) -> None:
     hello = scene.host.hello(5)
     assert (hello["assignment"], hello["serving"]) == (ASSIGNMENT.to_dict(), True)
-    for to in ({}, {"address": OTHER}, {"incarnation": (0, 0)}):
+    for to in ({}, {"address": OTHER}, {"incarnation": (5, 0)}, {"incarnation": (6, 0)}):
         assert (await scene.ask("who", **to))["restarts"] == 2
     for wrong in ({"incarnation": (5, 2)}, {"incarnation": (5, 4)}, {"address": "book/acme/ETH-USDT"}):
         with pytest.raises(Fenced):
@@ -107,6 +107,25 @@ async def test_an_earlier_supervisor_is_refused(scene: Scene) -> None:
         await scene.host.life(4)
     with pytest.raises(Fenced):
         await scene.host.adopt(replace(ASSIGNMENT, epoch=4))
+
+
+async def test_messages_of_an_earlier_supervisor_change_nothing(scene: Scene) -> None:
+    await scene.ask("who", incarnation=(5, 0))
+    scene.host.hello(6)
+    late = scene.envelope("who", incarnation=(5, 0))
+    for answer in (scene.host.ask, scene.host.poll):
+        with pytest.raises(Fenced) as caught:
+            unpack_reply(await answer(late))
+        assert (caught.value.held, caught.value.seen) == ((5, 0), (6, 0))
+    assert scene.toys[0].handled == 1
+    await scene.ask("who", incarnation=(6, 0))
+    await scene.ask("who")  # from a role: heard as before
+    assert scene.toys[0].handled == 3
+
+
+async def test_a_message_with_a_wrong_epoch_fences_no_supervisor(scene: Scene) -> None:
+    await scene.ask("who", incarnation=(10**15, 0))
+    assert scene.host.hello(5)["serving"]
 
 
 async def test_a_later_supervisor_takes_over_the_life_call(scene: Scene) -> None:
