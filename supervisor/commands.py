@@ -12,7 +12,7 @@ from typing import Any
 from loguru import logger
 
 from ..model.address import AGENT, Route, has_kind, is_book_of
-from ..model.errors import Misconfigured
+from ..model.errors import Misconfigured, RetryLater
 from .cells import UNANSWERED
 from .shell import SupervisorShell
 from .status import describe
@@ -90,6 +90,8 @@ class Commands:
         return found
 
     async def mirror(self, node: str, addresses: list[str]) -> float:
+        if not self._shell.machine.nodes:
+            raise RetryLater(0.5, "the supervisor does not know the nodes of the cluster yet")
         if node not in self._shell.machine.nodes:
             raise Misconfigured(f"node {node[:12]}", "is not part of the cluster")
         self._leases.ask(node, addresses, time.monotonic_ns())

@@ -1,10 +1,12 @@
-"""Watches the nodes, their agents, the catalogs, and the leases of mirrors."""
+"""Watches the nodes, their agents, the catalogs, the leases of mirrors, and whether all roles do what they must."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from typing import Any
+
+from loguru import logger
 
 from ..actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from ..actors.cell.messages import AGAIN_S, Unreachable
@@ -16,12 +18,15 @@ from .retirement import ListingClock
 from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import Tier
+from .tree.duties import corrections, has_no_role
 from .tree.mirror_leases import MirrorLeases, mirror_spec
 from .tree.records import ChildState
 
 HEALTH_S = 0.25
 NODES_S = 0.5
 MIRROR_S = 0.1
+DUTIES_S = 4.0  # the status of every role is read and compared once in this time
+STATUS_S = 0.5
 
 
 class Watchers:
@@ -38,7 +43,11 @@ class Watchers:
         """Start watching. The shell must be ready."""
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
-        for work in (self._watch_nodes(), self._mirrors(), *catalogs):
+        now_ns = time.monotonic_ns()
+        for child in shell.machine.children.values():
+            if child.spec.tier is Tier.MIRROR and child.spec.node:
+                self.leases.inherit(child.spec.node, now_ns)
+        for work in (self._watch_nodes(), self._mirrors(), self._duties(), *catalogs):
             shell.spawn(work)
 
     def beat(self, now_ns: int) -> None:
@@ -121,21 +130,64 @@ class Watchers:
         sent: dict[str, Any] = {}
         while not shell.machine.ending:
             await asyncio.sleep(MIRROR_S)
-            nodes = [node for node in self.leases.nodes(time.monotonic_ns()) if node in shell.machine.nodes]
-            asked = {mirror_address(node) for node in nodes}
+            leased = self.leases.nodes(time.monotonic_ns())
+            asked = {mirror_address(node) for node in leased}
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
             if gone := tuple(address for address in running if address not in asked):
                 shell.on(m.StopChildren(gone))
-            for node in nodes:
+            for node in [node for node in leased if node in shell.machine.nodes]:
                 address = mirror_address(node)
                 if address not in shell.machine.children:
                     shell.on(m.RunChildren((mirror_spec(node, shell.settings.mirror),)))
                 route = shell.machine.routes.get(address)
                 if route is None:
                     continue
-                specs = {a: child.spec for a, child in shell.machine.children.items()}
-                sources = self.leases.sources(node, shell.machine.routes, specs)
+                if self.leases.is_unread(node):
+                    status = await self._status(route.cell)
+                    if status is not None and not has_no_role(status):
+                        books = [book for source in status["sources"].values() for book in source["books"]]
+                        self.leases.reported(node, books, time.monotonic_ns())
+                    continue
+                sources = self._sources(node)
                 if sent.get(node) != (route.cell, sources) and await shell.ask_briefly(
                     route.cell, address, "follow", {"sources": sources}
                 ):
                     sent[node] = (route.cell, sources)
+
+    def _sources(self, node: str) -> dict[str, Any]:
+        """Return the sources of a node's mirror now; see `MirrorLeases.sources`."""
+        machine = self._shell.machine
+        return self.leases.sources(node, machine.routes, {a: child.spec for a, child in machine.children.items()})
+
+    async def _duties(self) -> None:
+        """Read the status of every role in turn; correct a role that does not do what it must."""
+        shell = self._shell
+        while not shell.machine.ending:
+            serving = [c.spec.address for c in shell.machine.children.values() if c.state is ChildState.SERVING]
+            for address in serving:
+                await asyncio.sleep(DUTIES_S / len(serving))
+                await self._check_duty(address)
+            if not serving:
+                await asyncio.sleep(DUTIES_S)
+
+    async def _check_duty(self, address: str) -> None:
+        shell = self._shell
+        before = shell.machine.routes.get(address)
+        status = None if before is None else await self._status(before.cell)
+        child = shell.machine.children.get(address)
+        if before is None or status is None or child is None or shell.machine.routes.get(address) != before:
+            return
+        if has_no_role(status):
+            shell.on(m.Failed(before.cell, "its cell runs no role"))
+            return
+        is_mirror = child.spec.tier is Tier.MIRROR and child.spec.node is not None
+        is_known = is_mirror and not self.leases.is_unread(before.node)
+        for kind, body in corrections(child.spec, status, self._sources(before.node) if is_known else None):
+            logger.warning("a role does not do what it must: telling it again", address=address, kind=kind)
+            await shell.ask_briefly(before.cell, address, kind, body)
+
+    async def _status(self, cell: str) -> dict[str, Any] | None:
+        try:
+            return await self._shell.port.status(cell, STATUS_S)
+        except UNANSWERED:
+            return None

@@ -375,6 +375,7 @@ class BookRole:
         pair, counters = hosted.pair, hosted.pair.machine.counters
         return {
             "state": pair.machine.state.name,
+            "listed": pair.instrument.status,
             "error": pair.machine.error,
             "sequence": pair.book.sequence,
             "updates": counters.applied,

@@ -9,9 +9,9 @@ process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
 
 The host answers a message only while it serves the message's address in the incarnation that the message names; any
 other message gets `Fenced`. A message of a supervisor names the supervisor's epoch instead, and is refused below the
-newest epoch that the cell has seen, so late messages of an earlier supervisor change nothing. Each command is executed once for each (sender, sequence); answers to long polls are not
-kept. A host ends when its role fails, when a message raises an unexpected error (unless its kind only reads), and when
-its loop did not run for longer than its lease.
+newest epoch that the cell has seen, so late messages of an earlier supervisor change nothing. Each command is executed
+once for each (sender, sequence); answers to long polls are not kept. A host ends when its role fails, when a message
+raises an unexpected error (unless its kind only reads), and when its loop did not run for longer than its lease.
 """
 
 from __future__ import annotations

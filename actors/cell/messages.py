@@ -43,8 +43,8 @@ class BadMessage(ValueError):
 class Envelope:
     """One message. `incarnation` is the incarnation that the sender addresses.
 
-    A message of a supervisor has the supervisor's epoch and the counter 0 there: any incarnation that serves the address
-    takes it, unless its cell has already heard a later supervisor.
+    A message of a supervisor has the supervisor's epoch and the counter 0 there: any incarnation that serves the
+    address takes it, unless its cell has already heard a later supervisor.
     """
 
     address: str

@@ -71,9 +71,9 @@ class NearCalls:
         try:
             with short_path(self._directory, name) as path:
                 _, link = await loop.create_unix_connection(lambda: _Link(self._links, lane), path)
+            _, user = peer(link.transport.get_extra_info("socket"))  # an OSError: the process has just ended
         except OSError as error:
             raise NotSent(f"{name}: {error.strerror or error}") from error
-        _, user = peer(link.transport.get_extra_info("socket"))
         if user != os.geteuid():
             link.transport.abort()
             raise NotSent(f"{name}: belongs to user {user}")

@@ -60,6 +60,10 @@ class Mirrored:
     def after(self) -> list[int]:
         return [*self.source, self.version, self.last_trade]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"levels": self.levels, "trades": self.trades}
+
 
 @dataclass(slots=True)
 class Source:
@@ -108,7 +112,10 @@ class MirrorRole:
         return {
             "state": "SERVING",
             "error": "; ".join(errors[:3]) or None,
-            "sources": {s.child: {"polls": s.polls, "books": sorted(s.books)} for s in self._sources.values()},
+            "sources": {
+                s.child: {"polls": s.polls, "books": {b.address: b.sizes for b in s.books.values()}}
+                for s in self._sources.values()
+            },
             "books": {b.address: (BookState.SILENT if b.silent else b.state).name for b in books},
         }
 
@@ -138,8 +145,8 @@ class MirrorRole:
                 source = self._sources[child] = Source(child)
                 source.task = asyncio.get_running_loop().create_task(self._poll(source))
                 source.task.add_done_callback(self._ended)
-            for address in [address for address in source.books if address not in plain["books"]]:
-                self._close(source.books.pop(address))
+            for address in [a for a, book in source.books.items() if plain["books"].get(a) != book.sizes]:
+                self._close(source.books.pop(address))  # its source may have other sizes now: a new segment follows
             for address, sizes in plain["books"].items():
                 if address not in source.books:
                     source.books[address] = Mirrored(address, int(sizes["levels"]), int(sizes["trades"]))

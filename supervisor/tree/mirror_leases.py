@@ -2,6 +2,10 @@
 
 A process that reads a book of another node renews its lease every few seconds; a node without leases has no mirror. The
 mirror gets its sources by child address, so that it polls each source cell once.
+
+Leases are not stored. A later supervisor inherits the mirrors that run: it keeps each of them for one lease, in which
+every reader renews its own, and leases the books that the mirror reports to follow. Until it has that report it tells
+the mirror nothing, so no book of a reader is retired because a supervisor ended.
 """
 
 from __future__ import annotations
@@ -28,21 +32,39 @@ class MirrorLeases:
         self.lease_s = lease_s
         self._lease_ns = in_ns(lease_s)
         self._until: dict[str, dict[str, int]] = {}
+        self._kept_until: dict[str, int] = {}  # nodes with a mirror of an earlier supervisor
+        self._unread: set[str] = set()  # of these: the mirror has not reported yet what it follows
+
+    def inherit(self, node: str, now_ns: int) -> None:
+        """Keep the mirror that an earlier supervisor started on a node, for one lease."""
+        self._kept_until[node] = now_ns + self._lease_ns
+        self._unread.add(node)
+
+    def reported(self, node: str, addresses: Iterable[str], now_ns: int) -> None:
+        """Lease the books that an inherited mirror follows."""
+        self._unread.discard(node)
+        self.ask(node, addresses, now_ns)
+
+    def is_unread(self, node: str) -> bool:
+        """Return whether an inherited mirror has yet to report what it follows: tell it nothing."""
+        return node in self._unread
 
     def ask(self, node: str, addresses: Iterable[str], now_ns: int) -> None:
-        self._until.setdefault(node, {}).update(dict.fromkeys(addresses, now_ns + self._lease_ns))
-
-    def drop(self, node: str) -> None:
-        self._until.pop(node, None)
+        until = dict.fromkeys(addresses, now_ns + self._lease_ns)
+        if until:
+            self._until.setdefault(node, {}).update(until)
 
     def nodes(self, now_ns: int) -> list[str]:
-        """Return the nodes with leases; expired leases are deleted."""
+        """Return the nodes with leases or an inherited mirror; expired leases are deleted."""
+        for node in [node for node, end in self._kept_until.items() if end <= now_ns]:
+            del self._kept_until[node]
+            self._unread.discard(node)
         for node, until in list(self._until.items()):
             for address in [a for a, end in until.items() if end <= now_ns]:
                 del until[address]
             if not until:
                 del self._until[node]
-        return list(self._until)
+        return list(dict.fromkeys((*self._until, *self._kept_until)))
 
     def sources(self, node: str, routes: RouteTable, specs: Mapping[str, ChildSpec]) -> dict[str, Any]:
         """Return the sources of a node's mirror: child address -> {"incarnation", "books": {address: {"levels",

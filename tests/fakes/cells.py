@@ -57,6 +57,8 @@ class FakeCells:
         self.created: list[str] = []
         self.adopted: list[Mapping[str, Any]] = []
         self.refusals: dict[str, Exception] = {}  # by cell: its answer to every message
+        self.statuses: dict[str, dict[str, Any]] = {}  # by cell; a cell that has none does not answer
+        self.asked: list[tuple[str, str, Any]] = []  # messages: cell, kind, body
 
     def __contains__(self, cell: str) -> bool:
         return cell in self.held
@@ -106,10 +108,17 @@ class FakeCells:
     async def stop(self, cell: str, timeout_s: float) -> None: ...
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        raise self.refusals.get(cell, TimeoutError())
+        self.asked.append((cell, kind, body))
+        if cell in self.refusals:
+            raise self.refusals[cell]
+        if cell not in self.statuses:
+            raise TimeoutError
+        return None
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
-        raise TimeoutError
+        if cell not in self.statuses:
+            raise TimeoutError
+        return self.statuses[cell]
 
     async def discard(self, cell: str) -> None:
         self._try()

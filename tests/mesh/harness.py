@@ -132,6 +132,11 @@ class Tree:
         serves = found and found[0]["state"] == "SERVING" and found[0]["incarnation"] > before["incarnation"]
         return found[0] if serves else None
 
+    def followed(self, address: str) -> list[str]:
+        """Return the books that a mirror follows, by its own report."""
+        sources = (self.child(address)["status"] or {}).get("sources", {})
+        return sorted(book for source in sources.values() for book in source["books"])
+
     def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0, by_ray: bool = False) -> Any:
         """Send a message directly to a role, by the supervisor's route: to its cell's socket, or as a Ray call."""
         plain = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))

@@ -283,7 +283,8 @@ def test_a_thousand_polls_starve_nothing(calm: Tree) -> None:
     child = tree.child("echo/a")
     cell, incarnation = tree.cell(child["cell"]), tuple(child["incarnation"])
     polls = [
-        cell.poll.remote(Envelope("echo/a", "x", incarnation, n, "poll:sleep", POLL_S, None).pack()) for n in range(1000)
+        cell.poll.remote(Envelope("echo/a", "x", incarnation, n, "poll:sleep", POLL_S, None).pack())
+        for n in range(1000)
     ]
     assert tree.ask("echo/a", "who", timeout_s=POLL_S - 10.0)["pid"]
     assert tree.child("echo/a")["state"] == "SERVING"

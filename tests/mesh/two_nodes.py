@@ -133,6 +133,15 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
 
     mirror = next(c for c in tree.status()["children"] if c["address"].startswith("mirror/"))
     assert mirror["node"] == nodes["b"]
+    before, lost, epoch = tree.child(mirror["address"]), look()["lost"], tree.status()["epoch"]
+    kill(tree.status()["pid"])
+    until("a later supervisor", lambda: tree.status()["epoch"] > epoch)
+    sequence = look()["sequence"]
+    until("the book moves under the later supervisor", lambda: look()["sequence"] > sequence)
+    until("the mirror reports what it follows", lambda: tree.followed(mirror["address"]) == [BOOK])
+    assert tree.child(mirror["address"])["incarnation"] == before["incarnation"]
+    assert look()["lost"] == lost, "readers of another node lost a book because the supervisor was killed"
+
     for number in (signal.SIGSTOP, signal.SIGKILL):
         mirror, lost = tree.child(mirror["address"]), look()["lost"]
         kill(mirror["pid"], number)

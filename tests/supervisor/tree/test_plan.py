@@ -317,3 +317,20 @@ def test_mirror_leases_end_and_name_only_what_lives_elsewhere() -> None:
     }
     assert leases.nodes(9_000_000_000) == ["n2"]
     assert leases.nodes(10_000_000_000) == []
+
+
+def test_an_inherited_mirror_is_kept_for_one_lease_and_told_nothing_before_its_report() -> None:
+    leases = MirrorLeases(10.0)
+    leases.inherit("n2", 0)
+    leases.ask("n2", ["book/x/a"], 1_000_000_000)  # a reader renews: the mirror may follow more than this book
+    assert leases.is_unread("n2")
+    leases.reported("n2", ["book/x/a", "book/x/b"], 2_000_000_000)
+    assert not leases.is_unread("n2")
+    leases.inherit("n3", 0)
+    leases.reported("n3", [], 2_000_000_000)  # a successor that follows nothing yet: its readers have one lease to ask
+    assert sorted(leases.nodes(9_000_000_000)) == ["n2", "n3"]
+    assert leases.nodes(11_000_000_000) == ["n2"]
+    assert leases.nodes(12_000_000_000) == []
+    leases.inherit("n4", 0)  # never reported: nothing is known after its lease
+    assert leases.nodes(10_000_000_000) == []
+    assert not leases.is_unread("n4")

@@ -1,0 +1,53 @@
+"""Compare what a role reports with what it must do, and return the messages that correct it. Pure.
+
+A role gets a change once, when it happens. Its effect can still be undone: a message may have been lost or overtaken,
+and a role may have lost what it knew. So the supervisor reads the status of every role again and again and
+compares: a mirror must follow its sources, a book must serve its pairs with the status that the exchange lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...actors.book.settings import BookSettings
+from ...model.address import MIRROR, has_kind
+from .child import ChildSpec
+
+Message = tuple[str, dict[str, Any]]  # kind, body
+NO_ROLE = "SPARE"  # the state that a cell without a role reports
+
+
+def has_no_role(status: Mapping[str, Any]) -> bool:
+    """Return whether this is the status of a cell that runs no role."""
+    return status.get("state") == NO_ROLE
+
+
+def corrections(spec: ChildSpec, status: Mapping[str, Any], sources: Mapping[str, Any] | None) -> list[Message]:
+    """Return the messages that make a role do what it must do; none: its report agrees.
+
+    `status` is the role's report. `sources` are those of a mirror, in the form of `MirrorLeases.sources`; None: they
+    are not known.
+    """
+    if has_kind(spec.address, MIRROR):
+        return [] if sources is None else _of_mirror(status, sources)
+    if isinstance(spec.config, BookSettings):
+        return _of_book(spec.config, status)
+    return []
+
+
+def _of_mirror(status: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Message]:
+    follows = {child: source["books"] for child, source in status["sources"].items()}
+    wanted = {child: source["books"] for child, source in sources.items()}
+    return [] if follows == wanted else [("follow", {"sources": sources})]
+
+
+def _of_book(settings: BookSettings, status: Mapping[str, Any]) -> list[Message]:
+    serves = {name: pair["listed"] for name, pair in status["pairs"].items()}
+    wanted = {instrument.name: instrument for instrument in settings.instruments}
+    gone: list[Message] = [("untrack", {"pair": name}) for name in serves if name not in wanted]
+    return gone + [
+        ("track", {"instrument": instrument.to_dict()})
+        for name, instrument in wanted.items()
+        if serves.get(name) != instrument.status
+    ]
