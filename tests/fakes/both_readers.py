@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
-from tests.fakes.depth_frames import EFFORT
+from tests.fakes.effort import EFFORT
 from venuemesh.connectors.market_codec import NOT_RECOGNISED, Codec
 from venuemesh.model.errors import DataError
 from venuemesh.model.events import DepthDelta, DepthSnapshot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from venuemesh.model.events import Side
 from venuemesh.model.fixed import to_raw
 from venuemesh.orderbook.l2 import OrderBook
 
-EFFORT = float(os.environ.get("VENUEMESH_TEST_EFFORT", "1"))
 SYMBOLS = ["BTCUSDT", "ETHBTC", "币安人生USDT", "A"]
 SCALES = [(8, 8), (2, 3), (8, 0), (10, 12)]
 LEVEL = '["1.00000000","2.00000000"]'

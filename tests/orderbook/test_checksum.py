@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.effort import EFFORT
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.model.fixed import to_text
@@ -35,7 +36,7 @@ def slowly(book: OrderBook, levels: int, price_decimals: int, size_decimals: int
 LEVEL = st.tuples(st.integers(1, 10**9), st.integers(1, 2**40))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=int(200 * EFFORT), deadline=None)
 @given(
     st.lists(LEVEL, max_size=30, unique_by=lambda row: row[0]),
     st.lists(LEVEL, max_size=30, unique_by=lambda row: row[0]),

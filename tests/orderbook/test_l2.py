@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 from collections.abc import Iterator
@@ -12,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.effort import EFFORT
 from venuemesh.model.errors import BeyondDepth, BookError
 from venuemesh.model.events import Side
 from venuemesh.orderbook import l2 as book_module
 from venuemesh.orderbook.l2 import OrderBook
 
-EFFORT = float(os.environ.get("VENUEMESH_TEST_EFFORT", "1"))
 SIDES = (Side.BUY, Side.SELL)
 Pairs = list[tuple[int, int]]
 

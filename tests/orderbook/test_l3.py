@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.effort import EFFORT
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.orderbook.l3 import L3Book
@@ -95,7 +96,7 @@ OPERATIONS = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=int(300 * EFFORT))
 @given(st.lists(OPERATIONS, max_size=60))
 def test_every_operation_does_what_the_model_does(operations):
     book, model = L3Book(2, 4), Model()
@@ -184,8 +185,8 @@ def test_a_long_random_life_leaks_no_order_and_no_room():
     draw = random.Random(7)
     book, model, ids = L3Book(2, 4), Model(), []
     held = 0
-    for step in range(20_000):
-        grows = (step // 2_000) % 2 == 0
+    for step in range(int(20_000 * EFFORT)):
+        grows = (step // int(2_000 * EFFORT)) % 2 == 0
         if not ids or draw.random() < (0.7 if grows else 0.3):
             id = str(uuid.UUID(int=draw.getrandbits(128))) if draw.random() < 0.5 else f"O{draw.getrandbits(60):x}"
             arguments = (draw.choice((BUY, SELL)), id, draw.randint(1, 40), draw.randint(1, 9), step)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.effort import EFFORT
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
 from venuemesh.orderbook import l2
@@ -40,7 +41,7 @@ PRICE = st.integers(1, 45)
 CHANGES = st.lists(st.tuples(PRICE, st.sampled_from([0, 0, 1, 7])), min_size=1, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=int(150 * EFFORT), deadline=None)
 @given(st.integers(1, 6), st.lists(st.tuples(CHANGES, CHANGES), max_size=12), st.booleans())
 def test_a_window_is_the_sorted_dict_cut_after_every_delta(window, deltas, wide):
     l2.use_wide(wide)

@@ -100,7 +100,7 @@ def exchange():
             "--seed",
             "3",
             "--rate",
-            "20",
+            "100",
             "--parent",
             str(os.getpid()),
         ],

@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.depth_frames import (
-    EFFORT,
     GOOD,
     LEVEL,
     SCALES,
@@ -32,6 +31,7 @@ from tests.fakes.depth_frames import (
     state,
     write,
 )
+from tests.fakes.effort import EFFORT
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
 from venuemesh.connectors.market_codec import NOT_RECOGNISED, Verdict

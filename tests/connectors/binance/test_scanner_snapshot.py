@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
-from tests.fakes.depth_frames import EFFORT, integer, mutate, numbers, state
+from tests.fakes.depth_frames import integer, mutate, numbers, state
+from tests.fakes.effort import EFFORT
 from venuemesh.connectors.binance.scanner import SnapshotScanner
 from venuemesh.model.errors import BookError
 from venuemesh.orderbook.l2 import OrderBook, use_wide
