@@ -52,6 +52,7 @@ class UnknownOrders:
         self._relist, self._walk = relist, walk
         self.origins = Origins(state.settings, state.effects, state.born)
         self._left: dict[tuple[str, str], Left] = {}  # by pair and the exchange's id
+        self._recording: set[tuple[str, str]] = set()  # of `_left`: those whose record waits for a lookup
         self._owners: dict[str, str] = {}  # by maker
         self._unstated: dict[tuple[str, str], None] = {}  # orders of unknown fills that no query finds
         self._fills: dict[tuple[str, str], dict[str, FillReport]] = {}  # of orders that are queried, by trade id
@@ -126,6 +127,7 @@ class UnknownOrders:
             if found.order is not None and self._externals.get(pair, report.exchange_order_id) is None:
                 self._externals.restore(found.order, found.fills)
             self._externals.apply(pair, report, now)
+            self._recording.discard((pair, report.exchange_order_id))
             for fill in self._fills.pop((pair, report.exchange_order_id), {}).values():
                 self._externals.fill(pair, fill, now)
 
@@ -134,8 +136,11 @@ class UnknownOrders:
 
     def _leave(self, pair: str, report: OrderReport, now: Now, *, is_other: bool) -> None:
         """Leave an order with an id of our form external, and remember it for the status."""
+        key = (pair, report.exchange_order_id)
         if len(self._left) < self._state.settings.max_external:
-            self._left[pair, report.exchange_order_id] = Left(report.client_order_id, is_other)
+            self._left[key] = Left(report.client_order_id, is_other)
+            if self._externals.get(*key) is None:
+                self._recording.add(key)
         self.external(pair, report, now)
 
     def left(self) -> dict[str, Left]:
@@ -145,9 +150,10 @@ class UnknownOrders:
         self._left = {
             key: one
             for key, one in self._left.items()
-            if not _is_over(orders[key]) and one.client_order_id not in own  # see `Commands.restore`
+            if key in self._recording
+            or not (_is_over(orders[key]) or one.client_order_id in own)  # see `Commands.restore`
         }
-        return {name_of(*key): one for key, one in self._left.items()}
+        return {name_of(*key): one for key, one in self._left.items() if not _is_over(orders[key])}
 
     # Orders of our form
 

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.order_exchange import OFFER, Rested
 from tests.fakes.order_world import EPOCH_S, World, limit
 from venuemesh.actors.orders.condition import condition
+from venuemesh.actors.orders.machine.effects import Lookup
 from venuemesh.actors.orders.machine.requests import QUERIES_MAX
 from venuemesh.connectors.binance.spec import OFFER as BINANCE
 from venuemesh.connectors.bybit.spec import OFFER as BYBIT
@@ -293,6 +294,24 @@ def test_as_configured_lost_orders_stay_external_until_they_are_adopted_by_reque
     world.settle()
     assert not world.machine.externals()
     assert world.machine.reconciled
+
+
+def test_a_status_while_orders_are_looked_up_loses_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, ids = a_world(unknown_orders="external"), OrderIds(BEFORE_NS, 1)
+    backup, perform = copy.deepcopy(world.journal), World._perform
+    place(world, limit(ids()), limit(ids()), limit(ids()))
+
+    counts: list[int] = []  # of adoptable orders, after each lookup of an external one in the journal
+
+    def queried(world: World, effect: Any) -> None:
+        world.machine.status()
+        perform(world, effect)
+        if isinstance(effect, Lookup) and effect.key.startswith("id:external:"):
+            counts.append(len(world.machine.status()["adoptable"]))
+
+    monkeypatch.setattr(World, "_perform", queried)
+    restored(world, backup)
+    assert counts == [1, 2, 3]
 
 
 def test_what_the_journal_has_as_external_stays_external_until_it_is_adopted() -> None:
