@@ -33,6 +33,7 @@ keys = "service-main"
 keystore = "{keystore}"
 passphrase_file = "{passphrase_file}"
 recv_window_ms = 2000
+unknown_orders = "external"
 """
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from venuemesh.__main__ import main; main()"
 FUNDS = {"BTC": "5", "USDT": "100000"}

@@ -4,13 +4,17 @@ The tests depend on their order: each continues with the account as the previous
 """
 
 import csv
+import hmac
 import json
+import time
+import urllib.request
 from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
 
 from venuemesh.cli.app import main
+from venuemesh.model.ids import OrderIds
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 MESH = "--mesh", "service"
@@ -198,3 +202,41 @@ def test_export_writes_orders_and_trades_while_the_mesh_runs(service, lone_shell
     assert "--force" in again.stderr
     assert trades.read_bytes() == before
     lone_shell("export", "trades", "--config", service.config, "--out", trades, "--force")
+
+
+def place_elsewhere(exchange, key, client_order_id):
+    """Place an order at the exchange with the account's key, past the mesh, as another mesh does."""
+    query = f"symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price=30000&timestamp={now_ms()}"
+    query += f"&newClientOrderId={client_order_id}"
+    signature = hmac.new(key.secret.encode(), query.encode(), "sha256").hexdigest()
+    url = f"{exchange['binance']['rest']}/api/v3/order?{query}&signature={signature}"
+    request = urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": key.api_key})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 200
+
+
+def now_ms():
+    return time.time_ns() // 1_000_000
+
+
+def test_orders_of_our_form_that_the_journal_does_not_know_are_taken_over(run, shown, exchange, keys):
+    ids = OrderIds(time.time_ns(), 1)
+    lost, other = ids(), ids()
+    place_elsewhere(exchange, keys.planted, lost)
+    place_elsewhere(exchange, keys.planted, other)
+    deadline = time.monotonic() + 60
+    while sum(order["external"] for order in shown("orders", "binance")["orders"]) < 2:
+        assert time.monotonic() < deadline
+    refused = run("journal", "adopt", "binance/main", lost, check=False)
+    assert refused.returncode == 2
+    assert lost in refused.stderr
+    assert "nothing was sent" in refused.stderr
+    assert run("journal", "adopt", "binance/main", "nobody", "--yes", check=False).returncode == 2
+    (taken,) = json.loads(run("journal", "adopt", "binance/main", lost, "--yes", "--json").stdout.splitlines()[-1])
+    assert (taken["client_order_id"], taken["external"]) == (lost, False)
+    assert f"{lost}: CANCELED" in run("cancel-all", "binance", "--yes").stdout
+    (left,) = shown("orders", "binance")["orders"]
+    assert left["external"]
+    assert run("cancel-all", "binance", "--external", "--yes").returncode == 0
+    assert shown("orders", "binance")["orders"] == []
+    assert "there is no open order to take over" in run("journal", "adopt", "binance/main", "--yes").stdout
