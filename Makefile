@@ -11,7 +11,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 	--no-emit-index-url --custom-compile-command "make lock"
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
-.PHONY: help setup lock audit build format lint types check test fuzz bench demo clean
+.PHONY: help setup lock audit build format lint types check test cluster-test fuzz bench demo clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -49,11 +49,14 @@ check: build lint types ## format, lint, types, build, fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not processes and not soak"
 
 test: build ## every test
-	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak"
+	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak and not cluster"
 
 $(FUZZER): $(STAMP) requirements/fuzz.lock
 	$(PYTHON) scripts/install $(VENV) requirements/fuzz.lock
 	touch $(FUZZER)
+
+cluster-test: build ## a mesh on hosts that are namespaces, killed and cut off; JSON in bench-results/
+	$(BIN)/python -m pytest -v -x tests/cluster
 
 fuzz: build $(FUZZER) ## fuzz the readers of foreign bytes, for SECONDS in all (120)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)

@@ -17,7 +17,7 @@ from venuemesh.actors.cell.loop_thread import new_loop
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
 
-PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes
+PROCESSES = ("ray", "thirdparty", "packaging", "cluster")  # markers of tests that start processes
 FOLDER = Path(__file__).parent
 SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder share a mesh or an environment
 LONG = (  # the folders and files whose process tests take longest, first to run

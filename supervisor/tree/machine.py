@@ -61,7 +61,7 @@ from .events import (
     Sweep,
     Tick,
 )
-from .placement import NodeView, fits, loads, pick, seat
+from .placement import NodeView, fits, loads, pick, seat, views
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
 from .routes import RouteTable
@@ -390,16 +390,15 @@ class Machine:
         for cell in self.cells.values():
             if cell.state is CellState.SPARE and cell.node in spares:
                 spares[cell.node].append(cell)
-        load = loads(self.nodes, self.children.values())
+        load = loads(self.children.values())
         lacking = dict.fromkeys(self.nodes, 0)
         for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
             if not self._is_due(child, now_ns):
                 continue
-            views = [NodeView(n, labels, load.get(n, 0), len(spares[n])) for n, labels in self.nodes.items()]
-            node = seat(child, views, self.cells.values())
+            node = seat(child, views(child.spec, self.nodes, load, spares), self.cells.values())
             if node is None:
                 continue
-            load[node] = load.get(node, 0) + child.spec.weight
+            load[node, child.spec.tier] += child.spec.weight
             if spares[node]:
                 self._adopt(child, pick(spares[node], child.spec.tier is Tier.ORDERS), now_ns)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -23,7 +24,7 @@ from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
 from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
-from venuemesh.supervisor.tree.placement import NodeView, choose, seat
+from venuemesh.supervisor.tree.placement import NodeView, choose, loads, seat, views
 from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, messages, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
 from venuemesh.supervisor.tree.routes import RouteTable
@@ -275,6 +276,20 @@ def test_placement() -> None:
     assert choose(ChildSpec("s", "k"), nodes, last="a") == "a"
     assert choose(ChildSpec("s", "k", labels=(("zone", "1"),)), nodes, last="b") == "a"
     assert choose(ChildSpec("s", "k", node="z"), nodes) is None
+
+
+def test_books_are_spread_over_nodes_with_unequal_other_work() -> None:
+    labels: dict[str, dict[str, str]] = {"a": {}, "b": {"zone": "1"}, "c": {"zone": "1"}}
+    fixed = [Child(ChildSpec(f"limits-{n}", "limits", tier=Tier.LIMITS), n, cell="x", node="c") for n in range(3)]
+    specs = [ChildSpec(f"book-{n}", "book", tier=Tier.BOOK) for n in range(4)]
+    specs += [ChildSpec(f"near-{n}", "book", tier=Tier.BOOK, labels=(("zone", "1"),)) for n in range(2)]
+    children, books = list(fixed), Counter[str]()
+    for number, spec in enumerate(specs):
+        node = choose(spec, views(spec, labels, loads(children), dict.fromkeys(labels, ())))
+        assert node is not None
+        books[node] += 1
+        children.append(Child(spec, 10 + number, cell="x", node=node))
+    assert books == {"a": 2, "b": 2, "c": 2}
 
 
 def test_a_successor_stays_with_a_predecessor_that_may_live_and_moves_when_it_may_not_stay() -> None:

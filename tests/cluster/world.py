@@ -1,0 +1,180 @@
+"""A mesh on hosts, as docs/cluster.md says: a head, workers, and a host with the exchange and PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.cluster import page
+from tests.cluster.hosts import Host, until
+from tests.cluster.init import HOME
+from tests.cluster.net import Network
+from tests.fakes.postgres import FAST, required_binaries, unprivileged
+
+ADDRESSES = {"a": page.HEAD, "b": page.WORKER, "c": "192.0.2.12", "d": "192.0.2.13"}
+EXCHANGE, EXCHANGE_ADDRESS = "x", "192.0.2.20"
+PEERS = ADDRESSES | {EXCHANGE: EXCHANGE_ADDRESS}
+CLUSTER = f"{page.HEAD}:6379"
+MESH = "mesh"
+PORT, ADMIN_PORT = 9000, 9100
+PYTHON = str(HOME / "venuemesh" / "venv" / "bin" / "python")
+PAUSE = "pause"
+WEST, EAST = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT"), ("BTC-USDT", "ETH-USDT")
+ACCOUNTS = {"main": "USDT=1000000,BTC=20,ETH=300,SOL=5000,BNB=1500", "second": "USDT=1000000,BTC=20,ETH=300"}
+START_S = 180.0
+STARTED = "Ray runtime started."
+
+
+def mesh_toml(west: Iterable[str] = WEST, east: Iterable[str] = EAST) -> str:
+    """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east."""
+    urls = f'rest = "http://127.0.0.1:{PORT}"\nws = "ws://127.0.0.1:{PORT}"\n'
+    urls += f'ws_api = "ws://127.0.0.1:{PORT}/ws-api/v3"\nconnector = "binance"\n'
+
+    def account(exchange: str, name: str) -> str:
+        files = f'api_key_file = "~/venuemesh/{name}.key"\nsecret_file = "~/venuemesh/{name}.secret"\n'
+        return f"[exchanges.{exchange}.accounts.{name}]\n{files}"
+
+    return (
+        f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 10.0\nheartbeat_limit_s = 1.0\n\n'
+        f'[journal]\nurl_file = "~/venuemesh/journal-url"\n\n'
+        f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n{account('west', 'main')}\n"
+        f'[exchanges.east]\n{urls}pairs = {json.dumps(list(east))}\negress = "east"\n'
+        f'nodes = {{ region = "east" }}\n{account("east", "second")}'
+    )
+
+
+def write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+class World:
+    """All hosts. `folder` has the home of each."""
+
+    def __init__(
+        self, workers: Iterable[str] = ("b", "c"), west: Sequence[str] = WEST, east: Sequence[str] = EAST
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="vmc"))
+        self.folder.chmod(0o711)
+        self.config = mesh_toml(west, east)
+        self.books = [f"west/{pair}" for pair in west] + [f"east/{pair}" for pair in east]
+        self.accounts = ("west/main", "east/second")
+        self.network = Network()
+        self.secrets = {name: (secrets.token_hex(16), secrets.token_hex(32)) for name in ACCOUNTS}
+        self.password, self.token = secrets.token_hex(16), secrets.token_hex(16)
+        self.x = self._host(EXCHANGE)
+        self.hosts = {name: self._host(name) for name in ("a", *workers)}
+
+    def _host(self, name: str) -> Host:
+        return Host(self.network, self.folder / name, name, PEERS[name], PEERS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End all hosts at once, and remove what they wrote."""
+        for host in (*self.hosts.values(), self.x):
+            host.end()
+        self.network.end()
+        shutil.rmtree(self.folder)
+
+    # ------------------------------------------------------------------ its start
+
+    def start(self) -> None:
+        """Start everything; return when `up` has."""
+        self._start_exchange()
+        self.start_head()
+        for name in self.hosts:
+            if name != "a":
+                self.start_worker(name)
+        until("every host is in the cluster", lambda: all(map(self.has_joined, self.hosts)), START_S)
+        wait = f"{page.command('up').strip()} --wait {START_S:g}"  # two cores for all hosts
+        self.hosts["a"].run(wait, START_S + 30.0)
+
+    def _start_exchange(self) -> None:
+        binaries, data = required_binaries(), self.x.folder / "pg"
+        data.mkdir()
+        if user := unprivileged():
+            os.chown(data, user["user"], user["group"])
+        command = [binaries / "initdb", "-D", data / "data", "-U", "mesh", "-A", "trust", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*command, "--no-sync", "--no-instructions"], check=True, capture_output=True, cwd=data, **user)
+        with (data / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all 192.0.2.0/24 scram-sha-256\n")
+        settings = [setting for setting in FAST if not setting.startswith("listen_addresses")]
+        settings.append(f"listen_addresses={EXCHANGE_ADDRESS}")
+        options = [part for setting in settings for part in ("-c", setting)]
+        drop = ["setpriv", f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
+        self.x.serve("postgres", [*drop, f"{binaries}/postgres", "-D", f"{HOME}/pg/data", "-k", f"{HOME}/pg", *options])
+        write_private(self.x.folder / "admin-token", self.token)
+        symbols = sorted({pair.replace("-", "") for pair in (*WEST, *EAST)})
+        argv = [PYTHON, "-m", "venuemesh.exchange", "--json", "--host", EXCHANGE_ADDRESS, "--port", str(PORT)]
+        argv += ["--admin-host", EXCHANGE_ADDRESS, "--admin-port", str(ADMIN_PORT)]
+        argv += ["--admin-token", f"{HOME}/admin-token", "--symbols", ",".join(symbols), "--rate", "60"]
+        for name, holds in ACCOUNTS.items():
+            argv += ["--account", ":".join((name, *self.secrets[name], holds))]
+        self.x.serve("exchange", argv)
+        self.x.boot()
+        query = f"psql -q -h {HOME}/pg -U mesh -d postgres -c"
+        until("PostgreSQL serves", lambda: self._serves(f"{query} 'select 1'"), START_S)
+        self.x.run(f"{query} \"alter user mesh password '{self.password}'\"")
+        self.x.run(f"{query} 'create database venuemesh'")
+        until("the exchange serves", lambda: '"admin"' in self.x.log("exchange"), START_S)
+
+    def _serves(self, command: str) -> bool:
+        try:
+            self.x.run(command)
+        except AssertionError:
+            return False
+        return True
+
+    def start_head(self) -> None:
+        host = self._prepared("a")
+        unit = page.unit("head")
+        host.serve("ray", unit.argv, unit.environment)
+        self._strategies(host)
+        (host.folder / "venuemesh" / "mesh.toml").write_text(self.config)
+        host.prepare(page.command("head"))
+        host.boot()
+
+    def start_worker(self, name: str) -> None:
+        host = self._prepared(name)
+        unit = page.unit("worker", {page.WORKER: host.address})
+        host.serve("ray", unit.argv, unit.environment)
+        self._strategies(host)
+        write_private(host.folder / ".ray" / "auth_token", (self.hosts["a"].folder / ".ray" / "auth_token").read_text())
+        host.boot()
+
+    def _prepared(self, name: str) -> Host:
+        host = self.hosts[name]
+        host.prepare(page.command("every-host"))
+        for account, (key, secret) in self.secrets.items():
+            write_private(host.folder / "venuemesh" / f"{account}.key", key)
+            write_private(host.folder / "venuemesh" / f"{account}.secret", secret)
+        url = f"postgresql+psycopg://mesh:{self.password}@{EXCHANGE_ADDRESS}/venuemesh"
+        write_private(host.folder / "venuemesh" / "journal-url", url)
+        ports = [str(PORT), str(ADMIN_PORT)]
+        host.serve("forward", [PYTHON, "-m", "tests.cluster.forward", EXCHANGE_ADDRESS, *ports])
+        write_private(host.folder / "admin-token", self.token)
+        return host
+
+    def _strategies(self, host: Host) -> None:
+        token = {"RAY_AUTH_MODE": "token"}
+        reader = [PYTHON, "-m", "tests.cluster.reader", MESH, CLUSTER, f"{HOME}/reader.log"]
+        host.serve("reader", reader, token)
+        trader = [PYTHON, "-m", "tests.cluster.trader", MESH, CLUSTER, f"trader-{host.name}", f"{HOME}/notes.log"]
+        host.serve("trader", [*trader, f"{HOME}/{PAUSE}"], token)
+
+    def has_joined(self, name: str) -> bool:
+        """Return whether a host is in the cluster, by the words of `ray start`."""
+        return STARTED in self.hosts[name].log("ray")
