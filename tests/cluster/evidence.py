@@ -101,7 +101,7 @@ def claims(notes: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
 
 
 def contradictions(notes: Iterable[Mapping[str, Any]], accounts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Compare what traders were told with the rows of `checks`; return every difference in words."""
+    """Compare the answers that traders got with the rows of `checks`; return every difference in words."""
     problems: list[str] = []
     told = claims(notes)
     for name, row in accounts.items():

@@ -1,4 +1,4 @@
-"""Process 1 of a host: mounts what a host has of its own, reaps, and keeps services running as systemd would.
+"""Process 1 of a host: mounts the host's folders, reaps, and keeps services running as systemd would.
 
     python -m tests.cluster.init FOLDER BOOT
 
@@ -35,7 +35,7 @@ def mount(folder: Path) -> None:
 
 
 def start(service: dict[str, object]) -> int:
-    """Start a service with a session of its own and its output in `log/NAME`; return its pid."""
+    """Start a service with its own session and its output in `log/NAME`; return its pid."""
     with (HOME / "log" / str(service["name"])).open("ab") as log:
         process = subprocess.Popen(
             service["argv"],  # type: ignore[arg-type]

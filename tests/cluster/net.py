@@ -1,4 +1,4 @@
-"""The network of the hosts: one bridge in a network namespace of its own, and a cable to each host.
+"""The network of the hosts: one bridge in a separate network namespace, and a cable to each host.
 
 Nothing of it is in the network of the machine, so it cannot be left behind: the kernel removes it with the process that
 holds the namespace.

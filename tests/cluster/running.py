@@ -153,7 +153,7 @@ class Running:
         return True
 
     def wait_clean(self) -> None:
-        """Wait until each host has only the files of its own node, and only processes that the supervisor knows."""
+        """Wait until each host has only the files of its node, and only processes that the supervisor knows."""
 
         def left() -> dict[str, list[str]]:
             cells = self.status()["cells"]

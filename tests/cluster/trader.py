@@ -1,4 +1,4 @@
-"""A strategy that trades on two accounts, on its host: it writes down what it handed over and what it was told.
+"""A strategy that trades on two accounts, on its host: it writes down what it handed over and which answers it got.
 
     python -m tests.cluster.trader MESH ADDRESS OWNER NOTES PAUSE
 
