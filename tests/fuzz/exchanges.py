@@ -23,6 +23,7 @@ from venuemesh.connectors.order_codec import (
     JoinsQueries,
     Never,
     OpensCalls,
+    Reply,
     Signed,
     TradingCodec,
     UsesTokens,
@@ -35,7 +36,7 @@ from venuemesh.model.errors import BookError, DecodeError, MeshError, NotOffered
 from venuemesh.model.events import Side
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import Instrument
-from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce, as_order
+from venuemesh.model.order import TERMINAL, NewOrder, OrderStatus, OrderType, TimeInForce, as_order
 from venuemesh.orderbook.l2 import OrderBook
 
 from .reader import Reader
@@ -341,10 +342,16 @@ def _reply(one: Connector, listed: list[Instrument], draft: Draft, number: int) 
             if not 0 < error.after_s <= LONGEST_WAIT_S:
                 raise AssertionError(f"waits {error.after_s} s") from error
             raise
-        assert status == 200 or reply.absent or status < 400, f"status {status} is read as {reply!r:.200}"
+        assert status < 400 or reply.absent or _states_ends(reply), f"status {status} is read as {reply!r:.200}"
         return replace(reply, then=None)
 
     return read
+
+
+def _states_ends(reply: Reply) -> bool:
+    """Whether an answer states only orders that ended without a fill, as a refusal may (Binance's -2026)."""
+    ends = [one.status in TERMINAL and not one.filled and not one.fills for one in reply.orders]
+    return len(ends) > 0 and all(ends)
 
 
 def _stream(one: Connector, listed: list[Instrument]) -> Callable[[bytes], Any]:
