@@ -67,7 +67,7 @@ class Supervisor:
         node, used = ray.get_runtime_context().get_node_id(), settings.connectors
         port = RayCells(mesh, settings.tree.agent.hang_limit_s, node, near, used)
         self._shell = SupervisorShell(settings, port, GcsStore(mesh))
-        self._watchers = Watchers(self._shell)
+        self._watchers = Watchers(self._shell, node)
         cluster = str(ray.get_runtime_context().gcs_address)
         self._commands = Commands(self._shell, self._watchers.leases, cluster, self._clear)
         self._near = NearServer(near_directory(self._segments), SUPERVISOR, self._answer_near)

@@ -252,6 +252,16 @@ class SupervisorShell:
         logger.warning("a newer supervisor has called a cell: leaving", cell=cell)
         os._exit(0)
 
+    async def check_epoch(self) -> None:
+        """End this supervisor if the store knows a later one; do nothing while the store is away."""
+        try:
+            newest = await self.durable.run(self.store.get, "epoch", patience_s=0.5)
+        except RetryLater:
+            return
+        if newest is not None and newest > self.port.epoch:
+            logger.warning("the cluster's store knows a newer supervisor: leaving", newest=newest)
+            os._exit(0)
+
     async def _adopt(self, effect: m.AdoptCell) -> None:
         assignment = {
             "epoch": self.port.epoch,

@@ -20,10 +20,12 @@ from .tree import events as m
 from .tree.child import Tier
 from .tree.duties import corrections, has_no_role
 from .tree.mirror_leases import MirrorLeases, mirror_spec
-from .tree.records import ChildState
+from .tree.quorum import Quorum
+from .tree.records import CellState, ChildState
 
 HEALTH_S = 0.25
 NODES_S = 0.5
+EPOCH_S = 2.0  # between two looks for a later supervisor
 MIRROR_S = 0.1
 DUTIES_S = 4.0  # the status of every role is read and compared once in this time
 STATUS_S = 0.5
@@ -32,8 +34,10 @@ STATUS_S = 0.5
 class Watchers:
     """Loops that turn observations into the shell's events. `beat` is called on every heartbeat of the supervisor."""
 
-    def __init__(self, shell: SupervisorShell) -> None:
+    def __init__(self, shell: SupervisorShell, node: str) -> None:
+        """`node` is the supervisor's own."""
         self._shell = shell
+        self.quorum = Quorum(node, in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s / 2))
         self.leases = MirrorLeases(shell.settings.mirror_lease_s)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> number of its answers
@@ -43,22 +47,38 @@ class Watchers:
         """Start watching. The shell must be ready."""
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
-        now_ns = time.monotonic_ns()
-        for child in shell.machine.children.values():
-            if child.spec.tier is Tier.MIRROR and child.spec.node:
-                self.leases.inherit(child.spec.node, now_ns)
+        self._inherit_mirrors(time.monotonic_ns())
         for work in (self._watch_nodes(), self._mirrors(), self._duties(), *catalogs):
             shell.spawn(work)
+
+    def _inherit_mirrors(self, now_ns: int) -> None:
+        for child in self._shell.machine.children.values():
+            if child.spec.tier is Tier.MIRROR and child.spec.node:
+                self.leases.inherit(child.spec.node, now_ns)
+
+    def _look_for_majority(self, now_ns: int) -> None:
+        """Tell the machine when this supervisor loses its majority, and when it has it again."""
+        shell, nodes = self._shell, self._shell.machine.nodes
+        holds, is_isolated = self.quorum.holds(nodes, now_ns), shell.machine.isolated_ns is not None
+        if holds != is_isolated:
+            return
+        heard = f"{self.quorum.heard(nodes, now_ns)} of {len(nodes)}"
+        if not holds:
+            logger.warning("a majority of the nodes is silent: this supervisor decides nothing", heard=heard)
+            shell.on(m.Isolated())
+            return
+        logger.warning("a majority of the nodes answers again", heard=heard)
+        self._inherit_mirrors(now_ns)  # readers could not renew their leases
+        shell.on(m.Rejoined())
 
     def beat(self, now_ns: int) -> None:
         """Send the machine a tick, and find agents that no longer answer."""
         shell = self._shell
+        for node in shell.machine.nodes.keys() - self._serving_agents().keys():
+            self.quorum.keep(node, now_ns)
+        self._look_for_majority(now_ns)
         shell.on(m.Tick())
-        agents = {
-            child.spec.node: child.cell
-            for child in shell.machine.children.values()
-            if child.spec.tier is Tier.AGENT and child.state is ChildState.SERVING and child.cell and child.spec.node
-        }
+        agents = self._serving_agents()
         for node, cell in agents.items():
             if self._attended.get(node) != cell:
                 self._attended[node] = cell
@@ -68,8 +88,16 @@ class Watchers:
         for cell in self._agents.look(self._answers, now_ns):
             shell.on(m.Hung(cell))
 
+    def _serving_agents(self) -> dict[str, str]:
+        """Return the cell of each node's agent, where it serves."""
+        return {
+            child.spec.node: child.cell
+            for child in self._shell.machine.children.values()
+            if child.spec.tier is Tier.AGENT and child.state is ChildState.SERVING and child.cell and child.spec.node
+        }
+
     async def _watch_nodes(self) -> None:
-        shell = self._shell
+        shell, checked_ns = self._shell, time.monotonic_ns()
         while True:
             try:
                 alive = await shell.port.nodes()
@@ -81,6 +109,11 @@ class Watchers:
             for node, labels in alive.items():
                 if shell.machine.nodes.get(node) != labels:
                     shell.on(m.NodeSeen(node, labels))
+            now_ns = time.monotonic_ns()
+            self.quorum.hear_gcs(alive, now_ns)
+            if now_ns - checked_ns >= in_ns(EPOCH_S):
+                checked_ns = now_ns
+                await shell.check_epoch()
             await asyncio.sleep(NODES_S)
 
     async def _health(self, cell: str, node: str) -> None:
@@ -94,12 +127,14 @@ class Watchers:
             except UNANSWERED:
                 await asyncio.sleep(AGAIN_S)
                 continue
+            self.quorum.hear(node, time.monotonic_ns())
             if cell in self._answers:
                 self._answers[cell] += 1
-            for name in answer["stale"]:
-                if name not in stale:
-                    shell.on(m.Hung(name))
             stale = answer["stale"]
+            for name in stale:
+                hung = shell.machine.cells.get(name)
+                if hung is not None and hung.state is not CellState.KILLING and shell.machine.isolated_ns is None:
+                    shell.on(m.Hung(name))
 
     async def _follow_catalog(self, exchange: str) -> None:
         shell = self._shell
@@ -130,6 +165,8 @@ class Watchers:
         sent: dict[str, Any] = {}
         while not shell.machine.ending:
             await asyncio.sleep(MIRROR_S)
+            if shell.machine.isolated_ns is not None:
+                continue
             leased = self.leases.nodes(time.monotonic_ns())
             asked = {mirror_address(node) for node in leased}
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
@@ -163,6 +200,8 @@ class Watchers:
         """Read the status of every role in turn; correct a role that does not do what it must."""
         shell = self._shell
         while not shell.machine.ending:
+            if shell.machine.isolated_ns is not None:
+                await self._probe_silent()
             serving = [c.spec.address for c in shell.machine.children.values() if c.state is ChildState.SERVING]
             for address in serving:
                 await asyncio.sleep(DUTIES_S / len(serving))
@@ -186,8 +225,19 @@ class Watchers:
             logger.warning("a role does not do what it must: telling it again", address=address, kind=kind)
             await shell.ask_briefly(before.cell, address, kind, body)
 
+    async def _probe_silent(self) -> None:
+        """Ask every cell of the silent nodes: agents may hang on hosts that are not cut off."""
+        machine = self._shell.machine
+        silent = self.quorum.silent(machine.nodes, time.monotonic_ns())
+        await asyncio.gather(*(self._status(cell.name) for cell in machine.cells.values() if cell.node in silent))
+
     async def _status(self, cell: str) -> dict[str, Any] | None:
+        """Return the status of the role of a cell, or None; an answer counts for its node."""
+        known = self._shell.machine.cells.get(cell)
         try:
-            return await self._shell.port.status(cell, STATUS_S)
+            status = await self._shell.port.status(cell, STATUS_S)
         except UNANSWERED:
             return None
+        if known is not None:
+            self.quorum.hear(known.node, time.monotonic_ns())
+        return status

@@ -117,6 +117,16 @@ class ShutDown:
 
 
 @dataclass(frozen=True, slots=True)
+class Isolated:
+    """The supervisor has lost its majority: see `quorum`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """The supervisor has its majority again, and no later supervisor exists."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     pass
 
@@ -137,6 +147,8 @@ Event = (
     | StopChildren
     | RestartRequested
     | ShutDown
+    | Isolated
+    | Rejoined
     | Tick
 )
 

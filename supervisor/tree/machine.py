@@ -19,6 +19,10 @@ role; if a node has both kinds, order managers take the prepared spare and other
 A cell whose adoption is not confirmed in time is killed and never used again. The agent of the node kills a hung cell
 before a successor is adopted. If the agent cannot (because the agent itself hangs or does not answer), the successor is
 adopted on the same node and kills its `predecessor` before it starts.
+
+While the supervisor is isolated (`quorum`) the machine records what happened and decides nothing: it judges no cell
+hung, lets no deadline pass, and kills, creates and adopts nothing. Deadlines continue when it has rejoined. A shutdown
+continues, because its caller has decided it.
 """
 
 from __future__ import annotations
@@ -49,10 +53,12 @@ from .events import (
     Failed,
     Found,
     Hung,
+    Isolated,
     KillCell,
     KillFailed,
     NodeLost,
     NodeSeen,
+    Rejoined,
     RestartRequested,
     RunChildren,
     ShutDown,
@@ -68,6 +74,7 @@ from .routes import RouteTable
 from .settings import TreeSettings
 
 _CREATING_AT_END_S = 10.0
+_VERDICTS = (Hung, KillFailed)  # events that judge a cell which may be alive
 _CALM_NS = 500_000_000  # pause between an adoption and the replacement of its spare, while the node has another spare
 
 
@@ -89,6 +96,7 @@ class Machine:
         self.children: dict[str, Child] = {}
         self.rolling: deque[str] = deque()
         self.ending = False
+        self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
         self._counter = itertools.count(1)
         self._orders = itertools.count(1)
@@ -107,6 +115,8 @@ class Machine:
     def on(self, event: Event, now_ns: int) -> list[Effect]:
         """Advance by one event and return the effects, in order: adoptions first."""
         self._effects = []
+        if self._holds and isinstance(event, _VERDICTS):
+            return []
         _HANDLERS[type(event)](self, event, now_ns)
         self._reconcile(now_ns)
         return sorted(self._effects, key=lambda effect: not isinstance(effect, AdoptCell))  # urgent effects first
@@ -284,7 +294,25 @@ class Machine:
         self.ending = True
         self.rolling.clear()
 
+    @property
+    def _holds(self) -> bool:
+        """Whether the machine decides nothing now."""
+        return self.isolated_ns is not None and not self.ending
+
+    def _isolated(self, event: Isolated, now_ns: int) -> None:
+        if self.isolated_ns is None:
+            self.isolated_ns = now_ns
+
+    def _rejoined(self, event: Rejoined, now_ns: int) -> None:
+        if self.isolated_ns is not None:
+            for cell in self.cells.values():
+                if cell.deadline_ns is not None:
+                    cell.deadline_ns += now_ns - self.isolated_ns
+            self.isolated_ns = None
+
     def _tick(self, event: Tick, now_ns: int) -> None:
+        if self._holds:
+            return
         for cell in list(self.cells.values()):
             if cell.deadline_ns is None or now_ns < cell.deadline_ns:
                 continue
@@ -314,7 +342,8 @@ class Machine:
         agent = self.children.get(agent_address(cell.node))
         serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
         by = agent.cell if agent is not None and serving else None
-        self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
+        if not self._holds:  # if it does, the deadline passes after this supervisor has rejoined
+            self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
 
     def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
         child.restarting = restart
@@ -384,6 +413,8 @@ class Machine:
     def _reconcile(self, now_ns: int) -> None:
         if self.ending:
             self._wind_down(now_ns)
+            return
+        if self._holds:
             return
         self._roll(now_ns)
         spares: dict[str, list[Cell]] = {node: [] for node in self.nodes}
@@ -499,5 +530,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     StopChildren: Machine._stop_children,
     RestartRequested: Machine._restart_asked,
     ShutDown: Machine._shut_down,
+    Isolated: Machine._isolated,
+    Rejoined: Machine._rejoined,
     Tick: Machine._tick,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -10,11 +12,12 @@ from tests.fakes.cells import FakeCells, FakeStore
 from tests.fakes.settings import exchange_settings
 from tests.supervisor.test_shell import living, made, until
 from tests.supervisor.tree.test_plan import listed
-from venuemesh.actors.node.settings import MirrorSettings
+from venuemesh.actors.node.settings import AgentSettings, MirrorSettings
+from venuemesh.model.address import AGENT, agent_address
 from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor import watchers
 from venuemesh.supervisor.shell import SupervisorShell
-from venuemesh.supervisor.tree.child import ChildSpec
+from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.mirror_leases import mirror_spec
 from venuemesh.supervisor.tree.records import ChildState
 from venuemesh.supervisor.watchers import Watchers
@@ -43,10 +46,21 @@ def port(monkeypatch: pytest.MonkeyPatch) -> FakeCells:
     return found
 
 
+def agent(node: str) -> ChildSpec:
+    return ChildSpec(agent_address(node), AGENT, AgentSettings(), group=AGENT, tier=Tier.AGENT, node=node)
+
+
+def nodes_of(*names: str) -> Callable[[], Coroutine[Any, Any, dict[str, Mapping[str, str]]]]:
+    async def nodes() -> dict[str, Mapping[str, str]]:
+        return {name: {} for name in names}
+
+    return nodes
+
+
 async def taken_over(port: FakeCells, **changes: Any) -> SupervisorShell:
     shell = made(port, FakeStore(), **changes)
     await shell.boot()
-    Watchers(shell).start()
+    Watchers(shell, "n").start()
     return shell
 
 
@@ -65,6 +79,44 @@ async def test_a_later_supervisor_leaves_a_mirror_to_its_readers(port: FakeCells
     assert (mirror.wanted, mirror.state) == (True, ChildState.SERVING)
     kind, body = told(port, "cell-m")[0]
     assert (kind, list(body["sources"][BOOK_AT]["books"])) == ("follow", [BOOK_AT])
+
+
+async def test_a_supervisor_without_its_majority_declares_no_agent_hung_until_it_hears_again(port: FakeCells) -> None:
+    far, farther = (agent(name) for name in ("far", "farther"))
+    port.cells |= {
+        "cell-f": living(far, (1, 3)) | {"node": "far"},
+        "cell-g": living(farther, (1, 4)) | {"node": "farther"},
+    }
+    port.nodes = nodes_of("n", "far", "farther")  # type: ignore[method-assign]
+    shell = made(port, FakeStore())
+    await shell.boot()
+    watching = Watchers(shell, "n")
+    watching.start()
+    await until(lambda: len(shell.machine.nodes) == 3)
+    second, now = 1_000_000_000, time.monotonic_ns()
+    for step in range(40):  # four seconds in which no agent answers
+        watching.beat(now + step * second // 10)
+    assert shell.machine.isolated_ns is not None
+    children = shell.machine.children
+    assert {children[spec.address].state for spec in (far, farther)} == {ChildState.SERVING}
+    watching.quorum.hear("far", now + 4 * second)
+    watching.beat(now + 4 * second)
+    assert shell.machine.isolated_ns is None
+    await until(lambda: children[farther.address].state is not ChildState.SERVING)  # now it is judged
+
+
+async def test_a_supervisor_ends_when_the_store_knows_a_later_one(
+    port: FakeCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[int] = []
+    monkeypatch.setattr(watchers, "EPOCH_S", 0.0)
+    monkeypatch.setattr(watchers, "NODES_S", 0.01)
+    monkeypatch.setattr("os._exit", ends.append)
+    shell = await taken_over(port)
+    await until(lambda: "n" in shell.machine.nodes)
+    assert not ends
+    shell.store.put("epoch", shell.port.epoch + 1)
+    await until(lambda: ends)
 
 
 async def test_a_mirror_without_readers_ends_after_one_lease(port: FakeCells) -> None:
