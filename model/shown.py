@@ -19,6 +19,7 @@ _ESCAPED = (
 _NOT_STORABLE = re.compile("[\\x00\ud800-\udfff]")
 _OF_A_LINE = re.compile(f"[{_ESCAPED}]")
 _OF_LINES = re.compile(f"(?![\\n\\t])[{_ESCAPED}]")
+LONGEST_CAUSE = 8000
 NAME = re.compile(rf"[^{_ESCAPED}\s/\\]{{1,64}}")
 
 
@@ -43,6 +44,12 @@ def few(texts: Iterable[object], most: int = 10, between: str = ", ") -> str:
     found = [str(text) for text in texts]
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return between.join(found[:most]) + more
+
+
+def whole(text: str) -> str:
+    """Return a cause as it is; of a text that is longer than any cause, the beginning and how much is left out."""
+    more = len(text) - LONGEST_CAUSE
+    return text if more <= 0 else f"{text[:LONGEST_CAUSE]}... ({more} more characters)"
 
 
 def is_name(text: str) -> bool:

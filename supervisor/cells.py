@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..actors.cell.messages import Gone, Unreachable
 from ..model.errors import MeshError
@@ -15,6 +15,13 @@ UNANSWERED = (
     Unreachable,
     TimeoutError,
 )  # a call to a cell ended without an answer: repeat it or give it up
+
+
+class NodeFacts(NamedTuple):
+    """What the cluster tells about a living node; `host` is the name of its host."""
+
+    labels: Mapping[str, str]
+    host: str = ""
 
 
 class Cells(Protocol):
@@ -31,8 +38,8 @@ class Cells(Protocol):
     def forget(self, cell: str) -> None:
         """Drop the handle of a cell."""
 
-    async def nodes(self) -> dict[str, Mapping[str, str]]:
-        """Return the living nodes of the cluster and their labels. Raises Unreachable."""
+    async def nodes(self) -> dict[str, NodeFacts]:
+        """Return the living nodes of the cluster. Raises Unreachable."""
 
     async def names(self) -> list[str]:
         """Return the names of this mesh's cells that the cluster knows. Raises Unreachable."""

@@ -17,18 +17,18 @@ from .cells import UNANSWERED
 from .shell import SupervisorShell
 from .status import describe
 from .tree import events as m
-from .tree.mirror_leases import MirrorLeases
 from .tree.records import ChildState
+from .watchers import Watchers
 
 
 class Commands:
     """One public method per request; `ray_supervisor.Supervisor` documents them."""
 
     def __init__(
-        self, shell: SupervisorShell, leases: MirrorLeases, cluster: str, clear: Callable[[], Awaitable[None]]
+        self, shell: SupervisorShell, watchers: Watchers, cluster: str, clear: Callable[[], Awaitable[None]]
     ) -> None:
         """`cluster` is the address of the Ray cluster; `clear` removes the mesh's files from this node."""
-        self._shell, self._leases, self._cluster, self._clear = shell, leases, cluster, clear
+        self._shell, self._watchers, self._cluster, self._clear = shell, watchers, cluster, clear
 
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
         return await self._routes(after, None, timeout_s)
@@ -94,8 +94,9 @@ class Commands:
             raise RetryLater(0.5, "the supervisor does not know the nodes of the cluster yet")
         if node not in self._shell.machine.nodes:
             raise Misconfigured(f"node {node[:12]}", "is not part of the cluster")
-        self._leases.ask(node, addresses, time.monotonic_ns())
-        return self._leases.lease_s
+        leases = self._watchers.leases
+        leases.ask(node, addresses, time.monotonic_ns())
+        return leases.lease_s
 
     async def shutdown(self, timeout_s: float = 30.0) -> bool:
         self._shell.on(m.ShutDown())
@@ -121,7 +122,8 @@ class Commands:
             )
         )
         desired, now_ns = self._shell.desired, time.monotonic_ns()
-        return describe(machine, usage, statuses, desired.refused, now_ns, desired.doubts) | {
+        unreachable = self._watchers.quorum.unreachable(machine.nodes, now_ns)
+        return describe(machine, usage, statuses, desired.refused, now_ns, desired.doubts, unreachable) | {
             "mesh": self._shell.settings.mesh,
             "pid": os.getpid(),
             "exchanges": self._shell.desired.exchanges,

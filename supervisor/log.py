@@ -22,11 +22,11 @@ class EventLog:
         match event:
             case m.Tick() | m.RunChildren() | m.Amend():
                 return
-            case m.NodeSeen(node, labels):
+            case m.NodeSeen(node, labels, host):
                 if node not in machine.nodes:
-                    logger.info("node seen", node=node[:12], labels=_own(labels))
+                    logger.info("node seen", node=node[:12], host=host, labels=_own(labels))
             case m.NodeLost(node):
-                logger.warning("node lost", node=node[:12])
+                logger.warning("node lost", node=node[:12], host=machine.hosts.get(node))
             case m.CellCreated(cell, pid, _):
                 logger.debug("spare ready", cell=cell, pid=pid)
             case m.CreateFailed(cell, error):

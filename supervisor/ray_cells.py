@@ -18,7 +18,7 @@ from ..actors.cell.near import Method, socket_name
 from ..actors.cell.near_client import Lost, NearCalls, NotSent
 from ..actors.cell.ray_calls import call, find, in_thread, namespace
 from ..actors.cell.ray_cell import CellActor
-from .cells import PREFIX
+from .cells import PREFIX, NodeFacts
 
 
 class RayCells:
@@ -44,10 +44,14 @@ class RayCells:
         self._sockets.pop(cell, None)
         self._here.discard(cell)
 
-    async def nodes(self) -> dict[str, Mapping[str, str]]:
-        """Return the living nodes of the cluster and their labels. Raises Unreachable."""
+    async def nodes(self) -> dict[str, NodeFacts]:
+        """Return the living nodes of the cluster. Raises Unreachable."""
         listed: list[dict[str, Any]] = await in_thread(ray.nodes)
-        return {n["NodeID"]: n.get("Labels") or {} for n in listed if n["Alive"]}
+        return {
+            n["NodeID"]: NodeFacts(n.get("Labels") or {}, n.get("NodeManagerHostname") or "")
+            for n in listed
+            if n["Alive"]
+        }
 
     async def names(self) -> list[str]:
         """Return the names of this mesh's cells that the cluster knows. Raises Unreachable."""

@@ -69,7 +69,7 @@ class Supervisor:
         self._shell = SupervisorShell(settings, port, GcsStore(mesh))
         self._watchers = Watchers(self._shell, node)
         cluster = str(ray.get_runtime_context().gcs_address)
-        self._commands = Commands(self._shell, self._watchers.leases, cluster, self._clear)
+        self._commands = Commands(self._shell, self._watchers, cluster, self._clear)
         self._near = NearServer(near_directory(self._segments), SUPERVISOR, self._answer_near)
         self._shell.spawn(self._beat())
         self._shell.spawn(self._boot())

@@ -20,6 +20,7 @@ from loguru import logger
 from ..actors.cell.messages import AGAIN_S, Gone, Unreachable
 from ..model.address import agent_address, catalog_address, is_book_of
 from ..model.errors import Fenced, MeshError, Misconfigured, Rejected, RetryLater
+from ..model.shown import whole
 from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
 from .retirement import judge, keep
@@ -36,7 +37,6 @@ T = TypeVar("T")
 REFRESH_S = 15.0  # longest wait for a list of instruments
 REFUSED_S = 0.5  # pause after a failed creation of a cell, because the cluster may refuse at once
 EXIT_DEFECT = 70
-TEXT_MAX = 500
 
 
 class SupervisorShell:
@@ -408,5 +408,5 @@ def end_of(error: BaseException) -> str:
     """Return the text of an error that may be a whole traceback: its last line, without the module of the class."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) < 2:
-        return repr(error)[:TEXT_MAX]
-    return re.sub(r"^(?:\w+\.)+(?=\w+(?:: |$))", "", lines[-1])[:TEXT_MAX]
+        return whole(repr(error))
+    return whole(re.sub(r"^(?:\w+\.)+(?=\w+(?:: |$))", "", lines[-1]))

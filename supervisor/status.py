@@ -8,11 +8,13 @@ from typing import Any
 
 from ..model.address import Address
 from ..model.time import SECOND_NS
+from .tree.child import Tier
 from .tree.machine import Machine
 from .tree.placement import NodeView, fits
 from .tree.records import CellState, Child, ChildState
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_NODES: Mapping[str, float] = MappingProxyType({})
 
 
 def describe(
@@ -22,21 +24,24 @@ def describe(
     refused: Mapping[str, str],
     now_ns: int,
     doubts: Mapping[str, str] = NOTHING,
+    unreachable: Mapping[str, float] = NO_NODES,
 ) -> dict[str, Any]:
     """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
     `refused` are configured books that cannot run: they get rows in the state REFUSED. `doubts` are books whose pairs
-    the exchange's list lacks, by address.
+    the exchange's list lacks, by address. `unreachable` are the nodes that do not answer, and for how many seconds:
+    they and their silent children are shown as UNREACHABLE at once, while the supervisor decides nothing yet.
     """
     children = machine.children
     degraded = {
         c.spec.group for c in children.values() if c.state is ChildState.DEGRADED or _stranded(machine, c) is not None
     }
-    rows = [_row(machine, children[a], usage, statuses.get(a), now_ns) for a in sorted(children)]
+    rows = [_row(machine, children[a], usage, statuses.get(a), now_ns, unreachable) for a in sorted(children)]
     for row in rows:
         row["why"] = row["why"] or "; ".join(doubts[served] for served in row["serves"] if served in doubts) or None
     return {
         "epoch": machine.routes.epoch,
-        "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
+        "isolated_s": None if machine.isolated_ns is None else (now_ns - machine.isolated_ns) / SECOND_NS,
+        "nodes": [_node_row(machine, node, unreachable) for node in machine.nodes],
         "children": rows + [_refused_row(address, why) for address, why in sorted(refused.items())],
         "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
         "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
@@ -58,26 +63,43 @@ def describe(
     }
 
 
+def _node_row(machine: Machine, node: str, unreachable: Mapping[str, float]) -> dict[str, Any]:
+    """`egress` are the rate budgets whose limits role may run on the node; `silent_s` is None while it answers."""
+    labels = machine.nodes[node]
+    limits = (child.spec for child in machine.children.values() if child.spec.tier is Tier.LIMITS)
+    return {
+        "node": node,
+        "host": machine.hosts.get(node) or None,
+        "state": "UNREACHABLE" if node in unreachable else "UP",
+        "silent_s": unreachable.get(node),
+        "labels": dict(labels),
+        "egress": sorted({Address.parse(spec.address).name for spec in limits if fits(spec, NodeView(node, labels))}),
+    }
+
+
 def _row(
     machine: Machine,
     child: Child,
     usage: Mapping[str, Mapping[str, Any]],
     status: Mapping[str, Any] | None,
     now_ns: int,
+    unreachable: Mapping[str, float],
 ) -> dict[str, Any]:
+    silent_s = unreachable.get(child.node or "") if child.state is ChildState.SERVING and status is None else None
     cell = machine.cells.get(child.cell) if child.cell else None
     used = usage.get(child.cell or "", {})
     return {
         "address": child.spec.address,
         "group": child.spec.group,
-        "state": child.state.value,
+        "state": child.state.value if silent_s is None else "UNREACHABLE",
         "node": child.node,
+        "host": machine.hosts.get(child.node or "") or None,
         "cell": child.cell,
         "pid": cell.pid if cell else None,
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
         "last_error": _stranded(machine, child) or _no_process(machine, child) or child.last_error,
-        "why": _why(machine, child, status, now_ns),
+        "why": _why(machine, child, status, now_ns) if silent_s is None else _silent(machine, child.node, silent_s),
         "rss": used.get("rss"),
         "pss": used.get("pss"),
         "cpu": used.get("cpu_s"),
@@ -110,11 +132,21 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
     return child.last_error
 
 
+def _silent(machine: Machine, node: str | None, silent_s: float) -> str:
+    known = "has not declared it lost yet"
+    return f"its node {host_of(machine, node)} has not answered for {silent_s:.1f} s; the cluster {known}"
+
+
+def host_of(machine: Machine, node: str | None) -> str:
+    """Return a node's host by name, or else the beginning of its id."""
+    return machine.hosts.get(node or "") or (node or "")[:12]
+
+
 def _no_process(machine: Machine, child: Child) -> str | None:
     """Return why no process starts for a waiting child; None while one may start, or the child waits for another."""
     if child.state is not ChildState.WAITING or child.node not in machine.create_errors:
         return None
-    return f"a process did not start on node {child.node[:12]}: {machine.create_errors[child.node]}"
+    return f"a process did not start on node {host_of(machine, child.node)}: {machine.create_errors[child.node]}"
 
 
 def _stranded(machine: Machine, child: Child) -> str | None:
@@ -125,7 +157,7 @@ def _stranded(machine: Machine, child: Child) -> str | None:
 
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:
-    empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
+    empty = ("node", "host", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
     group = Address.parse(address).exchange
     row = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "serves": []}
     row |= {"last_error": why, "why": why}

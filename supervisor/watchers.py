@@ -106,9 +106,9 @@ class Watchers:
                 continue
             for node in [node for node in shell.machine.nodes if node not in alive]:
                 shell.on(m.NodeLost(node))
-            for node, labels in alive.items():
+            for node, (labels, host) in alive.items():
                 if shell.machine.nodes.get(node) != labels:
-                    shell.on(m.NodeSeen(node, labels))
+                    shell.on(m.NodeSeen(node, labels, host))
             now_ns = time.monotonic_ns()
             self.quorum.hear_gcs(alive, now_ns)
             if now_ns - checked_ns >= in_ns(EPOCH_S):

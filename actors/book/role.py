@@ -27,6 +27,7 @@ from ...model.address import book_address, orders_address
 from ...model.errors import MeshError, Misconfigured, NotOffered, Rejected, RetryLater, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
+from ...model.shown import few
 from ...model.spelling import similar_pairs
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment import SegmentWriter
@@ -363,10 +364,10 @@ class BookRole:
         same = len(set(states)) == 1
         socket = self._session.status()
         if not socket["connected"] and (last := socket["last_error"]) and not any(last in error for error in errors):
-            errors = [*errors[:2], f"the last attempt to connect failed: {last}"]
+            errors = [f"the last attempt to connect failed: {last}", *errors]
         return {
             "state": states[0].name if same else f"{live} of {len(states)} LIVE" if states else "EMPTY",
-            "error": "; ".join(errors[:3]) or None,
+            "error": few(errors, 3, "; ") or None,
             "pairs": {name: self._pair_status(hosted) for name, hosted in self._hosted.items()},
             "socket": socket,
         }

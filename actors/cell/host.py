@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
+from ...model.shown import whole
 from ...model.time import in_ns
 from .messages import POLL, Asker, BadMessage, Dedup, Envelope, Routes, Send, pack_error, pack_reply
 from .near import Method
 from .role import Context, Incarnation, Role
 
 NONE: Incarnation = (0, 0)  # of a spare
-TEXT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,4 +307,4 @@ class Host:
 
 
 def error_text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:TEXT_MAX]
+    return whole(f"{type(error).__name__}: {error}")

@@ -21,6 +21,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from ...model.errors import MeshError
+from ...model.shown import whole
 from .messages import Gone, Unreachable
 
 T = TypeVar("T")
@@ -55,7 +56,6 @@ _DEAD = (  # the process of the actor has ended or never existed
     ray_errors.RuntimeEnvSetupError,
     ray_errors.WorkerCrashedError,
 )
-TEXT_MAX = 500
 
 
 class MethodFailed(Unreachable):
@@ -68,14 +68,14 @@ def call_error(error: BaseException) -> Exception:
         cause = error.cause
         if isinstance(cause, MeshError):
             return cause
-        failed = MethodFailed(str(cause)[:TEXT_MAX])
+        failed = MethodFailed(whole(str(cause)))
         failed.__cause__ = cause if isinstance(cause, BaseException) else error
         return failed
     if isinstance(error, ValueError):  # Ray does not know the name or the handle
         return Gone(sent=False)
     if isinstance(error, _DEAD) or type(error) is ray_errors.RayActorError:
         return Gone()
-    return Unreachable(f"{type(error).__name__}: {error}"[:TEXT_MAX])
+    return Unreachable(whole(f"{type(error).__name__}: {error}"))
 
 
 async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | None = None) -> Any:
@@ -103,7 +103,7 @@ async def find(name: str, mesh: str) -> Any:
     except ValueError as error:
         raise Gone(sent=False) from error
     except AWAY as error:
-        raise Unreachable(str(error)[:TEXT_MAX]) from error
+        raise Unreachable(whole(str(error))) from error
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
@@ -113,4 +113,4 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
     except ValueError:
         raise
     except AWAY as error:
-        raise Unreachable(str(error)[:TEXT_MAX]) from error
+        raise Unreachable(whole(str(error))) from error

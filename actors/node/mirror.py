@@ -29,6 +29,7 @@ import numpy as np
 
 from ...model.errors import MeshError, Rejected
 from ...model.events import BookState, Levels, PublicTrade, Side
+from ...model.shown import few
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment import SegmentWriter
 from ..cell.messages import AGAIN_S
@@ -111,7 +112,7 @@ class MirrorRole:
         errors = [f"{source.child}: {source.error}" for source in self._sources.values() if source.error]
         return {
             "state": "SERVING",
-            "error": "; ".join(errors[:3]) or None,
+            "error": few(errors, 3, "; ") or None,
             "sources": {
                 s.child: {"polls": s.polls, "books": {b.address: b.sizes for b in s.books.values()}}
                 for s in self._sources.values()

@@ -12,8 +12,11 @@ from .child import ChildSpec
 
 @dataclass(frozen=True, slots=True)
 class NodeSeen:
+    """A living node; `host` is the name of its host."""
+
     node: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

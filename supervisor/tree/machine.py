@@ -92,6 +92,7 @@ class Machine:
         self.settings = settings
         self.routes = RouteTable(epoch)
         self.nodes: dict[str, Mapping[str, str]] = {}
+        self.hosts: dict[str, str] = {}  # node -> name of its host; also of lost nodes that children name
         self.cells: dict[str, Cell] = {}
         self.children: dict[str, Child] = {}
         self.rolling: deque[str] = deque()
@@ -126,6 +127,7 @@ class Machine:
     def _node_seen(self, event: NodeSeen, now_ns: int) -> None:
         known = event.node in self.nodes
         self.nodes[event.node] = dict(event.labels)
+        self.hosts[event.node] = event.host
         if not known and not self.ending:
             address = agent_address(event.node)
             if address not in self.children:
@@ -143,6 +145,8 @@ class Machine:
         for address, child in list(self.children.items()):
             if child.spec.node == event.node and not child.spec.pinned:
                 self._drop(address)
+        named = self.nodes.keys() | {child.node for child in self.children.values()}
+        self.hosts = {node: host for node, host in self.hosts.items() if node in named}
 
     def _cell_created(self, event: CellCreated, now_ns: int) -> None:
         cell = self.cells.get(event.cell)

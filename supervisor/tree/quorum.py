@@ -1,12 +1,13 @@
 """Determine whether the supervisor hears enough of its cluster to decide anything. Pure.
 
 To a supervisor behind a partition every other node looks hung, and it may have a successor on the other side. So it
-needs a majority: it must hear more than half of the nodes. A node is heard when its agent answers, or any other cell
-there. The supervisor's own node counts as heard, because no network lies between. If it hears exactly half, it needs
-the GCS, too; the GCS alone is no majority, because the hosts that are not heard may be alive, and the GCS itself
-declares them lost.
+needs a majority: more than half of the nodes must answer it. A node answers when its agent does, or any other cell
+there. The supervisor's own node counts, because no network lies between. If exactly half answer, the supervisor needs
+the GCS, too; the GCS alone is no majority, because the silent hosts may be alive, and the GCS itself declares them
+lost.
 
-A node whose agent is known to have died cannot answer until it has another agent; it stays as it was, heard or silent.
+A node whose agent is known to have died cannot answer until it has another agent; it stays as it was, answering or
+silent.
 
 Without its majority the supervisor declares nothing hung, queues no kill, and starts nothing; see `machine`.
 """
@@ -23,7 +24,7 @@ UNREACHABLE_NS = in_ns(2.0)  # a node is shown as UNREACHABLE when its agent has
 
 @dataclass(slots=True)
 class Quorum:
-    """When each agent and the GCS were last heard. `own` is the supervisor's node; times are monotonic ns."""
+    """When each node and the GCS answered last. `own` is the supervisor's node; times are monotonic ns."""
 
     own: str
     limit_ns: int
@@ -34,27 +35,27 @@ class Quorum:
         self._heard[node] = now_ns
 
     def keep(self, node: str, now_ns: int) -> None:
-        """Leave a node without an agent as it is: if it is heard, it counts as heard now."""
+        """Leave a node without an agent as it is: if it is not silent, it counts as answering now."""
         if self.silent_ns(node, now_ns) <= self.limit_ns:
             self.hear(node, now_ns)
 
     def hear_gcs(self, nodes: Collection[str], now_ns: int) -> None:
-        """Record an answer of the GCS: the living nodes. A new node counts as heard now."""
+        """Record an answer of the GCS: the living nodes. A new node counts as answering now."""
         self._gcs_ns = now_ns
         for node in nodes:
             self._heard.setdefault(node, now_ns)
         self._heard = {node: heard_ns for node, heard_ns in self._heard.items() if node in nodes}
 
     def silent_ns(self, node: str, now_ns: int) -> int:
-        """Return for how long a node has not been heard; 0 for the supervisor's own."""
+        """Return for how long a node has been silent; 0 for the supervisor's own."""
         return 0 if node == self.own else now_ns - self._heard.get(node, now_ns)
 
     def silent(self, nodes: Collection[str], now_ns: int) -> list[str]:
-        """Return the nodes that are not heard."""
+        """Return the silent nodes."""
         return [node for node in nodes if self.silent_ns(node, now_ns) > self.limit_ns]
 
     def heard(self, nodes: Collection[str], now_ns: int) -> int:
-        """Return how many of the nodes are heard."""
+        """Return how many of the nodes answer."""
         return len(nodes) - len(self.silent(nodes, now_ns))
 
     def holds(self, nodes: Collection[str], now_ns: int) -> bool:

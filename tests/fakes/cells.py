@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from venuemesh.actors.cell.messages import Gone, Unreachable
+from venuemesh.supervisor.cells import NodeFacts
 from venuemesh.supervisor.retrying_store import StoreAway
 
 
@@ -71,9 +72,9 @@ class FakeCells:
     def forget(self, cell: str) -> None:
         self.held.discard(cell)
 
-    async def nodes(self) -> dict[str, Mapping[str, str]]:
+    async def nodes(self) -> dict[str, NodeFacts]:
         self._try()
-        return {"n": {}}
+        return {"n": NodeFacts({})}
 
     async def names(self) -> list[str]:
         self._try()

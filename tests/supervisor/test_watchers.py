@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from venuemesh.actors.node.settings import AgentSettings, MirrorSettings
 from venuemesh.model.address import AGENT, agent_address
 from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor import watchers
+from venuemesh.supervisor.cells import NodeFacts
 from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.mirror_leases import mirror_spec
@@ -50,9 +51,9 @@ def agent(node: str) -> ChildSpec:
     return ChildSpec(agent_address(node), AGENT, AgentSettings(), group=AGENT, tier=Tier.AGENT, node=node)
 
 
-def nodes_of(*names: str) -> Callable[[], Coroutine[Any, Any, dict[str, Mapping[str, str]]]]:
-    async def nodes() -> dict[str, Mapping[str, str]]:
-        return {name: {} for name in names}
+def nodes_of(*names: str) -> Callable[[], Coroutine[Any, Any, dict[str, NodeFacts]]]:
+    async def nodes() -> dict[str, NodeFacts]:
+        return {name: NodeFacts({}) for name in names}
 
     return nodes
 

@@ -214,15 +214,20 @@ def down(
 
 @app.command()
 def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
-    """Show the tree: every actor's state, node, process, incarnation, restarts, memory and last error."""
+    """Show the tree: every actor's state, host, process, incarnation, restarts, memory and last error.
+
+    A mesh on several nodes also lists these, with their labels and the egress budgets that they may spend.
+    """
     from .running import attach
-    from .tables import status_table
+    from .tables import nodes_table, status_table
 
     tree = attach(mesh, address=address).status()
     if as_json:
         print(json.dumps(tree, default=str))
         return
     out.print(status_table(tree))
+    if len(tree["nodes"]) > 1:
+        out.print(nodes_table(tree))
 
 
 @app.command()

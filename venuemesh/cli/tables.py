@@ -26,7 +26,14 @@ from .grid import Cell, Column, Grid
 if TYPE_CHECKING:
     from .connect import Checked
 
-STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
+STATE_STYLE = {
+    "UP": "green",
+    "LIVE": "green",
+    "SERVING": "green",
+    "SYNCING": "yellow",
+    "CONNECTING": "yellow",
+    "STARTING": "yellow",
+}
 
 
 def state_text(state: str) -> Text:
@@ -46,11 +53,45 @@ def price_text(price: Decimal, instrument: Instrument) -> str:
     return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
 
 
+def nodes_table(tree: Mapping[str, Any]) -> Grid:
+    """Return the nodes of a mesh as a table; the operator's labels without those of Ray."""
+    columns = (
+        Column("host"),
+        Column("state"),
+        Column("node", rank=1),
+        Column("egress", rank=2),
+        Column("labels", rank=3, folds=True),
+    )
+    grid = Grid(columns, title="nodes")
+    for row in sorted(tree["nodes"], key=lambda row: (row.get("host") or "", row["node"])):
+        state = row["state"] if row["silent_s"] is None else f"{row['state']} for {row['silent_s']:.0f} s"
+        labels = ", ".join(f"{key}={value}" for key, value in row["labels"].items() if not key.startswith("ray.io/"))
+        grid.add(row["host"] or "", state_text(state), row["node"][:8], ", ".join(row["egress"]), labels)
+    return grid
+
+
+def node_names(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Name each node by its host; with a part of its id where a host has several nodes."""
+    hosts = [row.get("host") for row in tree["nodes"]]
+    return {
+        row["node"]: row["node"][:8]
+        if not row.get("host")
+        else row["host"]
+        if hosts.count(row["host"]) == 1
+        else f"{row['host']}/{row['node'][:8]}"
+        for row in tree["nodes"]
+        if "node" in row
+    }
+
+
 def status_table(tree: Mapping[str, Any]) -> Grid:
     """Return the supervisor's tree as a table, a row per actor."""
     title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
     if tree["stopped"]:
         title += f"; feeds stopped: {', '.join(tree['stopped'])}"
+    if (isolated_s := tree.get("isolated_s")) is not None:
+        title += f"; ISOLATED for {isolated_s:.0f} s: most nodes do not answer, so the supervisor decides nothing"
+    names = node_names(tree)
     columns = (
         Column("address"),
         Column("state"),
@@ -70,7 +111,7 @@ def status_table(tree: Mapping[str, Any]) -> Grid:
             str(child["restarts"]),
             str(child["pid"] or ""),
             mebibytes(child.get("rss")),
-            (child["node"] or "")[:8],
+            names.get(child["node"] or "") or child.get("host") or (child["node"] or "")[:8],
             incarnation_text(child["incarnation"]),
             role_pairs(child),
             child["why"] or (f"restarted: {child['last_error']}" if child["last_error"] else ""),

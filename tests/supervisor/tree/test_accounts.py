@@ -42,6 +42,27 @@ def row(world: World, address: str):
     return next(r for r in describe(world.machine, {}, {}, {}, world.now_ns)["children"] if r["address"] == address)
 
 
+def test_a_silent_node_and_its_silent_children_are_shown_as_unreachable_and_nothing_is_decided():
+    world = World()
+    for node, host in (("n1", "alpha"), ("n2", "beta")):
+        world.tell(m.NodeSeen(node, {"zone": host}, host))
+    world.tell(m.RunChildren(specs("n2")))
+    world.run(30.0)
+    statuses = {address: {"error": None} for address in (ORDERS, "limits/x/default")}  # these two have answered
+    shown = describe(world.machine, {}, statuses, {}, world.now_ns, unreachable={"n2": 2.5})
+    nodes = {row["host"]: (row["state"], row["silent_s"], row["egress"], row["labels"]) for row in shown["nodes"]}
+    assert nodes == {
+        "alpha": ("UP", None, ["default"], {"zone": "alpha"}),
+        "beta": ("UNREACHABLE", 2.5, ["default"], {"zone": "beta"}),
+    }
+    rows = {row["address"]: row for row in shown["children"]}
+    assert (rows[ORDERS]["state"], rows[ORDERS]["host"]) == ("SERVING", "beta")
+    assert rows[STREAM]["state"] == "UNREACHABLE"
+    assert rows[STREAM]["why"] == ("its node beta has not answered for 2.5 s; the cluster has not declared it lost yet")
+    assert all(row["state"] == "SERVING" for row in rows.values() if row["node"] == "n1")
+    assert world.machine.children[STREAM].state is ChildState.SERVING
+
+
 def test_every_account_is_served_on_the_journal_s_node_and_found_by_its_address():
     world = grown("n1", "n2")
     for address in (ORDERS, STREAM, "orders/x/second", "stream/x/second"):

@@ -16,7 +16,7 @@ DEEDS = (m.KillCell, m.Discard, m.Create, m.AdoptCell, m.StopCell)
 
 
 def heard_at(*nodes: str, gcs: bool = True) -> Quorum:
-    """Five nodes were seen at 0; these are heard at 10 s, and the GCS, too."""
+    """Five nodes were seen at 0; these answer at 10 s, and so does the GCS."""
     quorum = Quorum("own", S)
     quorum.hear_gcs(["own", "a", "b", "c", "d"], 0)
     for node in nodes:
@@ -121,7 +121,7 @@ def test_a_cell_that_failed_in_isolation_is_ended_by_its_successor() -> None:
     assert world.serving("book/x/a")
 
 
-def test_a_shutdown_goes_on_in_isolation() -> None:
+def test_a_shutdown_continues_in_isolation() -> None:
     world = grown("n1")
     world.tell(m.Isolated())
     world.tell(m.ShutDown())

@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.fakes.records import order
 from venuemesh.cli.demo.screen import Screen
 from venuemesh.cli.grid import Column, Grid
-from venuemesh.cli.tables import orders_table, status_table
+from venuemesh.cli.tables import nodes_table, orders_table, status_table
 from venuemesh.model.order import OrderStatus
 
 LONG = "its process 27949 was killed from outside or crashed [exit 137]"
@@ -55,6 +55,23 @@ def test_a_restart_keeps_its_cause_and_a_serving_role_shows_its_own_state():
     assert "CONNECTING" in lines[2]
     assert lines[2].endswith("the connection was lost: 1006")
     assert lines[3].endswith("restarted: its process 7 was killed from outside or crashed")
+
+
+def test_nodes_are_named_by_host_with_egress_and_labels_and_a_silent_one_is_marked():
+    nodes = [
+        {"node": "c78b37249231", "host": "alpha", "state": "UP", "silent_s": None, "egress": ["default"]},
+        {"node": "aabbccddeeff", "host": "beta", "state": "UNREACHABLE", "silent_s": 3.2, "egress": ["default", "two"]},
+        {"node": "ffeeddccbbaa", "host": "beta", "state": "UP", "silent_s": None, "egress": []},
+    ]
+    nodes = [row | {"labels": {"ray.io/node-id": "c7", "zone": "a"}} for row in nodes]
+    lines = drawn(nodes_table({"nodes": nodes}), 120)
+    assert lines[2].split() == ["alpha", "UP", "c78b3724", "default", "zone=a"]
+    assert lines[3].split() == ["beta", "UNREACHABLE", "for", "3", "s", "aabbccdd", "default,", "two", "zone=a"]
+    actors = [child("catalog/x"), child("catalog/y", node="aabbccddeeff"), child("catalog/z", node="lost", host="eta")]
+    shown = drawn(status_table(tree(*actors) | {"nodes": nodes, "isolated_s": 4.0}), 250)
+    assert "ISOLATED for 4 s" in shown[0]
+    for line, host in zip(shown[2:], ("alpha", "beta/aabbccdd", "eta"), strict=True):
+        assert host in line.split()
 
 
 @pytest.mark.parametrize("width", [30, 80, 200])
