@@ -412,6 +412,20 @@ class LimitsMachine:
         self._waiting = kept  # popped in order, so a heap already
         return effects
 
+    def _pace(self, now_ns: int) -> dict[str, Any] | None:
+        """Return the limit that the next request waits for, how many requests wait for it, and for how long the next
+        one waits; None while no request waits for a limit."""
+        if not self._waiting:
+            return None
+        first = min(self._waiting)
+        name = max(first.cost, key=lambda name: self.buckets[name].wait_ns(first.cost[name]), default="")
+        wait_ns = max(self._wait_ns(first.cost), self.cool_ns - now_ns)
+        if not name or wait_ns <= 0:
+            return None
+        bucket, waiting = self.buckets[name], sum(name in claim.cost for claim in self._waiting)
+        window = {"units": bucket.limit, "period_s": bucket.period_ns / SECOND_NS}
+        return {"limit": name, "waiting": waiting, "next_s": wait_ns / SECOND_NS, **window}
+
     def _may_have(self, claim: Claim) -> bool:
         return not claim.is_spare or all(self.buckets[name].is_spare(cost) for name, cost in claim.cost.items())
 
@@ -485,5 +499,6 @@ class LimitsMachine:
             "cooldown_s": max(0.0, (self.cool_ns - now_ns) / SECOND_NS),
             "hits": self.hits,
             "waiting": len(self._waiting),
+            "pace": self._pace(now_ns),
             "leases": len(self._leases),
         }

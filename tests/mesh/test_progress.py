@@ -1,6 +1,8 @@
 """What a starting mesh says of itself."""
 
-from venuemesh.mesh.progress import missing_parts, progress_text
+import pytest
+
+from venuemesh.mesh.progress import STALL_S, Patience, missing_parts, progress_text
 
 
 def book(name, child_state, book_state=None):
@@ -59,3 +61,43 @@ def test_a_missing_part_has_its_cause():
         "book/binance/A-B is CONNECTING (the connection was lost: 1006)",
         "orders/binance/main is RECONCILING (-2015)",
     ]
+
+
+PACE = {"limit": "weight", "waiting": 41, "next_s": 1.5, "units": 6000, "period_s": 60.0}
+
+
+def test_progress_names_the_limit_that_paces_the_start():
+    children = [role("limits/binance/default", "SERVING", {"pace": PACE}), book("A-B", "SERVING", "SYNCING")]
+    text = progress_text({"children": children, "unread": []})
+    assert text.endswith("; paced by weight of binance (6000 in 60 s): 41 requests wait")
+    children[1] = book("A-B", "SERVING", "LIVE")
+    assert "paced" not in progress_text({"children": children, "unread": []})
+
+
+def growing(live):
+    return {"children": [book(f"A{n}-B", "SERVING", "LIVE" if n < live else "SYNCING") for n in range(200)]}
+
+
+def test_a_start_has_time_as_long_as_it_advances():
+    patience, now = Patience(None, 0.0), 0.0
+    for live in range(1, 200):  # a book in 59 s: more than three hours
+        assert not patience.is_over(growing(live), now)
+        now += STALL_S - 1
+    assert not patience.is_over(growing(150), now)  # some books are lost and come back: that is no step
+    assert patience.is_over(growing(199), now + STALL_S)
+    assert "nothing has started for 60 s" in patience.reason
+
+
+def test_a_start_waits_for_a_limit_with_a_long_window():
+    paced = growing(1)
+    paced["children"].append(role("limits/x/default", "SERVING", {"pace": PACE | {"next_s": 600.0}}))
+    patience = Patience(None, 0.0)
+    assert not patience.is_over(paced, 0.0)
+    assert not patience.is_over(growing(1), 599.0)
+    assert patience.is_over(growing(1), 601.0)
+
+
+@pytest.mark.parametrize("now_s", [9.9, 10.1])
+def test_a_given_time_is_for_the_whole_start(now_s):
+    patience = Patience(10.0, 0.0)
+    assert patience.is_over(growing(int(now_s)), now_s) is (now_s > 10.0)

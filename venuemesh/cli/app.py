@@ -124,10 +124,18 @@ def up(
         str | None, typer.Option("--mesh", "-m", help="With --local: name of the mesh (default: mesh).")
     ] = None,
     address: Address = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait until every book is LIVE.")] = 60.0,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds to wait until every book is LIVE (default: as long as the start advances).",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a mesh from its configuration file, on a new Ray cluster or on the one at --address, and return.
+
+    A mesh that is not complete in time is left running, and the exit status is 1.
 
     Exit status with --foreground: 0 after an orderly stop, 1 when another start may help, 2 when it will not.
     """
@@ -144,6 +152,10 @@ def up(
         if started["halted"]:
             books += f", {started['halted']} HALTED (the exchange does not trade them now)"
         out.plain(f"mesh {started['mesh']} runs at {started['address']}: {books}")
+        if missing := started["missing"]:
+            from ..model.shown import few
+
+            out.plain(f"It is not complete, and continues to start: {few(missing)}. See it with: venuemesh status")
         if isinstance(plan, LocalVenues):
             named = "" if plan.mesh == "mesh" else f" --mesh {plan.mesh}"
             shown = f"{plan.venues[0]} {' '.join(plan.pairs)}"
@@ -152,7 +164,10 @@ def up(
             out.plain(f"\nStop it with: venuemesh down{named}; see its books with: venuemesh watch{named} {shown}")
 
     if not foreground:
-        answer(start(plan, address=address, wait_s=wait, say=say))
+        started = start(plan, address=address, wait_s=wait, say=say)
+        answer(started)
+        if started["missing"]:
+            raise typer.Exit(1)
         return
     try:
         run(plan, address=address, wait_s=wait, say=say, answer=answer)

@@ -31,14 +31,14 @@ LOOK_S = 1.0  # between two checks whether a mesh in a cluster of another proces
 Answer = Callable[[Mapping[str, Any]], None]
 
 
-def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float, say: Say, answer: Answer) -> None:
+def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float | None, say: Say, answer: Answer) -> None:
     """Start the mesh, `answer` what runs, and end it in an orderly way at SIGTERM or Ctrl-C.
 
     Without an `address` the mesh gets a Ray cluster that ends with this process, for any reason.
 
     Raises:
         Misconfigured: the mesh cannot start.
-        RetryLater: the mesh did not start in time, or a process that it needs has ended.
+        RetryLater: the mesh does not answer, or a process that it needs has ended.
     """
     with contextlib.ExitStack() as own, _until_interrupted():
         signal.signal(signal.SIGTERM, _interrupt)
@@ -70,21 +70,31 @@ def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float, say
         _wait_for_mesh(name)
 
 
-def launch_checked(config: MeshConfig, wait_s: float, say: Say) -> dict[str, Any]:
-    """Start a mesh in the cluster this process has joined; end it again if it does not start as configured."""
+def launch_checked(config: MeshConfig, wait_s: float | None, say: Say) -> dict[str, Any]:
+    """Start a mesh in the cluster this process has joined; end it again if it cannot start as configured.
+
+    What has not started in time may still start, so a mesh that answers is left running; `missing` names what it lacks.
+    `wait_s` None: see `Mesh.wait_started`.
+    """
     from ..mesh.mesh import launch
+    from ..mesh.progress import missing_parts, paces, refused_pairs
 
     say("starting the supervisor")
     mesh = launch(config)
+    missing: list[str] = []
     try:
-        refused = mesh.wait_started(wait_s, say)
+        try:
+            refused = mesh.wait_started(wait_s, say)
+        except RetryLater:
+            tree = mesh.status()
+            missing, refused = [*missing_parts(tree), *paces(tree)], refused_pairs(tree)
         for address, reason in refused.items():
             book = Address.parse(address)
             raise UnknownInstrument(book.exchange, book.name, reason)
     except BaseException:
         mesh.shutdown()
         raise
-    return {"mesh": config.mesh.name, **mesh.count_books()}
+    return {"mesh": config.mesh.name, **mesh.count_books(), "missing": missing}
 
 
 def plain(plan: MeshConfig | LocalVenues) -> bytes:
@@ -175,7 +185,7 @@ def _main() -> None:
     from ..mesh import cluster, mesh  # noqa: F401 - Ray is imported before the plan comes
 
     try:
-        host(_read_plan(sys.stdin.buffer.read()), None, float(sys.argv[1]), _step, _answer)
+        host(_read_plan(sys.stdin.buffer.read()), None, float(sys.argv[1]) if sys.argv[1:] else None, _step, _answer)
     except MeshError as error:
         _answer({"error": str(error)})
         sys.exit(2)

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 STOP_LIMIT_S = 30.0
 
 
-def start(plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float, say: Say = ignore) -> dict[str, Any]:
-    """Start the mesh; return its name and address, and how many books there are and are LIVE.
+def start(
+    plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float | None, say: Say = ignore
+) -> dict[str, Any]:
+    """Start the mesh; return its name and address, how many books there are and are LIVE, and what is `missing`.
 
+    A mesh that is not complete in time (`wait_s`; None: see `Mesh.wait_started`) is left running.
     `say` gets a line for each step of the start.
 
     Raises:
@@ -54,7 +57,7 @@ def start(plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float,
 
 
 def run(
-    plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float, say: Say = ignore, answer: Answer
+    plan: MeshConfig | LocalVenues, *, address: str | None, wait_s: float | None, say: Say = ignore, answer: Answer
 ) -> None:
     """Start the mesh, `answer` what runs, and end it in an orderly way at SIGTERM, Ctrl-C or `venuemesh down`.
 
@@ -62,7 +65,7 @@ def run(
 
     Raises:
         Misconfigured: as `start`.
-        RetryLater: the mesh did not start in time, or a process that it needs has ended.
+        RetryLater: the mesh does not answer, or a process that it needs has ended.
     """
 
     def running(started: Mapping[str, Any]) -> None:
@@ -132,7 +135,7 @@ def stop(name: str, *, address: str | None) -> None:
 # ---------------------------------------------------------------------- the host process
 
 
-def _spawn_host(name: str, plan: MeshConfig | LocalVenues, wait_s: float, say: Say) -> dict[str, Any]:
+def _spawn_host(name: str, plan: MeshConfig | LocalVenues, wait_s: float | None, say: Say) -> dict[str, Any]:
     say("starting the host process")
     log = make_state_folder() / f"{name}.log"
     try:
@@ -141,7 +144,7 @@ def _spawn_host(name: str, plan: MeshConfig | LocalVenues, wait_s: float, say: S
         raise Misconfigured(str(log), f"cannot be written: {error.strerror or error}") from error
     with errors:
         host = subprocess.Popen(
-            [sys.executable, "-m", "venuemesh.cli.host", str(wait_s)],
+            [sys.executable, "-m", "venuemesh.cli.host", *([] if wait_s is None else [str(wait_s)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

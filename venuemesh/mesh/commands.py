@@ -12,7 +12,7 @@ from ..model.address import catalog_address, orders_address
 from ..model.errors import MeshError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
 from ..model.shown import few
 from ..model.spelling import BASE_QUOTE, is_misspelled, similar_pairs
-from .progress import NAMED, missing_parts, progress_text, refused_pairs
+from .progress import NAMED, STALL_S, Patience, missing_parts, paces, progress_text, refused_pairs
 from .session import Session, session
 
 P = ParamSpec("P")
@@ -128,13 +128,13 @@ async def ask_accounts(
 
 @command
 async def started(
-    own_session: Session, timeout_s: float, progress: Callable[[str], None] | None = None
+    own_session: Session, timeout_s: float | None, progress: Callable[[str], None] | None = None
 ) -> dict[str, str]:
     """See `Mesh.wait_started`."""
     before = ""
-    deadline = time.monotonic() + timeout_s
+    patience = Patience(timeout_s, time.monotonic())
     while True:
-        tree = await own_session.supervisor("status", timeout_s=timeout_s)
+        tree = await own_session.supervisor("status", timeout_s=STALL_S if timeout_s is None else timeout_s)
         missing = missing_parts(tree)
         text = progress_text(tree)
         if progress is not None and text != before:
@@ -142,8 +142,8 @@ async def started(
             before = text
         if not missing:
             return refused_pairs(tree)
-        if time.monotonic() > deadline:
-            raise RetryLater(1.0, f"not started after {timeout_s:g} s: {few(missing, NAMED)}")
+        if patience.is_over(tree, time.monotonic()):
+            raise RetryLater(1.0, f"{patience.reason}: {few([*missing[:NAMED], *paces(tree)])}")
         await asyncio.sleep(LOOK_S)
 
 

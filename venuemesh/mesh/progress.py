@@ -8,6 +8,7 @@ from ..model.address import BOOK, ORDERS, Address, catalog_address, has_kind
 from ..model.shown import few
 
 SETTLED = ("LIVE", "HALTED")  # states of a book that is followed; HALTED: the exchange does not trade the pair now
+STALL_S = 60.0  # a start that has not advanced for so long is given up
 NAMED = 3  # missing parts that a line of progress names
 
 
@@ -72,7 +73,55 @@ def progress_text(tree: dict[str, Any]) -> str:
     text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
     text += f", {halted} HALTED" if halted else ""
     missing = missing_parts(tree)
-    return f"{text}; waiting: {few(missing, NAMED)}" if missing else text
+    text += f"; waiting: {few(missing, NAMED)}" if missing else ""
+    return text + "".join(f"; {pace}" for pace in paces(tree) if missing)
+
+
+def paces(tree: dict[str, Any]) -> list[str]:
+    """Describe the limits of the exchanges that pace a start: their snapshots wait for units."""
+    return [
+        f"paced by {pace['limit']} of {Address.parse(child['address']).exchange} "
+        f"({pace['units']} in {pace['period_s']:g} s): {pace['waiting']} requests wait"
+        for child in tree["children"]
+        if (pace := (child.get("status") or {}).get("pace")) is not None
+    ]
+
+
+def pace_s(tree: dict[str, Any]) -> float:
+    """Return for how long the next request waits for a limit; 0: none waits."""
+    waits = ((child.get("status") or {}).get("pace") for child in tree["children"])
+    return max((pace["next_s"] for pace in waits if pace is not None), default=0.0)
+
+
+def advance_of(tree: dict[str, Any]) -> int:
+    """Return how far a start is: a number that rises with every actor that serves and every book that is settled."""
+    serving = [row for row in tree["children"] if row["state"] == "SERVING"]
+    return len(serving) + sum(state in SETTLED for state in book_states(tree).values())
+
+
+class Patience:
+    """How long a start may take. A given time is a limit for the whole start; without one, the start continues as long
+    as it advances, with `STALL_S` between two steps, or the wait for a limit of an exchange where that is longer. So a
+    plan of many pairs has the time that the limits of the exchanges need. Pure; times in seconds."""
+
+    def __init__(self, timeout_s: float | None, now_s: float) -> None:
+        self._timeout_s, self._furthest = timeout_s, -1
+        self._deadline_s = now_s + (STALL_S if timeout_s is None else timeout_s)
+
+    def is_over(self, tree: dict[str, Any], now_s: float) -> bool:
+        if self._timeout_s is None:
+            advance = advance_of(tree)
+            if advance > self._furthest:
+                self._furthest, self._deadline_s = advance, now_s + STALL_S
+            if (wait_s := pace_s(tree)) > 0:
+                self._deadline_s = max(self._deadline_s, now_s + wait_s)
+        return now_s > self._deadline_s
+
+    @property
+    def reason(self) -> str:
+        if self._timeout_s is None:
+            return f"nothing has started for {STALL_S:g} s"
+        return f"not started after {self._timeout_s:g} s"
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:

@@ -124,14 +124,18 @@ class Commands:
         """Return the supervisor's tree: nodes, spares, and a row per child."""
         return Waits.answer(commands.status, self.name)
 
-    def wait_started(self, timeout_s: float, progress: Callable[[str], None] | None = None) -> dict[str, str]:
+    def wait_started(
+        self, timeout_s: float | None = None, progress: Callable[[str], None] | None = None
+    ) -> dict[str, str]:
         """Wait until every configured book is LIVE on its node, or HALTED because the exchange does not trade it now;
         return the refused pairs with the reasons.
 
-        `progress` is called with a line for each step of the start, on another thread.
+        Without a timeout, wait as long as the start advances: at most 60 s between two steps, or as long as a rate
+        limit of an exchange makes it wait. `progress` is called with a line for each step of the start, on another
+        thread.
 
         Raises:
-            RetryLater: not within the timeout; the reason names the missing parts.
+            RetryLater: not in this time; the reason names the missing parts. What runs continues.
         """
         return Waits.answer(commands.started, self.name, timeout_s, progress)
 

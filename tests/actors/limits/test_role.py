@@ -20,6 +20,7 @@ from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.connectors.transport import SYSTEM_CLOCK
 from venuemesh.model.errors import InboxFull, Misconfigured, Rejected, RetryLater
+from venuemesh.model.time import in_ns
 
 S = 1_000_000_000
 T0 = 1000 * S
@@ -51,6 +52,20 @@ def test_a_cancel_is_granted_before_all_that_wait_and_never_finds_the_queue_full
     for second in range(5, 20):
         order += [effect.ticket for effect in m.advance(T0 + second * S)]
     assert order == [cancel, early, late]
+
+
+def test_the_status_names_the_limit_that_requests_wait_for() -> None:
+    m = machine()
+    assert m.status(T0)["pace"] is None
+    assert granted(m, {"weight": 2160}, T0)
+    for _ in range(3):
+        m.acquire({"weight": 250, "connections": 1}, "me", 60.0, T0)
+    m.advance(T0)
+    pace = m.status(T0)["pace"]
+    assert (pace["limit"], pace["waiting"], pace["units"], pace["period_s"]) == ("weight", 3, 6000, 60.0)
+    assert 0 < pace["next_s"] < 60
+    m.advance(T0 + in_ns(pace["next_s"]) + 1)
+    assert m.status(T0 + in_ns(pace["next_s"]) + 1)["pace"]["waiting"] == 2
 
 
 class TestWindows:
