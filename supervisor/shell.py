@@ -54,6 +54,7 @@ class SupervisorShell:
         self._home = asyncio.get_running_loop()
         self._log = EventLog()
         self._wishing = asyncio.Lock()
+        self._homes: dict[str, str] = {}  # as stored
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -82,12 +83,14 @@ class SupervisorShell:
         await self.durable.run(self.store.put, "desired", self.desired.to_dict(), patience_s=None)
         kept = past["children"] if past["birth"] == settings.birth else {}
         known = recall(kept, settings.tree.policy, time.monotonic_ns(), time.time_ns())
-        self.machine = Machine(epoch, settings.tree, lambda: f"{PREFIX}{secrets.token_hex(6)}", known)
+        self._homes = await self.durable.run(self.store.get, "homes", patience_s=None) or {}
+        self.machine = Machine(epoch, settings.tree, lambda: f"{PREFIX}{secrets.token_hex(6)}", known, self._homes)
         await self._find_cells()
         self.on(m.RunChildren(tuple(self.desired.first_specs())))
         specs = {address: child.spec for address, child in self.machine.children.items()}
         if strangers := self.desired.strangers(specs):
             self.on(m.StopChildren(strangers))
+        self._note_homes()
         self.ready.set()
         took_ms = (time.monotonic_ns() - began_ns) / 1e6
         found = {"cells": len(self.machine.cells), "children": len(specs), "stopped": self.desired.stopped}
@@ -99,6 +102,12 @@ class SupervisorShell:
             await self.durable.run(operation, *arguments)
         except RetryLater as error:
             logger.warning("value not stored", name=arguments[0], reason=error)
+
+    def _note_homes(self) -> None:
+        """Store the hosts of pinned children when they have changed."""
+        if (homes := self.machine.homes) != self._homes:
+            self._homes = homes
+            self.spawn(self._note(self.store.put, "homes", homes))
 
     async def _find_cells(self) -> None:
         names = await self._patiently(self.port.names)
@@ -127,7 +136,14 @@ class SupervisorShell:
         assignment = answer["assignment"]
         if assignment is None:
             return m.Found(
-                name, answer["node"], answer["pid"], answer["start"], None, None, trading=answer.get("trading", False)
+                name,
+                answer["node"],
+                answer["pid"],
+                answer["start"],
+                None,
+                None,
+                trading=answer.get("trading", False),
+                identity=answer.get("identity", ""),
             )
         epoch, counter = assignment["incarnation"]
         spec = ChildSpec.from_dict(assignment["spec"])
@@ -141,6 +157,7 @@ class SupervisorShell:
             spec,
             assignment["restarts"],
             serving,
+            identity=answer.get("identity", ""),
         )
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -221,7 +238,8 @@ class SupervisorShell:
             await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, end_of(error.__cause__ or error)))
             return
-        self.on(m.CellCreated(cell, answer["pid"], answer["start"]))
+        self.on(m.CellCreated(cell, answer["pid"], answer["start"], answer.get("identity", "")))
+        self._note_homes()
         self.spawn(self._attend(cell))
 
     async def _attend(self, cell: str) -> None:

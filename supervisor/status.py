@@ -10,7 +10,7 @@ from ..model.address import Address
 from ..model.time import SECOND_NS
 from .tree.child import Tier
 from .tree.machine import Machine
-from .tree.placement import NodeView, fits
+from .tree.placement import fits
 from .tree.records import CellState, Child, ChildState
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -73,7 +73,7 @@ def _node_row(machine: Machine, node: str, unreachable: Mapping[str, float]) -> 
         "state": "UNREACHABLE" if node in unreachable else "UP",
         "silent_s": unreachable.get(node),
         "labels": dict(labels),
-        "egress": sorted({Address.parse(spec.address).name for spec in limits if fits(spec, NodeView(node, labels))}),
+        "egress": sorted({Address.parse(spec.address).name for spec in limits if fits(spec, machine.view(node))}),
     }
 
 
@@ -120,9 +120,7 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
         first = [other.spec.address for other in others if other is not None and not other.served_once]
         if first and not child.served_once:
             return f"starts after {', '.join(first)}{before}"
-        if machine.nodes and not any(
-            fits(child.spec, NodeView(node, labels, 0, 0)) for node, labels in machine.nodes.items()
-        ):
+        if machine.nodes and not any(fits(child.spec, machine.view(node)) for node in machine.nodes):
             return f"no node of the cluster has the labels {dict(child.spec.labels)}{before}"
         missing = _no_process(machine, child)
         return f"waits for a process{f': {missing}' if missing else ''}{before}"
@@ -151,9 +149,12 @@ def _no_process(machine: Machine, child: Child) -> str | None:
 
 def _stranded(machine: Machine, child: Child) -> str | None:
     """Return why a pinned child waits while its node is lost; None for any other child."""
-    if not child.spec.pinned or child.cell is not None or not machine.nodes or child.spec.node in machine.nodes:
+    if not child.spec.pinned or child.cell is not None or not machine.nodes:
         return None
-    return f"its node is lost, and it cannot run on another: {child.spec.pinned}"
+    if any(fits(child.spec, machine.view(node)) for node in machine.nodes):
+        return None
+    host = machine.identities.get(child.spec.node or "", "").partition("/")[0] or host_of(machine, child.spec.node)
+    return f"its node {host} is lost, and it cannot run on another: {child.spec.pinned}"
 
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:

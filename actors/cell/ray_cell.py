@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import ray
 from loguru import logger
 
+from ...keystore.state_folder import host_identity
+from ...model.errors import Misconfigured
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment.directory import segment_directory
 from . import logs
@@ -51,6 +53,7 @@ class Cell:
         self._title = "venuemesh: spare"
         logs.set_up(name)
         preload(trading, connectors)
+        self._identity = _host_identity()
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
         self._routes = RayRoutes(mesh, node, self._segments)
@@ -117,7 +120,8 @@ class Cell:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
 
     async def _hello(self, epoch: int) -> dict[str, Any]:
-        return {**self._host.hello(epoch), "pid": self._pid, "start": self._start, "trading": self._trading}
+        own = {"pid": self._pid, "start": self._start, "trading": self._trading, "identity": self._identity}
+        return self._host.hello(epoch) | own
 
     async def _status(self) -> dict[str, Any]:
         return self._host.status()
@@ -193,6 +197,15 @@ class Cell:
 
     def _on_read_failed(self, envelope: Envelope, error: Exception) -> None:
         logger.opt(exception=error).error("cannot answer {} from {}", envelope.kind, envelope.sender)
+
+
+def _host_identity() -> str:
+    """Return the identity of this host; empty where it has none, so that no pinned child returns here by itself."""
+    try:
+        return host_identity()
+    except Misconfigured as error:
+        logger.warning("this host has no identity", reason=error)
+        return ""
 
 
 def _make(assignment: Assignment, context: Context) -> Role:

@@ -47,7 +47,8 @@ class ChildSpec:
 
     `serves` are the addresses routed to the child, with the instrument of each (its own address is always routed).
     `after` are children that must have served once before this one starts for the first time. `node` pins the child to
-    a node id; when that node is lost, the child waits for it, and its status shows `pinned` as the reason. `labels`
+    a node id. With `pinned` that means the host of the node: when the node is lost, the child waits until a node runs
+    on that host again, and its status shows `pinned` as the reason. `labels`
     restrict its placement; `weight` is its share in placement.
     """
 

@@ -26,9 +26,12 @@ class NodeLost:
 
 @dataclass(frozen=True, slots=True)
 class CellCreated:
+    """`identity` is that of the cell's host, the same across restarts of Ray there; empty: unknown."""
+
     cell: str
     pid: int
     start: int
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Found:
     restarts: int = 0
     serving: bool = True
     trading: bool = False  # see `Create`
+    identity: str = ""  # see `CellCreated`
 
 
 @dataclass(frozen=True, slots=True)

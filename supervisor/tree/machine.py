@@ -30,6 +30,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...model.address import AGENT, Route, agent_address
@@ -87,12 +88,19 @@ class Machine:
     """The tree of one mesh under one supervisor epoch."""
 
     def __init__(
-        self, epoch: int, settings: TreeSettings, name_cell: Callable[[], str], past: Mapping[str, Past] | None = None
+        self,
+        epoch: int,
+        settings: TreeSettings,
+        name_cell: Callable[[], str],
+        past: Mapping[str, Past] | None = None,
+        identities: Mapping[str, str] | None = None,
     ) -> None:
+        """`past` and `identities` are what an earlier supervisor stored: see `escalations` and `homes`."""
         self.settings = settings
         self.routes = RouteTable(epoch)
         self.nodes: dict[str, Mapping[str, str]] = {}
         self.hosts: dict[str, str] = {}  # node -> name of its host; also of lost nodes that children name
+        self.identities: dict[str, str] = dict(identities or {})  # node -> identity of its host, where it is known
         self.cells: dict[str, Cell] = {}
         self.children: dict[str, Child] = {}
         self.rolling: deque[str] = deque()
@@ -107,6 +115,21 @@ class Machine:
         self.create_errors: dict[str, str] = {}  # node -> why the last process there did not start
         self._past = dict(past or {})  # children that ended too often under an earlier supervisor
         self._rolled: set[str] = set()  # children of the queue that were already stopped once
+
+    @property
+    def homes(self) -> dict[str, str]:
+        """The identities of the hosts of pinned children, by node; stored for a later supervisor."""
+        pinned = {child.spec.node for child in self.children.values() if child.spec.pinned}
+        return {node: identity for node, identity in self.identities.items() if node in pinned}
+
+    def view(self, node: str) -> NodeView:
+        """Return a living node with what decides whether a child may run there."""
+        return NodeView(node, self.nodes[node], formerly=self._formerly(node))
+
+    def _formerly(self, node: str) -> frozenset[str]:
+        identity = self.identities.get(node)
+        lost = (old for old, known in self.identities.items() if known == identity and old not in self.nodes)
+        return frozenset(lost) if identity else frozenset()
 
     @property
     def ended(self) -> bool:
@@ -145,7 +168,8 @@ class Machine:
         for address, child in list(self.children.items()):
             if child.spec.node == event.node and not child.spec.pinned:
                 self._drop(address)
-        named = self.nodes.keys() | {child.node for child in self.children.values()}
+        named = self.nodes.keys() | {n for child in self.children.values() for n in (child.node, child.spec.node)}
+        self.identities = {node: known for node, known in self.identities.items() if node in named}
         self.hosts = {node: host for node, host in self.hosts.items() if node in named}
 
     def _cell_created(self, event: CellCreated, now_ns: int) -> None:
@@ -155,8 +179,13 @@ class Machine:
             return
         cell.pid, cell.start = event.pid, event.start
         self.create_errors.pop(cell.node, None)
+        self._identify(cell.node, event.identity)
         if cell.state is CellState.CREATING:
             cell.state, cell.deadline_ns = CellState.SPARE, None
+
+    def _identify(self, node: str, identity: str) -> None:
+        if identity:
+            self.identities[node] = identity
 
     def _create_failed(self, event: CreateFailed, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
@@ -220,6 +249,7 @@ class Machine:
     def _found(self, event: Found, now_ns: int) -> None:
         cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start, trading=event.trading)
         self.cells[cell.name] = cell
+        self._identify(cell.node, event.identity)
         if event.spec is None or event.incarnation is None:
             return
         address = event.spec.address
@@ -430,7 +460,10 @@ class Machine:
         for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
             if not self._is_due(child, now_ns):
                 continue
-            node = seat(child, views(child.spec, self.nodes, load, spares), self.cells.values())
+            seen = views(child.spec, self.nodes, load, spares)
+            if child.spec.pinned:
+                seen = [replace(view, formerly=self._formerly(view.node)) for view in seen]
+            node = seat(child, seen, self.cells.values())
             if node is None:
                 continue
             load[node, child.spec.tier] += child.spec.weight
@@ -478,7 +511,7 @@ class Machine:
             trading = False
 
     def _trades_on(self, node: str) -> bool:
-        view = NodeView(node, self.nodes[node])
+        view = self.view(node)
         return any(c.wanted and c.spec.tier is Tier.ORDERS and fits(c.spec, view) for c in self.children.values())
 
     def _roll(self, now_ns: int) -> None:

@@ -14,7 +14,8 @@ from .records import Cell, Child
 class NodeView:
     """A node for placement: its labels, its current weight, and the spares that are ready to adopt.
 
-    `alike` is the part of the weight that children of the same tier have.
+    `alike` is the part of the weight that children of the same tier have. `formerly` are lost nodes that ran on the
+    same host: Ray gives a host another node id whenever Ray starts there.
     """
 
     node: str
@@ -22,14 +23,15 @@ class NodeView:
     load: int = 0
     spares: int = 0
     alike: int = 0
+    formerly: frozenset[str] = frozenset()
 
 
 def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) -> str | None:
     """Return the node for `spec`, or None if no node fits now.
 
-    A pinned child runs on its node only. Other nodes must have all labels of the child. The child stays on the node
-    where it ran last, because its readers are there; otherwise the order is: least weight of the same tier (so that
-    books are spread, and no host has all order managers), least weight, most spares, id.
+    A pinned child runs on the host of its node only. Other nodes must have all labels of the child. The child stays on
+    the node where it ran last, because its readers are there; otherwise the order is: least weight of the same tier (so
+    that books are spread, and no host has all order managers), least weight, most spares, id.
     """
     fitting = [node for node in nodes if fits(spec, node)]
     if not fitting:
@@ -95,5 +97,5 @@ def pick(spares: list[Cell], trading: bool) -> Cell:
 def fits(spec: ChildSpec, node: NodeView) -> bool:
     """Return whether a child may run on the node."""
     if spec.node is not None:
-        return node.node == spec.node
+        return node.node == spec.node or (bool(spec.pinned) and spec.node in node.formerly)
     return all(node.labels.get(key) == value for key, value in spec.labels)

@@ -37,8 +37,8 @@ Rule = tuple[bool, str]  # (track, pattern)
 # The fields on which a book depends; a change of another field only changes the instrument in the route.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "price_increment", "size_increment")
 PINNED = (
-    "its journal is an SQLite file on that node; start the mesh again on that machine, or use PostgreSQL, which "
-    "every node can reach"
+    "its journal is an SQLite file on that host, so it waits until Ray runs there again; with PostgreSQL, which every "
+    "node can reach, it would move"
 )
 
 

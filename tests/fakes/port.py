@@ -42,6 +42,7 @@ class World:
     broken: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     no_creation: bool = False
+    identities: dict[str, str] = field(default_factory=dict)  # of hosts, by node
     log: list[tuple[int, object]] = field(default_factory=list)
     machine: Machine = field(init=False)
     _queue: list[tuple[int, int, m.Event]] = field(default_factory=list)
@@ -80,7 +81,8 @@ class World:
                     self.soon(m.CreateFailed(cell, "no room"), self.create_ns)
                     return
                 fake = self.cells[cell] = FakeCell(cell, node, 1000 + len(self.cells))
-                self.soon(m.CellCreated(cell, fake.pid, fake.pid), self.create_ns)
+                created = m.CellCreated(cell, fake.pid, fake.pid, self.identities.get(node, ""))
+                self.soon(created, self.create_ns)
             case m.AdoptCell(cell, incarnation, spec, _, predecessor):
                 fake = self.cells[cell]
                 assert fake.address is None, "a cell was adopted twice"

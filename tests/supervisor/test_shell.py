@@ -113,6 +113,17 @@ async def test_a_cell_that_cannot_be_created_is_tried_again() -> None:
     await until(lambda: mine.on(m.Tick()) or mine.machine.children[A.address].state is ChildState.SERVING)
 
 
+async def test_the_hosts_of_pinned_children_are_stored_for_a_later_supervisor() -> None:
+    pinned = replace(A, node="n", pinned="its journal is there")
+    port, store = FakeCells({"cell-1": living(pinned) | {"identity": "alpha/1"}}), FakeStore()
+    mine = made(port, store, children=(pinned,))
+    await mine.boot()
+    await until(lambda: store.values.get("homes") == {"n": "alpha/1"})
+    later = made(FakeCells(), store, children=(pinned,))
+    await later.boot()
+    assert later.machine.homes == {"n": "alpha/1"}
+
+
 async def test_a_restart_keeps_changes_and_a_mesh_created_again_does_not() -> None:
     store = FakeStore()
     first = made(FakeCells(), store)

@@ -155,6 +155,46 @@ def test_manager_and_agent_stopped_together_the_successor_kills_its_predecessor_
     assert world.serving(ORDERS)
 
 
+def on_hosts(*nodes: str, known=None, **identities: str) -> World:
+    """A world in which these nodes run on these hosts; `known`: what an earlier supervisor stored."""
+    world = World(identities=identities)
+    world.machine.identities |= known or {}
+    for node in nodes:
+        world.tell(m.NodeSeen(node))
+    world.tell(m.RunChildren(specs(SQLITE)))
+    world.run(30.0)
+    return world
+
+
+def test_with_sqlite_an_account_returns_with_its_host_when_ray_has_given_it_another_node_id():
+    world = on_hosts("n1", "n2", n1="alpha/1", n2="beta/2", n3="beta/2", n4="alpha/1")
+    assert world.machine.homes == {"n1": "alpha/1"}
+    world.lose("n1")
+    world.tell(m.NodeSeen("n3"))  # a new node on another host is not its host
+    world.run(20)
+    assert world.machine.children[ORDERS].cell is None
+    assert "its node alpha is lost" in row(world, ORDERS)["why"]
+    world.tell(m.NodeSeen("n4"))
+    world.run(20)
+    assert world.serving(ORDERS)
+    assert row(world, ORDERS)["node"] == "n4"
+    world.lose("n4")
+    world.run(5)
+    assert world.machine.children[ORDERS].cell is None
+    world.identities["n5"] = "alpha/1"
+    world.tell(m.NodeSeen("n5"))
+    world.run(20)
+    assert row(world, ORDERS)["node"] == "n5"
+
+
+def test_a_later_supervisor_knows_the_host_of_a_node_that_was_lost_before_it():
+    world = on_hosts("n2", "n4", n2="beta/2", n4="alpha/1", known={"n1": "alpha/1"})
+    assert (world.serving(ORDERS), row(world, ORDERS)["node"]) != (None, None)
+    assert row(world, ORDERS)["node"] == "n4"
+    unknown = on_hosts("n2", n2="")
+    assert unknown.machine.children[ORDERS].cell is None
+
+
 def test_with_sqlite_a_lost_node_means_waiting_and_status_states_the_reason():
     world = grown("n1", "n2")
     world.lose("n1")
@@ -164,7 +204,7 @@ def test_with_sqlite_a_lost_node_means_waiting_and_status_states_the_reason():
         assert world.serving(address) is None
         shown = row(world, address)
         assert (shown["state"], shown["node"]) == ("WAITING", "n1")
-        assert "its node is lost, and it cannot run on another" in shown["last_error"]
+        assert "its node n1 is lost, and it cannot run on another" in shown["last_error"]
         assert "SQLite" in shown["last_error"]
     assert describe(world.machine, {}, {}, {}, world.now_ns)["groups"]["x"] == "DEGRADED"
     assert not [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is Tier.ORDERS and e.cell in
