@@ -86,7 +86,10 @@ class Commands:
         if not found:
             raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
         self._shell.on(m.RestartRequested(tuple(found)))
-        await self._shell.until(lambda: not any(address in self._shell.machine.rolling for address in found))
+        rolling = self._shell.machine.rolling
+        await self._shell.until(lambda: not any(address in rolling.queue for address in found))
+        if reasons := {rolling.failed[address] for address in found if address in rolling.failed}:
+            raise RetryLater(1.0, "; ".join(sorted(reasons)))
         return found
 
     async def mirror(self, node: str, addresses: list[str]) -> float:

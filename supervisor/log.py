@@ -20,7 +20,7 @@ class EventLog:
     def event(self, event: m.Event, machine: Machine, now_ns: int) -> None:
         """Log an event before the machine processes it, while the cell still has its address."""
         match event:
-            case m.Tick() | m.RunChildren() | m.Amend():
+            case m.Tick() | m.RunChildren() | m.Amend() | m.Readiness():
                 return
             case m.NodeSeen(node, labels, host):
                 if node not in machine.nodes:

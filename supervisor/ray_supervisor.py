@@ -136,7 +136,15 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def restart(self, pattern: str) -> list[str]:
-        """Restart the matching children, one after another; return their addresses when all serve again."""
+        """Restart the matching children, one after another; return their addresses when all are ready again.
+
+        A child is stopped when a spare waits on its node; the next one follows when its successor is ready (a book
+        LIVE, an account trading), if the child was ready before.
+
+        Raises:
+            Misconfigured: no child matches.
+            RetryLater: a child was not ready within a minute; the children after it were not restarted.
+        """
         return await self._at_home(self._commands.restart(pattern))
 
     @ray.method(concurrency_group="control")

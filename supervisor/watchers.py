@@ -18,7 +18,7 @@ from .retirement import ListingClock
 from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import Tier
-from .tree.duties import corrections, has_no_role
+from .tree.duties import corrections, has_no_role, is_ready
 from .tree.mirror_leases import MirrorLeases, mirror_spec
 from .tree.quorum import Quorum
 from .tree.records import CellState, ChildState
@@ -29,6 +29,7 @@ EPOCH_S = 2.0  # between two looks for a later supervisor
 MIRROR_S = 0.1
 DUTIES_S = 4.0  # the status of every role is read and compared once in this time
 STATUS_S = 0.5
+READY_S = 0.05  # between two looks whether a restarted child is ready
 
 
 class Watchers:
@@ -48,7 +49,7 @@ class Watchers:
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         self._inherit_mirrors(time.monotonic_ns())
-        for work in (self._watch_nodes(), self._mirrors(), self._duties(), *catalogs):
+        for work in (self._watch_nodes(), self._mirrors(), self._duties(), self._readiness(), *catalogs):
             shell.spawn(work)
 
     def _inherit_mirrors(self, now_ns: int) -> None:
@@ -195,6 +196,17 @@ class Watchers:
         """Return the sources of a node's mirror now; see `MirrorLeases.sources`."""
         machine = self._shell.machine
         return self.leases.sources(node, machine.routes, {a: child.spec for a, child in machine.children.items()})
+
+    async def _readiness(self) -> None:
+        """Report to the machine whether the child that is restarted in turn is ready."""
+        shell = self._shell
+        while not shell.machine.ending:
+            await asyncio.sleep(READY_S)
+            rolling = shell.machine.rolling.queue
+            child = shell.machine.children.get(rolling[0]) if rolling else None
+            if child is not None and child.state is ChildState.SERVING and child.cell is not None:
+                cell = child.cell
+                shell.on(m.Readiness(cell, is_ready(child.spec, await self._status(cell))))
 
     async def _duties(self) -> None:
         """Read the status of every role in turn; correct a role that does not do what it must."""

@@ -12,15 +12,31 @@ from typing import Any
 
 from ...actors.book.settings import BookSettings
 from ...model.address import MIRROR, has_kind
-from .child import ChildSpec
+from .child import ChildSpec, Tier
 
 Message = tuple[str, dict[str, Any]]  # kind, body
+SETTLED = ("LIVE", "HALTED")  # states of a book that is followed
 NO_ROLE = "SPARE"  # the state that a cell without a role reports
 
 
 def has_no_role(status: Mapping[str, Any]) -> bool:
     """Return whether this is the status of a cell that runs no role."""
     return status.get("state") == NO_ROLE
+
+
+def is_ready(spec: ChildSpec, status: Mapping[str, Any] | None) -> bool:
+    """Return whether a role does its work: books are LIVE (or HALTED), an account trades, a stream reports."""
+    if status is None or has_no_role(status):
+        return False
+    if isinstance(spec.config, BookSettings):
+        return all(pair["state"] in SETTLED for pair in status["pairs"].values())
+    if spec.tier is Tier.ORDERS:
+        return bool(status.get("ready"))
+    if spec.tier is Tier.STREAM:
+        return status.get("state") == "LIVE"
+    if spec.tier is Tier.MIRROR:
+        return all(state in SETTLED for state in status["books"].values())
+    return True
 
 
 def corrections(spec: ChildSpec, status: Mapping[str, Any], sources: Mapping[str, Any] | None) -> list[Message]:

@@ -113,9 +113,17 @@ class StopChildren:
 
 @dataclass(frozen=True, slots=True)
 class RestartRequested:
-    """Restart these children one after another, each when the previous one serves again."""
+    """Restart these children one after another: see `rolling`."""
 
     addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the role of a cell is ready: see `duties.is_ready`."""
+
+    cell: str
+    is_ready: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,7 @@ Event = (
     | Amend
     | StopChildren
     | RestartRequested
+    | Readiness
     | ShutDown
     | Isolated
     | Rejoined

@@ -28,7 +28,6 @@ continues, because its caller has decided it.
 from __future__ import annotations
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -59,6 +58,7 @@ from .events import (
     KillFailed,
     NodeLost,
     NodeSeen,
+    Readiness,
     Rejoined,
     RestartRequested,
     RunChildren,
@@ -71,6 +71,7 @@ from .events import (
 from .placement import NodeView, fits, loads, pick, seat, views
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
+from .rolling import Rolling
 from .routes import RouteTable
 from .settings import TreeSettings
 
@@ -103,7 +104,7 @@ class Machine:
         self.identities: dict[str, str] = dict(identities or {})  # node -> identity of its host, where it is known
         self.cells: dict[str, Cell] = {}
         self.children: dict[str, Child] = {}
-        self.rolling: deque[str] = deque()
+        self.rolling = Rolling(in_ns(settings.ready_timeout_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
@@ -114,7 +115,6 @@ class Machine:
         self._adopting_ns: dict[str, int] = {}  # node -> start of the last adoption there
         self.create_errors: dict[str, str] = {}  # node -> why the last process there did not start
         self._past = dict(past or {})  # children that ended too often under an earlier supervisor
-        self._rolled: set[str] = set()  # children of the queue that were already stopped once
 
     @property
     def homes(self) -> dict[str, str]:
@@ -318,7 +318,13 @@ class Machine:
                 self._stop(child, now_ns, restart=False)
 
     def _restart_asked(self, event: RestartRequested, now_ns: int) -> None:
-        self.rolling.extend(a for a in event.addresses if a in self.children and a not in self.rolling)
+        self.rolling.ask(address for address in event.addresses if address in self.children)
+
+    def _readiness(self, event: Readiness, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        child = self._child_of(cell) if cell is not None else None
+        if child is not None and child.state is ChildState.SERVING:
+            child.ready = event.is_ready
 
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
         if not self.ending:
@@ -450,11 +456,14 @@ class Machine:
             return
         if self._holds:
             return
-        self._roll(now_ns)
         spares: dict[str, list[Cell]] = {node: [] for node in self.nodes}
         for cell in self.cells.values():
             if cell.state is CellState.SPARE and cell.node in spares:
                 spares[cell.node].append(cell)
+        if (
+            child := self.rolling.step(self.children, spares if self.settings.spares_per_node else None, now_ns)
+        ) is not None:
+            self._stop(child, now_ns, restart=True)
         load = loads(self.children.values())
         lacking = dict.fromkeys(self.nodes, 0)
         for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
@@ -489,6 +498,7 @@ class Machine:
         cell.deadline_ns = now_ns + in_ns(self.settings.adopt_timeout_s)
         self._adopting_ns[cell.node] = now_ns
         child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
+        child.ready = None
         before = child.predecessor
         predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
         self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
@@ -513,21 +523,6 @@ class Machine:
     def _trades_on(self, node: str) -> bool:
         view = self.view(node)
         return any(c.wanted and c.spec.tier is Tier.ORDERS and fits(c.spec, view) for c in self.children.values())
-
-    def _roll(self, now_ns: int) -> None:
-        while self.rolling:
-            child = self.children.get(self.rolling[0])
-            if child is None:
-                self.rolling.popleft()
-            elif child.restarting or child.state is ChildState.STARTING:
-                return
-            elif child.state is ChildState.SERVING and child.spec.address not in self._rolled:
-                self._rolled.add(child.spec.address)
-                self._stop(child, now_ns, restart=True)
-                return
-            else:
-                self._rolled.discard(child.spec.address)
-                self.rolling.popleft()
 
     def _wind_down(self, now_ns: int) -> None:
         """Stop the latest tier that still runs, then the spares, and last the agents, because they remove files."""
@@ -566,6 +561,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     Amend: Machine._amend,
     StopChildren: Machine._stop_children,
     RestartRequested: Machine._restart_asked,
+    Readiness: Machine._readiness,
     ShutDown: Machine._shut_down,
     Isolated: Machine._isolated,
     Rejoined: Machine._rejoined,

@@ -57,4 +57,5 @@ class Child:
     predecessor: tuple[str, int, int] | None = None  # (node, pid, start) that must be dead before the next serves
     served_once: bool = False
     wanted: bool = True
+    ready: bool | None = None  # whether its incarnation does its work, such as a LIVE book; None: not reported
     restarting: bool = False

@@ -41,6 +41,8 @@ class World:
     cells: dict[str, FakeCell] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
+    unready: set[str] = field(default_factory=set)  # addresses whose roles serve and are not ready
+    ready_ns: int = 20 * MS
     no_creation: bool = False
     identities: dict[str, str] = field(default_factory=dict)  # of hosts, by node
     log: list[tuple[int, object]] = field(default_factory=list)
@@ -66,7 +68,15 @@ class World:
             self.tell(event)
             if isinstance(event, m.Tick):
                 self.soon(m.Tick(), TICK_NS)
+                self._report_readiness()
         self.now_ns = end_ns
+
+    def _report_readiness(self) -> None:
+        """Report the child that is restarted in turn as its watcher does: ready some time after it serves."""
+        for address in list(self.machine.rolling.queue)[:1]:
+            cell = self.serving(address)
+            if cell is not None:
+                self.soon(m.Readiness(cell, address not in self.unready), self.ready_ns)
 
     def tell(self, event: m.Event) -> None:
         for effect in self.machine.on(event, self.now_ns):

@@ -115,9 +115,13 @@ class AsyncCommands:
     async def restart(self, pattern: str, timeout_s: float = 300.0) -> list[str]:
         """Restart the actors with a matching address, one after the other; return their addresses.
 
+        An actor is stopped when a spare process waits on its node. The next one follows when the successor is ready
+        again: a book LIVE, an account trading.
+
         Raises:
             Misconfigured: no address matches.
-            RetryLater: the supervisor is away, or the restarts are not done within the timeout (they continue).
+            RetryLater: the supervisor is away; the restarts are not done within the timeout (they continue); or an
+                actor was not ready within a minute, and those after it were not restarted.
         """
         return await AsyncWaits.answer(commands.restart, self.name, pattern, timeout_s)
 
