@@ -3,7 +3,8 @@
 An order cannot wait for a call to the limits role. So the manager leases units of the egress's limits in blocks and
 spends the units itself. When a block is empty, the manager takes a new lease; it returns the rest of a block before the
 lease ends. Cancels have their own block, leased before everything else, and may spend the units of the other one:
-they never wait until an order gets its units. Only this manager uses the exchange's limits on orders per account: it
+they never wait until an order gets its units. The limits role keeps units for both, and serves both before snapshots.
+Only this manager uses the exchange's limits on orders per account: it
 counts orders itself (`order_window`), starting from the exchange's own count.
 """
 
@@ -70,7 +71,7 @@ class Allowance:
         self.problem = ""  # why the exchange's counts are still unknown
         self._turn = asyncio.Lock()  # orders are served in the order of their arrival
         self._queued = 0  # orders that wait for their turn
-        self._orders, self._cancels = Lane(Priority.URGENT), Lane(Priority.FIRST)
+        self._orders, self._cancels = Lane(Priority.ORDER), Lane(Priority.FIRST)
         self._reported_ns = 0
 
     async def take(self, cost: Cost, order_count: int = 0, wait_s: float = WAIT_S, *, is_cancel: bool = False) -> None:

@@ -26,6 +26,9 @@ counts, because they do not include units that the predecessor granted and its h
 A request of priority SPARE is granted at once or refused, and it is granted only while little of each of its limits is
 in use. So requests that can be left out take at most `spare` of a limit, over all holders, and delay no other request.
 
+Orders wait behind no snapshot. They are served before all other requests except cancels, and a limit that an order has
+used keeps units (`orders`) that only orders and cancels may have, so the snapshots of many books at once leave some.
+
 A refusal for the rate (`Hit`, as the connector reads it) that names limits blocks these for the stated time. A refusal
 without names starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
@@ -53,9 +56,10 @@ COOLING = "cooling down after the exchange refused a request for its rate"
 
 class Priority(IntEnum):
     """Order of service. One step is worth `step_s` of waiting, so the lowest priority is served too. FIRST waits behind
-    no other priority."""
+    no other priority, ORDER behind FIRST only."""
 
-    FIRST = -1  # for cancels
+    FIRST = -2  # for cancels
+    ORDER = -1  # for orders; with FIRST it may have the units that are kept for both
     URGENT = 0  # for a tracked book that is not LIVE
     NORMAL = 1
     BACKGROUND = 2  # for refreshes without a waiting caller
@@ -70,6 +74,7 @@ class Settings:
     exact_s: float = 5.0  # limits with a period up to this are counted exactly
     step_s: float = 2.0  # see Priority
     first_s: float = 600.0  # longer than any request waits
+    orders: float = 0.1  # share of `usable` that is kept for cancels and orders, where there are any
     spare: float = 0.3  # share of `usable` that may be in use after a grant of priority SPARE
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
@@ -93,7 +98,11 @@ class Claim:
     holder: str = field(compare=False)
     cost: dict[str, int] = field(compare=False)
     deadline_ns: int = field(compare=False)
-    is_spare: bool = field(compare=False, default=False)
+    priority: Priority = field(compare=False, default=Priority.NORMAL)
+
+    @property
+    def is_spare(self) -> bool:
+        return self.priority is Priority.SPARE
 
 
 @dataclass(slots=True)
@@ -113,6 +122,7 @@ class Bucket:
         self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
         self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
         self.spare = int(self.usable * settings.spare)
+        self.kept = int(self.usable * settings.orders)
         self.period_ns = in_ns(limit.per_s)
         self.slot_ns = max(1, self.period_ns // SLOTS)
         self.divisor = self.period_ns + in_ns(settings.lease_s)
@@ -267,6 +277,7 @@ class LimitsMachine:
         self.hits = 0  # hits in a row, each after the cool-down of the previous hit
         self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
+        self._kept: dict[str, int] = {}  # units of the limits of orders that other requests leave
         self._per_holder: dict[str, int] = {}
         self._ids = itertools.count(1)
 
@@ -293,9 +304,12 @@ class LimitsMachine:
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
-        first_ns = in_ns(self.settings.first_s) if priority is Priority.FIRST else 0
-        key = now_ns - first_ns + in_ns(max(0, priority) * self.settings.step_s)
-        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, is_spare))
+        if priority <= Priority.ORDER:
+            key = now_ns + priority * in_ns(self.settings.first_s)
+            self._kept |= {name: self.buckets[name].kept for name in wanted}
+        else:
+            key = now_ns + in_ns(priority * self.settings.step_s)
+        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, priority))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket
 
@@ -398,13 +412,13 @@ class LimitsMachine:
         while self._waiting:
             claim = heapq.heappop(self._waiting)
             blocked = now_ns < self.cool_ns or not claimed.isdisjoint(claim.cost) or not self._may_have(claim)
-            if not blocked and self._wait_ns(claim.cost) == 0 and len(self._leases) < self.settings.max_leases:
+            if not blocked and self._wait_ns(claim) == 0 and len(self._leases) < self.settings.max_leases:
                 self._forget(claim)
                 effects.append(Granted(claim.ticket, self._grant(claim, now_ns)))
             elif now_ns >= claim.deadline_ns:
                 self._forget(claim)
                 least_ns = SECOND_NS if claim.is_spare else SECOND_NS // 100
-                wait_ns = max(self._wait_ns(claim.cost), self.cool_ns - now_ns, least_ns)
+                wait_ns = max(self._wait_ns(claim), self.cool_ns - now_ns, least_ns)
                 effects.append(Refused(claim.ticket, RetryLater(wait_ns / SECOND_NS, self._why(claim, now_ns))))
             else:
                 claimed.update(claim.cost)
@@ -418,8 +432,9 @@ class LimitsMachine:
         if not self._waiting:
             return None
         first = min(self._waiting)
-        name = max(first.cost, key=lambda name: self.buckets[name].wait_ns(first.cost[name]), default="")
-        wait_ns = max(self._wait_ns(first.cost), self.cool_ns - now_ns)
+        needed = self._needed(first)
+        name = max(needed, key=lambda name: self.buckets[name].wait_ns(needed[name]), default="")
+        wait_ns = max(self._wait_ns(first), self.cool_ns - now_ns)
         if not name or wait_ns <= 0:
             return None
         bucket, waiting = self.buckets[name], sum(name in claim.cost for claim in self._waiting)
@@ -437,13 +452,25 @@ class LimitsMachine:
         claimed: set[str] = set()
         for claim in self._waiting:
             if claimed.isdisjoint(claim.cost):
-                at = max((self.buckets[n].at_ns + self.buckets[n].wait_ns(c) for n, c in claim.cost.items()), default=0)
+                needed = self._needed(claim).items()
+                at = max(
+                    (self.buckets[name].at_ns + self.buckets[name].wait_ns(units) for name, units in needed), default=0
+                )
                 first = min(first, max(at, self.cool_ns))
             claimed.update(claim.cost)
         return first
 
-    def _wait_ns(self, cost: Mapping[str, int]) -> int:
-        return max((self.buckets[name].wait_ns(amount) for name, amount in cost.items()), default=0)
+    def _needed(self, claim: Claim) -> dict[str, int]:
+        """Return the units that must be free for a request: its own, and those that it must leave to orders."""
+        if claim.priority <= Priority.ORDER or not self._kept:
+            return claim.cost
+        return {
+            name: min(units + self._kept.get(name, 0), max(units, self.buckets[name].burst))
+            for name, units in claim.cost.items()
+        }
+
+    def _wait_ns(self, claim: Claim) -> int:
+        return max((self.buckets[name].wait_ns(units) for name, units in self._needed(claim).items()), default=0)
 
     def _why(self, claim: Claim, now_ns: int) -> str:
         if now_ns < self.cool_ns:

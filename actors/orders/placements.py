@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.errors import InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
-from ...model.order import NewOrder, Order
+from ...model.order import NewOrder, Order, OrderType
 from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context
 from .bodies import new_order
@@ -65,7 +65,7 @@ class Placements:
     async def place(self, body: Any) -> list[Order]:
         """Place the orders of a command in their owner's turn; return them. Raises as `_in_turn`."""
         orders = _orders(body.get("orders"))
-        expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
+        expires_ns, kind = self._expiry_ns(body, orders), text(body, "list")
         shell, ids = self._shell, [order.client_order_id for order in orders]
 
         def place(left: Sequence[NewOrder]) -> Feed:
@@ -88,7 +88,7 @@ class Placements:
         name, shell = needed_text(body, "id"), self._shell
         await self.seen(name)
         (order,) = _orders([body.get("order")])
-        expires_ns = number(body, "expires_ns") or self._soon_ns()
+        expires_ns = self._expiry_ns(body, [order])
 
         def replace(_: Sequence[NewOrder]) -> Feed:
             return lambda token, now: shell.machine.replace(token, name, order, expires_ns, now)
@@ -262,8 +262,23 @@ class Placements:
             return None
         return self._shell.markets.top_here(pair) or await self._shell.markets.top(pair)
 
+    def _expiry_ns(self, body: Any, orders: Sequence[NewOrder]) -> int:
+        """Return the wall time after which a command with new orders is refused, in ns.
+
+        A command with a MARKET order expires sooner: `market_wait_s` after its caller asked for it.
+        """
+        now_ns = self._context.time_ns()
+        expires_ns = number(body, "expires_ns") or self._soon_ns()
+        asked_ns = min(number(body, "asked_ns") or now_ns, now_ns)
+        waits = (self._market_wait_s(order.pair) for order in orders if order.order_type is OrderType.MARKET)
+        return min([expires_ns, *(asked_ns + in_ns(wait_s) for wait_s in waits if wait_s is not None)])
+
     def _soon_ns(self) -> int:
         return self._context.time_ns() + in_ns(PLACE_WAIT_S)
+
+    def _market_wait_s(self, pair: str) -> float | None:
+        account, own = self._limits(pair)
+        return account.market_wait_s if own.market_wait_s is None else own.market_wait_s
 
 
 def _cancelled() -> Rejected:

@@ -21,12 +21,14 @@ class Limits:
     """Guards of an account or of one pair; None: no such limit.
 
     `price_band` is a fraction: a buy price may not be above best ask x (1 + band), a sell price not below best bid x
-    (1 - band). `max_order_notional` is in the pair's quote asset.
+    (1 - band). `max_order_notional` is in the pair's quote asset. `market_wait_s`: a MARKET order that could not be
+    sent so long after its caller asked for it is refused, because it would trade at another market than its caller saw.
     """
 
     max_open_orders: int | None = None
     max_order_notional: Decimal | None = None
     price_band: Decimal | None = None
+    market_wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
@@ -360,6 +361,29 @@ def stopped() -> Callable[[Trading], Any]:
 def release(placements: Any) -> None:
     placements._turns.limit(1, 1)
     placements._begin_turns()
+
+
+@pytest.mark.parametrize("pair_limits", [{}, {"BTC-USDT": Limits(market_wait_s=20.0)}], ids=["account", "pair"])
+async def test_a_market_order_that_waited_too_long_is_refused_and_a_limit_order_is_sent(trading, stopped, pair_limits):
+    one = await trading(limits=Limits(market_wait_s=60.0 if pair_limits else 20.0), pair_limits=pair_limits)
+    queue, asked_ns = stopped(one), time.time_ns() - 19_700_000_000  # sent again and again for so long
+    late = asyncio.ensure_future(
+        one("place", {**placing(order(one.ids[0], "buy", "0.0002", None)), "asked_ns": asked_ns})
+    )
+    limit = asyncio.ensure_future(
+        one("place", {**placing(order(one.ids[1], "buy", "0.01", one.low)), "asked_ns": asked_ns})
+    )
+    await until(lambda: queue.status()["orders_queued"] == 2 and time.time_ns() > asked_ns + 20_000_000_000)
+    release(queue)
+    with pytest.raises(Rejected, match="market_wait_s") as refused:
+        await late
+    assert refused.value.code == "expired"
+    assert (await one("get", {"id": one.ids[0]}))["status"] == "FAILED"
+    assert (await limit)[0]["status"] == "OPEN"
+    soon = {**placing(order(one.ids[2], "buy", "0.0002", None)), "asked_ns": time.time_ns()}
+    assert (await one("place", soon))[0]["status"] in ("OPEN", "FILLED")
+    assert [row["client_order_id"] for row in one.case.receipts()] == [one.ids[1], one.ids[2]]
+    await one.right()
 
 
 async def test_a_cancel_passes_queued_orders_and_those_of_a_cancelled_order_end_unsent(trading, stopped):

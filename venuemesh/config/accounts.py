@@ -128,9 +128,10 @@ class PairTable(Strict):
     max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Most orders open at once on this pair.")
     max_order_notional: Exact = Field(None, gt=0, description="Largest order of this pair, price x amount.")
     price_band: Exact = Field(None, gt=0, le=10, description="The account's `price_band`, for this pair.")
+    market_wait_s: float | None = Field(None, gt=0, le=60, description="The account's `market_wait_s`, for this pair.")
 
     def settings(self) -> Limits:
-        return Limits(self.max_open_orders, self.max_order_notional, self.price_band)
+        return Limits(self.max_open_orders, self.max_order_notional, self.price_band, self.market_wait_s)
 
 
 class AccountTable(Strict):
@@ -182,6 +183,13 @@ class AccountTable(Strict):
             'How far beyond the other side\'s best price an order may trade, as a fraction: `"0.05"` is 5 %. '
             "A market order is bounded by the levels of the book."
         ),
+    )
+    market_wait_s: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="A market order that cannot be sent within this time after it was requested, because of a rate "
+        "limit or an order manager that is being replaced, is refused instead of being sent late.",
     )
     maker_fee: Exact = Field(
         None,
@@ -280,7 +288,7 @@ class AccountTable(Strict):
         machine = OrderSettings(
             connector.exchange,
             account,
-            limits=Limits(self.max_open_orders, self.max_order_notional, self.price_band),
+            limits=Limits(self.max_open_orders, self.max_order_notional, self.price_band, self.market_wait_s),
             pair_limits={pair: own.settings() for pair, own in self.pairs.items()},
             unknown_orders=self.unknown_orders,
         )

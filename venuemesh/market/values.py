@@ -109,7 +109,11 @@ def expires_ns(expires_s: float) -> int:
 
 def place_body(orders: Sequence[NewOrder], expires_s: float, order_list: str | None = None) -> dict[str, Any]:
     plain = [order.to_dict() for order in orders]
-    return {"orders": plain, "expires_ns": expires_ns(expires_s), "list": order_list}
+    return {"orders": plain, "expires_ns": expires_ns(expires_s), "asked_ns": time.time_ns(), "list": order_list}
+
+
+def replace_body(order: NewOrder, expires_s: float) -> dict[str, Any]:
+    return {"order": order.to_dict(), "expires_ns": expires_ns(expires_s), "asked_ns": time.time_ns()}
 
 
 def read_balances(rows: Mapping[str, dict[str, Any]]) -> dict[str, Balance]:

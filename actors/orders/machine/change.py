@@ -16,7 +16,7 @@ from ....model.rules import quantize_amount, quantize_price
 from .cancel import THERE
 from .effects import Answer, Now, Refuse
 from .ledger import EXACT, Held
-from .place import Placing
+from .place import Placing, expiry_of
 from .requests import Part, PendingRequest, Terms
 from .state import AccountState, code_and_reason
 
@@ -70,7 +70,7 @@ class Changing:
         new = state.guards.judge(asked, state.ledger, {}, now)
         error: MeshError | None = new if isinstance(new, MeshError) else None
         if now.ns > expires_ns:
-            error = Rejected("expired", "the command arrived after its expiry")
+            error = Rejected("expired", expiry_of([asked]))
         elif self._placing.is_buried(asked.client_order_id):
             error = UnknownOrder(asked.client_order_id)
         elif not state.codec.offer.replace:

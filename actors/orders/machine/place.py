@@ -16,7 +16,7 @@ from typing import Any
 
 from ....connectors.order_codec import Draft
 from ....model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
-from ....model.order import NewOrder, Order, OrderStatus, Step, as_order
+from ....model.order import NewOrder, Order, OrderStatus, OrderType, Step, as_order
 from .effects import Answer, Now, Refuse
 from .ledger import Held
 from .requests import Part
@@ -79,7 +79,7 @@ class Placing:
             return
         error = refusal
         if error is None and now.ns > expires_ns:
-            error = Rejected("expired", "the command arrived after its expiry")
+            error = Rejected("expired", expiry_of(orders))
         if error is None and list_kind is not None:
             error = self._list_offered(orders, list_kind) or self._place_list(orders, list_kind, now)
         elif error is None:
@@ -247,3 +247,11 @@ class Placing:
         held.error = error
         code, reason = code_and_reason(error)
         self._state.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)
+
+
+def expiry_of(orders: Sequence[NewOrder]) -> str:
+    """Return the reason why orders of a command that came too late are refused."""
+    reason = "the command arrived after its expiry"
+    if any(one.order_type is OrderType.MARKET for one in orders):
+        reason += "; a MARKET order also expires market_wait_s after it was requested, because the market moves"
+    return reason

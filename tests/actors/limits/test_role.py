@@ -54,6 +54,32 @@ def test_a_cancel_is_granted_before_all_that_wait_and_never_finds_the_queue_full
     assert order == [cancel, early, late]
 
 
+def test_orders_wait_behind_no_snapshot_and_have_separate_units() -> None:
+    m = machine()
+    assert granted(m, {"weight": 10}, T0, priority=Priority.ORDER)  # there are orders: 540 of 5,400 units are kept
+    books = [m.acquire({"weight": 250}, f"book {n}", 60.0, T0, Priority.URGENT) for n in range(40)]
+    snapshots = [effect.ticket for effect in m.advance(T0)]
+    assert snapshots == books[:6]  # 1,610 of the burst of 2,160
+    for _ in range(10):
+        assert granted(m, {"weight": 50}, T0, priority=Priority.ORDER).cost == {"weight": 50}
+    order = m.acquire({"weight": 50}, "orders", 60.0, T0 + S, Priority.ORDER)
+    cancel = m.acquire({"weight": 50}, "orders", 60.0, T0 + S, Priority.FIRST)
+    served = [effect.ticket for second in range(1, 30) for effect in m.advance(T0 + second * S)]
+    assert served[:3] == [cancel, order, books[6]]
+
+
+def test_a_mesh_without_orders_keeps_no_units_for_them() -> None:
+    m = machine()
+    assert granted(m, {"weight": 2160}, T0).cost == {"weight": 2160}
+
+
+def test_a_request_as_large_as_a_burst_is_served_together_with_orders() -> None:
+    m = machine()
+    assert granted(m, {"weight": 10}, T0, priority=Priority.ORDER)
+    whole = m.acquire({"weight": 2160}, "catalog", 600.0, T0)
+    assert [effect.ticket for second in range(300) for effect in m.advance(T0 + second * S)] == [whole]
+
+
 def test_the_status_names_the_limit_that_requests_wait_for() -> None:
     m = machine()
     assert m.status(T0)["pace"] is None
@@ -337,7 +363,7 @@ steps = st.lists(
         st.tuples(st.just("pass"), st.integers(0, 8 * S)),
         st.tuples(st.just("pass"), st.sampled_from([S // 1000, S, 2 * S, 8 * S, 9 * S, 10 * S])),
         st.tuples(st.just("drain"), st.integers(0, 12), st.booleans()),
-        st.tuples(st.just("acquire"), st.integers(1, 36), st.floats(0.0, 1.0), st.integers(0, 3), st.integers(0, 20)),
+        st.tuples(st.just("acquire"), st.integers(1, 36), st.floats(0.0, 1.0), st.integers(-2, 3), st.integers(0, 20)),
         st.tuples(st.just("release"), st.integers(0, 30), st.integers(0, 40)),
         st.tuples(
             st.just("observe"), st.integers(0, 130), st.sampled_from([200, 200, 200, 429, 418]), st.integers(0, 9)
@@ -438,7 +464,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
 @pytest.mark.parametrize("exact_s", [2.0, 10.0], ids=["bucket", "exact"])
 @settings(max_examples=50, deadline=None)
 @given(
-    wanted=st.lists(st.tuples(st.integers(1, 36), st.integers(0, 2)), min_size=1, max_size=12),
+    wanted=st.lists(st.tuples(st.integers(1, 36), st.integers(-2, 2)), min_size=1, max_size=12),
     count=st.integers(0, 200),
 )
 def test_every_caller_that_waits_long_enough_is_served(

@@ -93,7 +93,7 @@ def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
     machine = OrderSettings(
         "binance",
         "main",
-        limits=Limits(5, Decimal("1000.50"), Decimal("0.05")),
+        limits=Limits(5, Decimal("1000.50"), Decimal("0.05"), 3.0),
         pair_limits={"BTC-USDT": Limits(max_order_notional=Decimal(20000))},
     )
     journal = JournalSettings(f"sqlite:///{tmp_path}/state/orders.sqlite3", keep_days=30)

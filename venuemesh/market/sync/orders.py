@@ -19,7 +19,7 @@ from ...model.events import Side
 from ...model.order import CancelResult, NewOrder, Order, OrderType, TimeInForce
 from ...orderbook.view.waits import Waits
 from ..state import ANSWER_S
-from ..values import Number, expires_ns, place_body, read_number
+from ..values import Number, place_body, read_number, replace_body
 from .room import Room
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
@@ -301,7 +301,7 @@ class Orders(Room):
             old.self_trade,
         )
         self._state.take_ownership()
-        body = {"id": client_order_id, "order": new.to_dict(), "expires_ns": expires_ns(timeout_s)}
+        body = {"id": client_order_id, **replace_body(new, timeout_s)}
         answer = self._command("replace", body, timeout_s, f"{client_order_id}, {new.client_order_id}")
         return [Order.from_dict(plain) for plain in answer]
 
