@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy import Connection, inspect, text
 
 from ..model.errors import Misconfigured
@@ -9,6 +11,7 @@ from .schema import HEAD, KNOWN, metadata
 
 VERSION_TABLE = "alembic_version"
 _LOCK = 0x76656E75656D65  # key of PostgreSQL's advisory lock; an arbitrary number
+_alone = threading.Lock()  # Alembic keeps the connection of a migration in a global of the process
 
 
 def version(connection: Connection) -> str | None:
@@ -45,4 +48,5 @@ def migrate(connection: Connection, where: str) -> None:
     config = Config()
     config.set_main_option("script_location", f"{__package__}:migrations")
     config.attributes |= {"connection": connection, "metadata": metadata}
-    command.upgrade(config, "head")
+    with _alone:
+        command.upgrade(config, "head")

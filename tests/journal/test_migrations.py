@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,7 +12,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
 from tests.fakes.records import ACCOUNT, put, put_fill
-from venuemesh.journal import migrations, schema
+from venuemesh.journal import migrate, migrations, schema
 from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch
 from venuemesh.model.errors import JournalUnavailable, Misconfigured
@@ -33,6 +34,18 @@ def test_migrations_make_the_tables_that_the_code_means(journal):
         return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), schema.metadata)
 
     assert run(journal, differences) == []
+
+
+def test_threads_of_one_process_make_the_tables_of_their_journals_at_once(tmp_path):
+    def make(number):
+        made = Journal.open(f"sqlite:///{tmp_path / str(number)}.sqlite3")
+        try:
+            return run(made, migrate.version)
+        finally:
+            made.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(make, range(16))) == {schema.HEAD}
 
 
 def test_migrations_make_the_partial_indices(journal):
