@@ -11,6 +11,7 @@ from .market_codec import Connector
 GROUP = "venuemesh.connectors"
 CCXT = "ccxt:"  # before the ids of the ccxt package, an optional extra
 _given: dict[str, Connector] = {}  # connectors of this process only: see `lend`
+_lenders: dict[str, int] = {}  # how many have lent a connector and not taken it back
 _loaded: dict[str, Connector] = {}  # cached: reading the entry points takes milliseconds, too long during a recovery
 
 
@@ -33,17 +34,23 @@ def is_known(exchange: str) -> bool:
 def lend(found: Connector) -> None:
     """Make a connector known to this process by its name, without an installation or in place of the installed one.
 
+    It may be lent several times; it is known until each lender has taken it back.
+
     Raises:
         Misconfigured: another connector was lent to this process under that name.
     """
     if _given.setdefault(found.name, found) is not found:
         raise Misconfigured(f"connector {found.name}", "another connector of that name is in use in this process")
+    _lenders[found.name] = _lenders.get(found.name, 0) + 1
 
 
 def take_back(found: Connector) -> None:
-    """Undo `lend`."""
-    if _given.get(found.name) is found:
-        del _given[found.name]
+    """Undo one `lend`."""
+    if _given.get(found.name) is not found:
+        return
+    _lenders[found.name] -= 1
+    if not _lenders[found.name]:
+        del _given[found.name], _lenders[found.name]
 
 
 def connector(exchange: str) -> Connector:

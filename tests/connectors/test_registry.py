@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 
 import pytest
 
@@ -29,3 +30,14 @@ def test_what_is_no_connector_is_misconfigured(monkeypatch, value):
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
     with pytest.raises(Misconfigured, match="acme"):
         registry.connector("acme")
+
+
+def test_a_connector_that_two_have_lent_is_known_until_both_took_it_back():
+    lent = replace(CONNECTOR, spec=replace(CONNECTOR.spec, exchange="acme"))
+    registry.lend(lent)
+    registry.lend(lent)
+    registry.take_back(lent)
+    assert registry.connector(lent.name) is lent
+    registry.take_back(lent)
+    assert lent.name not in registry.known()
+    registry.take_back(lent)  # nothing is left to take back
