@@ -52,6 +52,7 @@ WORDS = {
 UUIDS = frozenset({"kraken", "coinbaseexchange", "coinbase"})  # client order ids of ours do not fit these exchanges
 BASE_AMOUNTS = frozenset({"bybit", "okx"})  # with our settings, ccxt takes market buys by base amount there
 FEES_ON_TOP = frozenset({"kraken"})  # exchanges where a buy locks its fee, too
+FEES_WITH_FILLS = frozenset({"kraken"})  # exchanges that state each fill with its fee, never without
 STREAMS = ("watchOrders", "watchMyTrades", "watchBalance")
 NAMELESS = frozenset({"kraken"})  # ccxt's stream of orders does not state client order ids, so orders are polled
 NONCES = frozenset({"kraken"})  # exchanges that refuse a nonce below the last one, so one process signs
@@ -151,7 +152,7 @@ def offer_of(exchange_id: str) -> Offer:
         and all(has.get(name) is True for name in STREAMS),
         client_id_pattern="[A-Za-z0-9]{1,32}",
         late_reject=True,
-        late_fees=True,
+        late_fees=exchange_id not in FEES_WITH_FILLS,
         processing_s=60.0,  # nothing ends the validity of a request: this long an exchange may take to execute it
         appears_s=10.0,
         max_validity_s=60.0,
