@@ -45,7 +45,10 @@ async def cancel(exchange: Any, symbol: str, client_id: str, order_id: str | Non
         if not found:
             raise _not_found(exchange, client_id)
         order_id = found[0]["id"]
-    await exchange.cancel_order(order_id, symbol)
+    try:
+        await exchange.cancel_order(order_id, symbol)
+    except _errors("InvalidOrder") as error:  # ccxt's class for Kraken's "Unknown order"
+        raise _errors("OrderNotFound")[0](str(error)) from error  # so the manager queries how the order ended
     return {"id": order_id}
 
 

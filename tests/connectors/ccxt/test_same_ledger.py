@@ -50,7 +50,7 @@ class Ledgers:
 
 
 def trade(market: Market, exchange: LocalExchange) -> Iterator[Order]:
-    """Trade in every way that both connectors offer, in a market that nobody else moves; yield orders that ended."""
+    """Trade in every way that both connectors offer, in a market that stands still; yield orders that ended."""
     ledger, book = LocalLedger(exchange.admin, EXCHANGE), exchange.admin.book(SYMBOL)
     bid, ask, fifth_ask = (Decimal(book[side][n][0]) for side, n in (("bids", 0), ("asks", 0), ("asks", 4)))
     resting = []
