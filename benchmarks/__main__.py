@@ -44,6 +44,7 @@ NAMES = (
     "orders_events",
     "load",
     "manager_recovery",
+    "supervisor",
 )
 INTERRUPTED = 130
 

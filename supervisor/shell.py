@@ -198,7 +198,8 @@ class SupervisorShell:
         while not table.changed_since(after, addresses) and (remaining_s := deadline - self._home.time()) > 0:
             changed = self.changed
             try:
-                await asyncio.wait_for(changed.wait(), remaining_s)
+                async with asyncio.timeout(remaining_s):  # unlike wait_for, it never drops a cancellation
+                    await changed.wait()
             except TimeoutError:
                 break
 

@@ -100,7 +100,8 @@ class LiveCandles:
                     }
                 held.changed.clear()
                 try:
-                    await asyncio.wait_for(held.changed.wait(), left_s)
+                    async with asyncio.timeout(left_s):  # unlike wait_for, it never drops a cancellation
+                        await held.changed.wait()
                 except TimeoutError:
                     continue
         finally:

@@ -62,7 +62,8 @@ class NearRoutes(ABC):
             if (remaining_s := deadline - time.monotonic()) <= 0:
                 return None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), remaining_s)
+                async with asyncio.timeout(remaining_s):  # unlike wait_for, it never drops a cancellation
+                    await changed.wait()
 
     def warm(self) -> None:
         """Call the supervisor now, because the first call of a process over Ray takes about 100 ms and would delay a

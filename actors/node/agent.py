@@ -84,7 +84,8 @@ class AgentRole:
         while self._stale == known and (remaining_s := deadline - asyncio.get_running_loop().time()) > 0:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), remaining_s)
+                async with asyncio.timeout(remaining_s):  # unlike wait_for, it never drops a cancellation
+                    await self._changed.wait()
             except TimeoutError:
                 break
         return {"stale": list(self._stale)}

@@ -28,8 +28,8 @@ continues, because its caller has decided it.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ...model.address import AGENT, Route, agent_address
@@ -68,7 +68,7 @@ from .events import (
     Sweep,
     Tick,
 )
-from .placement import NodeView, fits, loads, pick, seat, views
+from .placement import NodeView, Seats, fits, pick
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
 from .rolling import Rolling
@@ -115,6 +115,7 @@ class Machine:
         self._adopting_ns: dict[str, int] = {}  # node -> start of the last adoption there
         self.create_errors: dict[str, str] = {}  # node -> why the last process there did not start
         self._past = dict(past or {})  # children that ended too often under an earlier supervisor
+        self._urgency: list[Child] | None = None  # see `_by_urgency`; None: the children have changed
 
     @property
     def homes(self) -> dict[str, str]:
@@ -155,7 +156,7 @@ class Machine:
             address = agent_address(event.node)
             if address not in self.children:
                 spec = ChildSpec(address, AGENT, self.settings.agent, group=AGENT, tier=Tier.AGENT, node=event.node)
-                self.children[address] = Child(spec, next(self._orders))
+                self._add(Child(spec, next(self._orders)))
 
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:
         self.nodes.pop(event.node, None)
@@ -265,7 +266,7 @@ class Machine:
         child.incarnation, child.restarts = event.incarnation, event.restarts
         if (past := self._past.pop(address, None)) is not None:
             child.history = past.history(self.settings.policy, now_ns)
-        self.children[address] = child
+        self._add(child)
         if not event.serving:  # the adoption was never confirmed
             self._kill(cell, now_ns)
             self._child_ended(cell, Exit.DIED, "its adoption was interrupted", now_ns)
@@ -282,7 +283,7 @@ class Machine:
         for spec in event.specs:
             child = self.children.get(spec.address)
             if child is None:
-                child = self.children[spec.address] = Child(spec, next(self._orders))
+                child = self._add(Child(spec, next(self._orders)))
                 if (past := self._past.pop(spec.address, None)) is not None:
                     past.resume(child)
                 continue
@@ -426,8 +427,13 @@ class Machine:
             case policies.Stop():
                 child.state = ChildState.STOPPED
 
+    def _add(self, child: Child) -> Child:
+        self.children[child.spec.address], self._urgency = child, None
+        return child
+
     def _drop(self, address: str) -> None:
         child = self.children.pop(address, None)
+        self._urgency = None
         if child is not None:
             self._unroute(child)
 
@@ -457,32 +463,58 @@ class Machine:
         if self._holds:
             return
         spares: dict[str, list[Cell]] = {node: [] for node in self.nodes}
+        creating: dict[str, list[Cell]] = {node: [] for node in self.nodes}
         for cell in self.cells.values():
             if cell.state is CellState.SPARE and cell.node in spares:
                 spares[cell.node].append(cell)
-        if (
-            child := self.rolling.step(self.children, spares if self.settings.spares_per_node else None, now_ns)
-        ) is not None:
+            elif cell.state is CellState.CREATING and cell.node in creating:
+                creating[cell.node].append(cell)
+        ready = spares if self.settings.spares_per_node else None
+        if (child := self.rolling.step(self.children, ready, now_ns)) is not None:
             self._stop(child, now_ns, restart=True)
-        load = loads(self.children.values())
-        lacking = dict.fromkeys(self.nodes, 0)
-        for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
-            if not self._is_due(child, now_ns):
+        lacking = self._seat_waiting(spares, creating, now_ns)
+        managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
+        for node in self.nodes:
+            trades = any(fits(one.spec, self.view(node)) for one in managers)
+            self._replenish(node, trades, lacking[node], spares[node], creating[node], now_ns)
+
+    def _seat_waiting(
+        self, spares: dict[str, list[Cell]], creating: dict[str, list[Cell]], now_ns: int
+    ) -> Counter[str]:
+        """Let spares adopt the children that are due; return how many children wait for a process, by node.
+
+        The cost of a decision must not grow with the number of waiting children: no more get a seat than there are
+        spares, and processes that may be created now.
+        """
+        lacking: Counter[str] = Counter()
+        most = self.settings.creating_per_node
+        full = sum(len(cells) >= most for cells in creating.values())  # nodes where no process may be created now
+        ready = sum(map(len, spares.values()))
+        seats: Seats | None = None
+        for child in self._by_urgency():
+            if child.state is ChildState.SERVING or not self._is_due(child, now_ns):
                 continue
-            seen = views(child.spec, self.nodes, load, spares)
-            if child.spec.pinned:
-                seen = [replace(view, formerly=self._formerly(view.node)) for view in seen]
-            node = seat(child, seen, self.cells.values())
+            if not ready and full >= len(self.nodes):
+                break
+            seats = seats or Seats(self.nodes, self.children.values(), spares, self._formerly)
+            node = seats.seat(child, self.cells.values())
             if node is None:
                 continue
-            load[node, child.spec.tier] += child.spec.weight
+            seats.put(child.spec, node)
             if spares[node]:
                 self._adopt(child, pick(spares[node], child.spec.tier is Tier.ORDERS), now_ns)
+                ready -= 1
             else:
                 child.node = node
                 lacking[node] += 1
-        for node, missing in lacking.items():
-            self._replenish(node, missing, spares[node], now_ns)
+                full += len(creating[node]) < most == lacking[node]
+        return lacking
+
+    def _by_urgency(self) -> list[Child]:
+        """Return all children, those of the first tiers first, each tier in the order in which they were wanted."""
+        if self._urgency is None:
+            self._urgency = sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order))
+        return self._urgency
 
     def _is_due(self, child: Child, now_ns: int) -> bool:
         if child.state in (ChildState.BACKOFF, ChildState.DEGRADED) and now_ns >= child.retry_ns:
@@ -503,26 +535,23 @@ class Machine:
         predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
         self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
 
-    def _replenish(self, node: str, missing: int, spares: list[Cell], now_ns: int) -> None:
-        creating = [c for c in self.cells.values() if c.node == node and c.state is CellState.CREATING]
+    def _replenish(
+        self, node: str, trades: bool, missing: int, spares: list[Cell], creating: list[Cell], now_ns: int
+    ) -> None:
+        """Create processes on a node, a few at a time; `trades`: order managers may run there."""
         wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
         lack = max(0, wanted - plain)
-        if wanted and self._trades_on(node):
+        if wanted and trades:
             lack += plain == len(spares)  # no spare is prepared for an order manager
         if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
             lack = 0  # a new process takes a core for a while, and the child that starts needs the core more
-        target = missing + lack
-        trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
-        for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
+        trading = trades and not any(cell.trading for cell in (*spares, *creating))
+        for _ in range(min(missing + lack, self.settings.creating_per_node) - len(creating)):
             deadline = now_ns + in_ns(self.settings.create_timeout_s)
             cell = Cell(self._name_cell(), node, CellState.CREATING, deadline, trading=trading)
             self.cells[cell.name] = cell
             self._effects.append(Create(cell.name, node, trading))
             trading = False
-
-    def _trades_on(self, node: str) -> bool:
-        view = self.view(node)
-        return any(c.wanted and c.spec.tier is Tier.ORDERS and fits(c.spec, view) for c in self.children.values())
 
     def _wind_down(self, now_ns: int) -> None:
         """Stop the latest tier that still runs, then the spares, and last the agents, because they remove files."""

@@ -2,88 +2,110 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .child import ChildSpec, Tier
 from .records import Cell, Child
 
+_Key = tuple[int, int, int, str]  # weight of the same tier, weight, negative number of spares, node
+
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node for placement: its labels, its current weight, and the spares that are ready to adopt.
+    """A node with what decides whether a child may run there.
 
-    `alike` is the part of the weight that children of the same tier have. `formerly` are lost nodes that ran on the
-    same host: Ray gives a host another node id whenever Ray starts there.
+    `formerly` are lost nodes that ran on the same host: Ray gives a host another node id whenever Ray starts there.
     """
 
     node: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    load: int = 0
-    spares: int = 0
-    alike: int = 0
     formerly: frozenset[str] = frozenset()
 
 
-def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) -> str | None:
-    """Return the node for `spec`, or None if no node fits now.
+def _never(node: str) -> frozenset[str]:
+    return frozenset()
+
+
+class Seats:
+    """The nodes as one decision of the tree sees them: their weights and spares, which change as children get seats.
 
     A pinned child runs on the host of its node only. Other nodes must have all labels of the child. The child stays on
     the node where it ran last, because its readers are there; otherwise the order is: least weight of the same tier (so
     that books are spread, and no host has all order managers), least weight, most spares, id.
     """
-    fitting = [node for node in nodes if fits(spec, node)]
-    if not fitting:
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Mapping[str, str]],
+        children: Iterable[Child] = (),
+        spares: Mapping[str, list[Cell]] | None = None,
+        formerly: Callable[[str], frozenset[str]] = _never,
+    ) -> None:
+        """`nodes` are labels by node; `children` weigh on the nodes of their cells; `spares` are the cells that are
+        ready to adopt, by node; `formerly` is that of `NodeView`, by node."""
+        self._nodes, self._formerly = nodes, formerly
+        self.spares: dict[str, list[Cell]] = dict(spares) if spares is not None else {node: [] for node in nodes}
+        self._alike: Counter[tuple[str, int]] = Counter()
+        self._weights: Counter[str] = Counter()
+        self._heaps: dict[tuple[tuple[tuple[str, str], ...], Tier], list[_Key]] = {}
+        for child in children:
+            if child.cell is not None and child.node is not None:
+                self.put(child.spec, child.node)
+
+    def put(self, spec: ChildSpec, node: str) -> None:
+        """Add the weight of a child to a node."""
+        self._alike[node, spec.tier.value] += spec.weight
+        self._weights[node] += spec.weight
+
+    def seat(self, child: Child, cells: Iterable[Cell]) -> str | None:
+        """Return the node where a waiting child runs next, or None if no node fits now.
+
+        While the predecessor's process may be alive, the child runs on that node only, because only there the successor
+        can check that the process is gone. Afterwards the child stays on that node if possible.
+        """
+        before = child.predecessor
+        if before is None or before[0] not in self._nodes:
+            return self.choose(child.spec, child.node)
+        if self._fits(child.spec, before[0]):
+            return before[0]
+        lives = any((cell.node, cell.pid, cell.start) == before for cell in cells)
+        return None if lives else self.choose(child.spec)
+
+    def choose(self, spec: ChildSpec, last: str | None = None) -> str | None:
+        """Return the node for `spec`, which ran on node `last`; None if no node fits."""
+        if last is not None and self._fits(spec, last):
+            return last
+        if spec.node is not None:
+            homes = (spec.node,) if not spec.pinned else (spec.node, *self._nodes)
+            return next((node for node in homes if self._fits(spec, node)), None)
+        heap = self._heap(spec)
+        while heap:
+            node = heap[0][3]
+            key = self._key(node, spec.tier)
+            if key == heap[0]:
+                return node
+            heapq.heapreplace(heap, key)  # within one decision keys only grow
         return None
-    if any(node.node == last for node in fitting):
-        return last
-    return min(fitting, key=lambda node: (node.alike, node.load, -node.spares, node.node)).node
 
+    def _fits(self, spec: ChildSpec, node: str) -> bool:
+        labels = self._nodes.get(node)
+        formerly = self._formerly(node) if spec.pinned else frozenset[str]()
+        return labels is not None and fits(spec, NodeView(node, labels, formerly))
 
-def loads(children: Iterable[Child]) -> Counter[tuple[str, Tier]]:
-    """Return the weight of each node's children that have a cell, by tier."""
-    load: Counter[tuple[str, Tier]] = Counter()
-    for child in children:
-        if child.cell is not None and child.node is not None:
-            load[child.node, child.spec.tier] += child.spec.weight
-    return load
+    def _heap(self, spec: ChildSpec) -> list[_Key]:
+        of = spec.labels, spec.tier
+        heap = self._heaps.get(of)
+        if heap is None:
+            heap = [self._key(node, spec.tier) for node in self._nodes if self._fits(spec, node)]
+            heapq.heapify(heap)
+            self._heaps[of] = heap
+        return heap
 
-
-def views(
-    spec: ChildSpec,
-    labels: Mapping[str, Mapping[str, str]],
-    load: Mapping[tuple[str, Tier], int],
-    spares: Mapping[str, Sized],
-) -> list[NodeView]:
-    """Return the nodes (`labels` has them all) as they are for the placement of a child."""
-    return [
-        NodeView(
-            node,
-            own,
-            sum(load.get((node, tier), 0) for tier in Tier),
-            len(spares[node]),
-            load.get((node, spec.tier), 0),
-        )
-        for node, own in labels.items()
-    ]
-
-
-def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str | None:
-    """Return the node where a waiting child runs next, or None if no node fits now.
-
-    While the predecessor's process may be alive, the child runs on that node only, because only there the successor can
-    check that the process is gone. Afterwards the child stays on that node if possible.
-    """
-    before = child.predecessor
-    seen = list(nodes)
-    if before is None or all(view.node != before[0] for view in seen):
-        return choose(child.spec, seen, child.node)
-    home = choose(child.spec, [view for view in seen if view.node == before[0]])
-    if home is not None:
-        return home
-    lives = any((cell.node, cell.pid, cell.start) == before for cell in cells)
-    return None if lives else choose(child.spec, seen)
+    def _key(self, node: str, tier: Tier) -> _Key:
+        return self._alike[node, tier.value], self._weights[node], -len(self.spares[node]), node
 
 
 def pick(spares: list[Cell], trading: bool) -> Cell:

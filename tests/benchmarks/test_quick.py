@@ -22,7 +22,7 @@ from tests.fakes.forked_workers import forking_python
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
-LOCAL = ("wire_to_book", "order_level", "segment_reads", "websocket_clients")
+LOCAL = ("wire_to_book", "order_level", "segment_reads", "websocket_clients", "supervisor")
 ON_RAY = ("feed_to_strategy", "recovery", "density", "start", "cold_start", "four_exchanges", "slow_reader")
 
 

@@ -72,7 +72,8 @@ class MirrorLeases:
         """On the session's loop: repeat the request for every view, for ever."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._leased.wait(), self._lease_s / 4)
+                async with asyncio.timeout(self._lease_s / 4):  # unlike wait_for, it never drops a cancellation
+                    await self._leased.wait()
             self._leased.clear()
             with self._lock:
                 held = {view.address for view in self._views}

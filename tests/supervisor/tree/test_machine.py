@@ -9,8 +9,9 @@ from tests.fakes.port import MS, World
 from venuemesh.model.address import agent_address
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Restart, Tier
+from venuemesh.supervisor.tree.machine import Machine
 from venuemesh.supervisor.tree.policy import Policy
-from venuemesh.supervisor.tree.records import ChildState
+from venuemesh.supervisor.tree.records import Child, ChildState
 from venuemesh.supervisor.tree.settings import TreeSettings
 
 LIMITS = ChildSpec("limits/x/default", "limits", group="x", tier=Tier.LIMITS)
@@ -292,4 +293,25 @@ def is_whole(world: World) -> bool:
     """
     serving = all(world.serving(spec.address) for spec in ALL)
     spares = all(2 <= world.spares(node) <= 2 + len(ALL) for node in ("n1", "n2"))
-    return serving and spares and not world.machine.rolling
+    return serving and spares and not world.machine.rolling.queue
+
+
+def test_a_decision_looks_at_no_more_waiting_children_than_can_start() -> None:
+    """With many waiting children each event cost time for all of them, so a boot took the square of their number."""
+    looked = 0
+
+    class Counted(Machine):
+        def _is_due(self, child: Child, now_ns: int) -> bool:
+            nonlocal looked
+            looked += 1
+            return super()._is_due(child, now_ns)
+
+    books = tuple(ChildSpec(f"book/x/{n}", "book", {"n": n}, group="x") for n in range(300))
+    world = World()
+    world.machine = Counted(1, world.settings, world._name)
+    world.tell(m.NodeSeen("n1"))
+    world.tell(m.RunChildren(books))
+    looked = 0
+    world.run(3)
+    events = sum(1 for _, effect in world.log if isinstance(effect, m.Create | m.AdoptCell))
+    assert 0 < looked < 100 + 20 * events

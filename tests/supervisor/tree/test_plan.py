@@ -24,7 +24,7 @@ from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
 from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
-from venuemesh.supervisor.tree.placement import NodeView, choose, loads, seat, views
+from venuemesh.supervisor.tree.placement import Seats
 from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, messages, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
 from venuemesh.supervisor.tree.routes import RouteTable
@@ -270,12 +270,25 @@ def test_an_invalid_stored_child_spec_fails_loudly(change: dict[str, Any], compl
         ChildSpec.from_dict({**plain, "config": {**plain["config"], **change}})
 
 
+def spares(**count: int) -> dict[str, list[Cell]]:
+    return {node: [Cell(f"{node}-{n}", node, CellState.SPARE, None) for n in range(k)] for node, k in count.items()}
+
+
+def weighing(tier: Tier, node: str, weight: int = 1) -> Child:
+    return Child(ChildSpec(f"{tier.name}-{node}", "k", tier=tier, weight=weight), 1, cell="x", node=node)
+
+
 def test_placement() -> None:
-    nodes = [NodeView("a", {"zone": "1"}, load=5), NodeView("b", {"zone": "2"}, load=1), NodeView("c", {}, 1, 2)]
-    assert choose(ChildSpec("s", "k"), nodes) == "c"
-    assert choose(ChildSpec("s", "k"), nodes, last="a") == "a"
-    assert choose(ChildSpec("s", "k", labels=(("zone", "1"),)), nodes, last="b") == "a"
-    assert choose(ChildSpec("s", "k", node="z"), nodes) is None
+    nodes = {"a": {"zone": "1"}, "b": {"zone": "2"}, "c": {}}
+    children = [weighing(Tier.LIMITS, "a", 5), weighing(Tier.LIMITS, "b"), weighing(Tier.LIMITS, "c")]
+    seats = Seats(nodes, children, spares(a=0, b=0, c=2))
+    assert seats.choose(ChildSpec("s", "k")) == "c"
+    assert seats.choose(ChildSpec("s", "k"), last="a") == "a"
+    assert seats.choose(ChildSpec("s", "k", labels=(("zone", "1"),)), last="b") == "a"
+    assert seats.choose(ChildSpec("s", "k", node="z")) is None
+    assert seats.choose(ChildSpec("s", "k", node="b")) == "b"
+    seats.spares["c"].clear()
+    assert seats.choose(ChildSpec("s", "k")) == "b"
 
 
 def test_books_are_spread_over_nodes_with_unequal_other_work() -> None:
@@ -283,24 +296,24 @@ def test_books_are_spread_over_nodes_with_unequal_other_work() -> None:
     fixed = [Child(ChildSpec(f"limits-{n}", "limits", tier=Tier.LIMITS), n, cell="x", node="c") for n in range(3)]
     specs = [ChildSpec(f"book-{n}", "book", tier=Tier.BOOK) for n in range(4)]
     specs += [ChildSpec(f"near-{n}", "book", tier=Tier.BOOK, labels=(("zone", "1"),)) for n in range(2)]
-    children, books = list(fixed), Counter[str]()
-    for number, spec in enumerate(specs):
-        node = choose(spec, views(spec, labels, loads(children), dict.fromkeys(labels, ())))
+    seats, books = Seats(labels, fixed), Counter[str]()
+    for spec in specs:
+        node = seats.choose(spec)
         assert node is not None
         books[node] += 1
-        children.append(Child(spec, 10 + number, cell="x", node=node))
+        seats.put(spec, node)
     assert books == {"a": 2, "b": 2, "c": 2}
 
 
 def test_a_successor_stays_with_a_predecessor_that_may_live_and_moves_when_it_may_not_stay() -> None:
-    nodes = [NodeView("n1", {"zone": "1"}), NodeView("n2", {"zone": "2"})]
+    nodes = {"n1": {"zone": "1"}, "n2": {"zone": "2"}}
     child = Child(ChildSpec("s", "k", labels=(("zone", "1"),)), 1, node="n1", predecessor=("n1", 7, 70))
     old = Cell("c", "n1", CellState.KILLING, None, 7, 70)
-    assert seat(child, nodes, [old]) == "n1"
+    assert Seats(nodes).seat(child, [old]) == "n1"
     child.spec = ChildSpec("s", "k", labels=(("zone", "2"),))
-    assert seat(child, nodes, [old]) is None
-    assert seat(child, nodes, []) == "n2"
-    assert seat(child, nodes[1:], [old]) == "n2"  # its node is lost
+    assert Seats(nodes).seat(child, [old]) is None
+    assert Seats(nodes).seat(child, []) == "n2"
+    assert Seats({"n2": nodes["n2"]}).seat(child, [old]) == "n2"  # its node is lost
 
 
 def test_routes_say_what_changed_since() -> None:
