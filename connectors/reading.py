@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -27,7 +27,7 @@ import orjson
 
 from ..model.errors import LONGEST_REASON, DataError, DecodeError
 from ..model.events import Levels
-from ..model.fixed import INT64_MAX, to_raw
+from ..model.fixed import INT64_MAX, read_exact, to_raw
 from ..model.instrument import Instrument
 from ..model.shown import shown, storable
 from ..model.time import SECOND_NS
@@ -35,6 +35,7 @@ from ..model.time import SECOND_NS
 V = TypeVar("V")
 EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
+EXACT = Context(prec=4 * MAX_DIGITS)
 COUNT_DIGITS = 18  # of a count in a header: every such count fits int64
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 EXPONENT = re.compile(r"\d{1,20}(?:\.\d{1,20})?[eE][+-]?\d{1,2}", re.ASCII)
@@ -263,6 +264,20 @@ def plain_decimal(value: Any) -> Decimal:
     if not _is_plain(text(value)):
         raise _wrong(value, "an unsigned number as text in plain digits")
     return Decimal(value)
+
+
+def product(price: Decimal, amount: Decimal) -> Decimal:
+    """Return a price times an amount exactly: the caller's context may round. A product is bounded like a number that
+    is read: at most 40 digits before and after the point, not counting zeros at its end."""
+    found = EXACT.multiply(price, amount)
+    try:
+        return read_exact(found)
+    except ValueError:
+        found = found.normalize(EXACT)
+    try:
+        return read_exact(found)
+    except ValueError as error:
+        raise DecodeError(f"{price} x {amount} {error}", None) from error
 
 
 def _is_plain(value: str) -> bool:

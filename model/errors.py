@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .shown import storable
 from .spelling import suggestion
 
 LONGEST_REASON = 400  # characters of a reason that may repeat foreign text
@@ -54,7 +55,8 @@ class MeshError(Exception):
         if unknown or len(args) > len(self.fields):
             raise TypeError(f"{type(self).__name__} takes {self.fields}, not {sorted(unknown) or args}")
         for name in self.fields:
-            setattr(self, name, _storable(values.get(name)))
+            value = values.get(name)
+            setattr(self, name, storable(value) if isinstance(value, str) else value)  # logs and peers get it
         super().__init__(*(getattr(self, name) for name in self.fields))
 
     def __str__(self) -> str:
@@ -66,16 +68,6 @@ class MeshError(Exception):
 
     def __hash__(self) -> int:
         return hash((type(self), repr(self.args)))
-
-
-def _storable(value: Any) -> Any:
-    """Return a field's value; half a surrogate pair, which foreign text may hold, as its escape.
-
-    An error is logged, sent and stored, and no encoder takes such a half.
-    """
-    if isinstance(value, str) and not value.isascii():
-        return value.encode(errors="backslashreplace").decode()
-    return value
 
 
 class Rejected(MeshError):

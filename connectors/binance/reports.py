@@ -25,6 +25,7 @@ from ..reading import (
     milliseconds,
     plain_decimal,
     positive_decimal,
+    product,
     rows,
     text,
     text_or_none,
@@ -108,7 +109,7 @@ def _fill_of(order: OrderReport, row: dict[str, Any], is_maker: bool) -> FillRep
     trade_id = identifier(trade) if is_trade else f"allocation-{identifier(allocation)}"
     about = (order.ts_event_ns, order.exchange_order_id, order.side, order.symbol)
     price, amount = decimal(row["price"]), decimal(row["qty"])
-    quote = decimal(row["quoteQty"]) if "quoteQty" in row else price * amount
+    quote = decimal(row["quoteQty"]) if "quoteQty" in row else product(price, amount)
     fee, asset = decimal(row["commission"]), text_or_none(row["commissionAsset"])
     return FillReport(trade_id, price, amount, quote, fee, asset, is_maker, *about)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import Fee, OrderStatus, OrderType, TimeInForce
-from ..reading import mapping, milliseconds, plain_decimal, rows, text
+from ..reading import mapping, milliseconds, plain_decimal, product, rows, text
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..uuid_ids import unpacked
 
@@ -84,7 +84,7 @@ def fill(row: Mapping[str, Any]) -> FillReport:
         trade_id=text(row["id"]),
         price=price,
         amount=amount,
-        quote_amount=price * amount,
+        quote_amount=product(price, amount),
         fee=first[0],
         fee_asset=first[1],
         is_maker=MAKER.get(row.get("takerOrMaker") or ""),

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..reading import decimal, flag, identifier, plain_decimal, rfc3339, text, text_or_none
+from ..reading import decimal, flag, identifier, plain_decimal, product, rfc3339, text, text_or_none
 from ..reports import AccountReport, Fees, FillReport, OrderReport
 from ..trading import held
 from ..uuid_ids import unpacked
@@ -94,7 +94,7 @@ def fill(row: dict[str, Any]) -> FillReport:
         trade_id=identifier(row["trade_id"]),
         price=price,
         amount=amount,
-        quote_amount=price * amount,
+        quote_amount=product(price, amount),
         fee=decimal(row["fee"]) if is_settled else None,
         fee_asset=quote_of(symbol) if is_settled else None,
         is_maker=MAKER.get(text(row["liquidity"])),

@@ -22,7 +22,7 @@ import orjson
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType
-from ..reading import identifier, plain_decimal, reading, rfc3339, rows, text
+from ..reading import identifier, plain_decimal, product, reading, rfc3339, rows, text
 from ..reports import FillReport, Missed, OrderReport, StreamOpened, StreamReport
 from .refusals import BAD_PRODUCT, code_of
 from .reports import ENDED, SIDE, client_id
@@ -155,7 +155,7 @@ def _fill(message: dict[str, Any], order_id: str, role: str, side: Side) -> Fill
         trade_id=identifier(message["trade_id"]),
         price=price,
         amount=amount,
-        quote_amount=price * amount,
+        quote_amount=product(price, amount),
         fee=None,
         fee_asset=None,
         is_maker=role == "maker",

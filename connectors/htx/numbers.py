@@ -7,7 +7,7 @@ A size that has more decimals than the scale of its pair is rounded to the neare
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,7 @@ from ...model.errors import DecodeError
 from ...model.events import Levels
 from ...model.fixed import to_raw
 from ...model.instrument import Instrument
-from ..reading import EXCERPT, exponent_number, rows
-
-EXACT = Context(prec=100)  # not the caller's context, which may round
+from ..reading import EXACT, EXCERPT, exponent_number, rows
 
 
 def size_raw(instrument: Instrument, value: Any) -> int:

@@ -10,12 +10,13 @@ Source: private_rest_api.md and private_websocket_api.md of rosssaunders/coincis
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 from ...model.events import Side
 from ...model.order import Fee, OrderStatus, OrderType, TimeInForce
 from ..reading import (
+    EXACT,
     decimal,
     digits,
     first_of,
@@ -23,6 +24,7 @@ from ..reading import (
     integer,
     milliseconds,
     plain_decimal,
+    product,
     rows,
     text,
     text_or_none,
@@ -30,7 +32,6 @@ from ..reading import (
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..trading import held
 
-EXACT = Context(prec=100)
 STATUS = {  # Trading, order state
     "created": OrderStatus.OPEN,
     "submitted": OrderStatus.OPEN,
@@ -134,7 +135,7 @@ def fill(row: dict[str, Any]) -> FillReport:
         trade_id=number_of(row["trade-id"]),
         price=plain_decimal(row["price"]),
         amount=plain_decimal(row["filled-amount"]),
-        quote_amount=EXACT.multiply(plain_decimal(row["price"]), plain_decimal(row["filled-amount"])),
+        quote_amount=product(plain_decimal(row["price"]), plain_decimal(row["filled-amount"])),
         fee=None if fee is None else fee.amount,
         fee_asset=None if fee is None else fee.asset,
         is_maker=role == "maker",
@@ -248,7 +249,7 @@ def _pushed_fill(data: dict[str, Any], side: Side, fee: Fee | None = None, more:
         trade_id=number_of(data["tradeId"]),
         price=price,
         amount=amount,
-        quote_amount=EXACT.multiply(price, amount),
+        quote_amount=product(price, amount),
         fee=None if fee is None else fee.amount,
         fee_asset=None if fee is None else fee.asset,
         is_maker=not flag(data["aggressor"]),

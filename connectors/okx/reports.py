@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..reading import decimal, digits, milliseconds_text, plain_decimal, rows, text, text_or_none
+from ..reading import decimal, digits, milliseconds_text, plain_decimal, product, rows, text, text_or_none
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
 from ..trading import held
 
@@ -94,7 +94,7 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
         trade_id=text(row["tradeId"]),
         price=price,
         amount=amount,
-        quote_amount=price * amount,
+        quote_amount=product(price, amount),
         fee=None if fee in ("", None) else -decimal(fee) or Decimal(0),
         fee_asset=text_or_none(asset),
         is_maker=MAKER[row["execType"]],

@@ -260,3 +260,14 @@ def test_a_pair_with_a_hostile_name_is_left_out_and_named_safely(name):
     named = left_out_text(listed.left_out)
     assert named.endswith("a name has a space, a slash, a control character or over 64 characters")
     assert named.isprintable()
+
+
+def test_a_product_is_exact_and_bounded_like_a_number_that_is_read():
+    price, amount = Decimal("64250.03000000"), Decimal("0.00011000000000000000000000000000000000")
+    assert str(readers.product(price, amount)) == "7.0675033"
+    whole = readers.product(Decimal("123456789012345678901.1"), Decimal("1234567890.12345678"))
+    assert str(whole) == "152415787532388366392152123443.043744458"
+    with pytest.raises(DecodeError, match="digits"):
+        readers.product(Decimal("1e-25"), Decimal("1e-25"))
+    with pytest.raises(DecodeError, match="digits"):
+        readers.product(Decimal("1e25"), Decimal("1e25"))
