@@ -29,6 +29,7 @@ Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 _send: ContextVar[Send] = ContextVar("send")
 _nonces: ContextVar[Iterator[int] | None] = ContextVar("nonces", default=None)
 
+KEYED_BOOKS = frozenset({"coinbaseexchange"})  # ccxt subscribes to books with a key there, which market data has not
 CREDENTIALS = ("apiKey", "secret", "password", "uid", "login", "walletAddress", "privateKey", "token", "accountId")
 
 
@@ -178,6 +179,8 @@ def _made(
         kinds = listed["types"]  # a list of names, or a dictionary of names to true and false
         listed["types"] = {kind: kind == "spot" for kind in kinds} if isinstance(kinds, dict) else ["spot"]
     exchange.has["fetchCurrencies"] = False  # of no use here, and private at some exchanges
+    if exchange_id in KEYED_BOOKS:
+        exchange.has["watchOrderBook"] = False  # so books are requested over REST
     exchange.errors = _errors()
     if sandbox:
         exchange.set_sandbox_mode(True)

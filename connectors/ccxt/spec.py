@@ -53,6 +53,7 @@ UUIDS = frozenset({"kraken", "coinbaseexchange", "coinbase"})  # client order id
 BASE_AMOUNTS = frozenset({"bybit", "okx"})  # with our settings, ccxt takes market buys by base amount there
 FEES_ON_TOP = frozenset({"kraken"})  # exchanges where a buy locks its fee, too
 FEES_WITH_FILLS = frozenset({"kraken"})  # exchanges that state each fill with its fee, never without
+PURGES = frozenset({"coinbaseexchange"})  # exchanges that do not know an order that ended without a fill
 STREAMS = ("watchOrders", "watchMyTrades", "watchBalance")
 NAMELESS = frozenset({"kraken"})  # ccxt's stream of orders does not state client order ids, so orders are polled
 NONCES = frozenset({"kraken"})  # exchanges that refuse a nonce below the last one, so one process signs
@@ -163,5 +164,6 @@ def offer_of(exchange_id: str) -> Offer:
         asks_balances=True,
         nonces=exchange_id in NONCES,
         fee_on_top=exchange_id in FEES_ON_TOP,
+        purges_unfilled=exchange_id in PURGES,
         sent_id=packed if exchange_id in UUIDS else str,
     )

@@ -55,6 +55,8 @@ def of_subscription(floor: Floor, message: Mapping[str, Any], now_ns: int) -> tu
         ApiError: as `authenticate`.
     """
     sent = [message.get(name) for name in FIELDS]
+    if type(sent[2]) is int:
+        sent[2] = str(sent[2])  # ccxt sends whole seconds as a number, which is signed as this text
     if not any(sent):
         return None
     for name, value in zip(FIELDS, sent, strict=True):

@@ -30,7 +30,8 @@ FORGOTTEN_NS = (
     2 * 3600 * SECOND_NS
 )  # since its end, an order that was cancelled unfilled; since its creation, a client id
 OPEN_ID_NS = 8 * 3600 * SECOND_NS  # a client id of an open order, since its creation
-STATES = ("submitted", "partial-filled", "filled", "partial-canceled", "canceled")
+# A guess: the manual lists the last three; ccxt requests all of these. No order here is ever "pre-submitted"
+STATES = ("pre-submitted", "submitted", "partial-filled", "filled", "partial-canceled", "canceled")
 T = TypeVar("T")
 
 

@@ -44,6 +44,10 @@ def market_symbols(desk: Desk, sent: Sent) -> Any:
     return {"status": "ok", "data": rows, "ts": str(milliseconds(desk.now_ns())), "full": 1}
 
 
+def old_symbols(desk: Desk, sent: Sent) -> Any:
+    return {"status": "ok", "data": [payloads.old_symbol(pair) for pair in desk.pairs.by_symbol.values()]}
+
+
 def market_status(desk: Desk, sent: Sent) -> Any:
     return {"code": 200, "message": "success", "data": {"marketStatus": 1}}
 
@@ -92,6 +96,7 @@ def candles(desk: Desk, sent: Sent) -> Any:
 QUERIES: dict[str, Callable[[Desk, Sent], Any]] = {
     "/v1/common/timestamp": timestamp,
     "/v1/settings/common/market-symbols": market_symbols,
+    "/v1/common/symbols": old_symbols,
     "/v2/market-status": market_status,
     "/market/depth": depth,
     "/market/tickers": tickers,
