@@ -40,8 +40,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 class MixedScheduling(LoadScopeScheduling):
     """Run tests that start processes at the same time as tests in one process.
 
-    Tests with processes wait more than they compute, but three at once would overload two cores. So every third worker
-    takes tests in one process as long as there are any, and all other workers take tests with processes first. A work
+    Tests with processes wait more than they compute, but three at once would overload two cores. So every second worker
+    takes tests in one process as long as there are any, and the other workers take tests with processes first. A work
     unit is a file, or a folder of `SHARED`.
     """
 
@@ -50,7 +50,7 @@ class MixedScheduling(LoadScopeScheduling):
         return folder if folder in SHARED else nodeid.split("::")[0]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        if self.nodes.index(node) % 3 == 2:  # the units of tests in one process are at the end of the queue
+        if self.nodes.index(node) % 2 == 1:  # the units of tests in one process are at the end of the queue
             self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
         super()._assign_work_unit(node)
 

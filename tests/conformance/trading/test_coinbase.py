@@ -7,7 +7,7 @@ from venuemesh.conformance.runner import Outcome, run_checks
 from venuemesh.connectors.coinbase import CONNECTOR
 
 
-@pytest.mark.parametrize("stream", ["websocket", "polling"])
+@pytest.mark.parametrize("stream", ["websocket", pytest.param("polling", marks=pytest.mark.soak)])
 def test_coinbase_passes_the_trading_suite(stream: str) -> None:
     results = list(run_checks(trading_suite_of(CONNECTOR, Trade(stream=stream), None, None, None)))
     assert not [result for result in results if result.outcome is Outcome.FAILED]
