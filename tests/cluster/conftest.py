@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.cluster.running import Running, up
 from tests.cluster.world import World
 from tests.fakes.postgres import required_binaries
 
+LOGS = Path("bench-results/cluster-logs")
+RAY_LOGS = ".venuemesh-ray/r/session_2*/logs"
 RESULTS = Path(os.environ.get("VENUEMESH_CLUSTER_RESULTS", "bench-results/cluster.json"))
 
 
@@ -32,10 +35,9 @@ def permitted() -> None:
 class Holder:
     """The mesh of a module, made when a case needs it."""
 
-    def __init__(self, make: Callable[[], World]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], World], rows: list[dict[str, Any]]) -> None:
+        self._make, self._rows = make, rows
         self._running: Running | None = None
-        self.rows: list[dict[str, Any]] = []
 
     def sound(self) -> Running:
         """Return a mesh in which no case has failed."""
@@ -49,8 +51,12 @@ class Holder:
                 keep_logs(world)
                 world.end()
                 raise
-            self._running.results = self.rows
+            self._running.results, self._running.keep = self._rows, self._write
         return self._running
+
+    def _write(self) -> None:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps({"cases": self._rows}, indent=1) + "\n")
 
     def end(self) -> None:
         if self._running is not None:
@@ -61,20 +67,28 @@ class Holder:
 
 
 def keep_logs(world: World) -> None:
-    """Print the end of each service's log, for the report of the failed test."""
+    """Keep what the hosts wrote, of the last mesh in which a case failed."""
+    shutil.rmtree(LOGS, ignore_errors=True)
     for host in (world.x, *world.hosts.values()):
-        for path in sorted((host.folder / "log").iterdir()):
-            print(f"--- {host.name} {path.name}\n{path.read_text(errors='replace')[-1500:]}")
+        folder = LOGS / host.name
+        shutil.copytree(host.folder / "log", folder)
+        for pattern in ("*.log", f"{RAY_LOGS}/worker*.err", f"{RAY_LOGS}/raylet.*", f"{RAY_LOGS}/gcs_server.*"):
+            for path in host.folder.glob(pattern):
+                shutil.copy(path, folder)
+    print(f"the logs of the hosts are in {LOGS}")
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[dict[str, Any]]:
+    """A row per case of all modules."""
+    return []
 
 
 @pytest.fixture(scope="module")
-def holder(permitted: None, request: pytest.FixtureRequest) -> Iterator[Holder]:
-    found = Holder(getattr(request.module, "make_world", World))
+def holder(permitted: None, rows: list[dict[str, Any]], request: pytest.FixtureRequest) -> Iterator[Holder]:
+    found = Holder(getattr(request.module, "make_world", World), rows)
     yield found
     found.end()
-    if found.rows:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({"cases": found.rows}, indent=1) + "\n")
 
 
 @pytest.fixture

@@ -52,11 +52,16 @@ class Host:
 
     # ------------------------------------------------------------------ its life
 
-    def serve(self, name: str, argv: Sequence[str], environment: Mapping[str, str] = {}) -> None:
-        """Add a service of the next boot."""
-        self.services.append(
-            {"name": name, "argv": list(argv), "env": self.environment() | environment, "cwd": str(ROOT)}
-        )
+    def serve(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        after: tuple[str, str] | None = None,
+    ) -> None:
+        """Add a service of the next boot; with `after` it starts when that service has written that text."""
+        whole = self.environment() | (environment or {})
+        self.services.append({"name": name, "argv": list(argv), "env": whole, "cwd": str(ROOT), "after": after})
 
     def boot(self) -> None:
         """Start the host and its services."""

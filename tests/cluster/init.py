@@ -2,12 +2,15 @@
 
     python -m tests.cluster.init FOLDER BOOT
 
-`FOLDER/services.json` is a list of {name, argv, env}. The services start when `FOLDER/online` has the number BOOT,
-which also means that the host has its network. A service that ends is started again after `RESTART_S`.
+`FOLDER/services.json` is a list of {name, argv, env, cwd, after}. The services start when `FOLDER/online` has the
+number BOOT, which also means that the host has its network; one with `after` (a service, a text) when that service has
+written the text since its start, and it is killed when that service ends (After= and BindsTo= of systemd). A service
+that ends is started again after `RESTART_S`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HOME = Path("/srv")  # the folder of the host, in its own mounts
 RESTART_S = 1.0  # RestartSec= of the units in docs/cluster.md
@@ -34,12 +38,12 @@ def mount(folder: Path) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-def start(service: dict[str, object]) -> int:
+def start(service: dict[str, Any]) -> int:
     """Start a service with its own session and its output in `log/NAME`; return its pid."""
     with (HOME / "log" / str(service["name"])).open("ab") as log:
         process = subprocess.Popen(
-            service["argv"],  # type: ignore[arg-type]
-            env=service["env"],  # type: ignore[arg-type]
+            service["argv"],
+            env=service["env"],
             cwd=str(service["cwd"]),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -49,6 +53,19 @@ def start(service: dict[str, object]) -> int:
     return process.pid
 
 
+def log_sizes() -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in (HOME / "log").iterdir()}
+
+
+def has_written(after: list[str] | None, sizes: dict[str, int]) -> bool:
+    """Return whether another service has written a text since the sizes of the logs were taken."""
+    if after is None:
+        return True
+    name, text = after
+    path = HOME / "log" / name
+    return path.exists() and text.encode() in path.read_bytes()[sizes.get(name, 0) :]
+
+
 def main() -> None:
     folder, boot = Path(sys.argv[1]), sys.argv[2]
     mount(folder)
@@ -56,12 +73,13 @@ def main() -> None:
     while not (HOME / "online").exists() or (HOME / "online").read_text() != boot:
         time.sleep(LOOK_S)
     waiting = {service["name"]: (0.0, service) for service in json.loads((HOME / "services.json").read_text())}
-    running: dict[int, dict[str, object]] = {}
+    sizes = log_sizes()
+    running: dict[int, dict[str, Any]] = {}
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
         now = time.monotonic()
         for name, (due, service) in list(waiting.items()):
-            if now >= due:
+            if now >= due and has_written(service["after"], sizes):
                 del waiting[name]
                 running[start(service)] = service
         while True:
@@ -73,7 +91,12 @@ def main() -> None:
                 break
             ended = running.pop(pid, None)
             if ended is not None:
-                waiting[ended["name"]] = (time.monotonic() + RESTART_S, ended)
+                waiting[str(ended["name"])] = (time.monotonic() + RESTART_S, ended)
+                sizes |= log_sizes()
+                for other, service in running.items():
+                    if service["after"] and service["after"][0] == ended["name"]:
+                        with contextlib.suppress(ProcessLookupError):  # it has ended and is reaped next
+                            os.killpg(other, signal.SIGKILL)
         signal.sigtimedwait([signal.SIGCHLD], RESTART_S / 2)
 
 

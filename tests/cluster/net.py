@@ -58,6 +58,8 @@ class Network:
         subprocess.run(self._inside("ip", "link", "del", name), capture_output=True)  # of an earlier boot
         self._ip("link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
         self._ip("link", "set", name, "master", BRIDGE, "up")
+        card = "02:00:00:00:00:{:02x}".format(int(address.rpartition(".")[2]))  # a host keeps its card when it boots
+        run_in(pid, "ip", "link", "set", "eth0", "address", card)
         for command in (("addr", "add", f"{address}/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
             run_in(pid, "ip", *command)
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import venuemesh
 from venuemesh.model.errors import MeshError, MeshNotRunning
 
-LOOK_S, BEAT_S = 0.02, 0.5
+LOOK_S, BEAT_S = 0.05, 0.5
 
 
 def joined(mesh: str, address: str) -> venuemesh.Mesh:

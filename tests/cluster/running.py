@@ -17,9 +17,11 @@ from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
 
 LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster again
-JOINED_WITHIN_S = 120.0  # a raylet's start, on two loaded cores
-PAUSED_WITHIN_S = 60.0
+JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
+PAUSED_WITHIN_S = 30.0
+COMPARED_WITHIN_S = 120.0
 AWAY_S = 60.0  # a supervisor's return
+STATUS_S = 2.0  # between two commands `status`
 LEFT_S = 20.0  # a node agent sweeps every few seconds
 TITLE = "venuemesh: "
 NODE_ID = re.compile(r"--node_id=([0-9a-f]+)")
@@ -29,13 +31,27 @@ Child = dict[str, Any]
 class Running:
     """A mesh, its hosts and what the strategies saw. `results` has a row per case."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, start_s: float) -> None:
+        """`start_s`: how long its start took. A machine that is slow then is slow later: bounds grow with it."""
         self.world = world
+        self.pace = max(1.0, start_s / world.quiet_start_s)
         self.hosts = world.hosts
         self.results: list[dict[str, Any]] = []
+        self.keep: Callable[[], None] = lambda: None  # called after every case
         self.is_sound = True  # no case has failed in it
-        self.readers = {name: Log(host.folder / "reader.log") for name, host in self.hosts.items()}
-        self.notes = {name: Log(host.folder / "notes.log") for name, host in self.hosts.items()}
+        self.readers: dict[str, Log] = {}
+        self.notes: dict[str, Log] = {}
+        for name in self.hosts:
+            self._watch(name)
+
+    def _watch(self, name: str) -> None:
+        folder = self.hosts[name].folder
+        self.readers[name], self.notes[name] = Log(folder / "reader.log"), Log(folder / "notes.log")
+
+    def add_worker(self, name: str) -> None:
+        """Start a host that the mesh has not seen, with its reader and trader."""
+        self.world.add_worker(name)
+        self._watch(name)
 
     # ------------------------------------------------------------------ where things are
 
@@ -85,6 +101,7 @@ class Running:
 
         Raises AssertionError: a reader has not every book LIVE in time.
         """
+        within_s *= self.pace
         deadline = time.monotonic() + within_s
         while True:
             missing = {
@@ -101,12 +118,20 @@ class Running:
                 ]
                 raise AssertionError(f"not LIVE within {within_s:g} s: {missing}\n" + "\n".join(rows))
             time.sleep(0.1)
-        found = {}
-        for name, log in self.readers.items():
-            since = since_when_live(log.rows, self.books())
-            if self.hosts[name].is_up and since is not None:
-                found[name] = max(0.0, round((since - after_ns) / 1e9, 2))
-        return found
+        return self.since_live(after_ns)
+
+    def since_live(self, after_ns: int) -> dict[str, float]:
+        """Return, by host, the seconds after `after_ns` from which on its reader has had every book LIVE."""
+        since = {
+            name: since_when_live(log.read(), self.books())
+            for name, log in self.readers.items()
+            if self.hosts[name].is_up
+        }
+        return {name: max(0.0, round((at - after_ns) / 1e9, 2)) for name, at in since.items() if at is not None}
+
+    def known_nodes(self) -> set[str]:
+        """Return the ids of the nodes that the mesh counts as its own."""
+        return {row["node"] for row in self.status()["nodes"]}
 
     def wait_joined(self) -> None:
         """Wait until every host's raylet is in the cluster and its agent serves."""
@@ -120,7 +145,7 @@ class Running:
             }
             return len(nodes) == len(self.hosts) and set(nodes) <= serving
 
-        until("every host has an agent that serves", has_agents, JOINED_WITHIN_S, 0.5)
+        until("every host has an agent that serves", has_agents, JOINED_WITHIN_S * self.pace, STATUS_S)
 
     def compare(self) -> dict[str, Any]:
         """Pause the traders, and compare journal, exchange and notes. Raises AssertionError: they differ."""
@@ -128,11 +153,12 @@ class Running:
         for host in self.hosts.values():
             (host.folder / PAUSE).touch()
         try:
-            until("every trader has paused", lambda: self._have_paused(asked_ns), PAUSED_WITHIN_S)
+            paused_s = PAUSED_WITHIN_S * self.pace
+            until("every trader has paused", lambda: self._have_paused(asked_ns), paused_s)
             host = next(host for host in self.hosts.values() if host.is_up)
             admin = f"http://127.0.0.1:{ADMIN_PORT} {HOME}/admin-token"
             program = f"RAY_AUTH_MODE=token {PYTHON} -m tests.cluster.checks {MESH} {CLUSTER} {admin}"
-            accounts: dict[str, Any] = json.loads(host.run(program, 120.0).splitlines()[-1])
+            accounts: dict[str, Any] = json.loads(host.run(program, COMPARED_WITHIN_S * self.pace).splitlines()[-1])
         finally:
             for host in self.hosts.values():
                 (host.folder / PAUSE).unlink()
@@ -178,7 +204,7 @@ class Running:
             return not last[0]
 
         try:
-            until("nothing is left over", is_clean, LEFT_S, 0.5)
+            until("nothing is left over", is_clean, LEFT_S * self.pace, STATUS_S)
         except AssertionError as error:
             raise AssertionError(f"{error}: {last[0]}") from None
 
@@ -187,7 +213,7 @@ class Running:
     @contextmanager
     def case(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
         """Run a fault in the block, which ends when the fault has ended; then check what must hold after every case."""
-        row: dict[str, Any] = {"case": name, **facts}
+        row: dict[str, Any] = {"case": name, **facts, "pace": round(self.pace, 2)}
         self.is_sound = False
         began_ns = time.monotonic_ns()
         try:
@@ -208,6 +234,7 @@ class Running:
         finally:
             row["seconds"] = round((time.monotonic_ns() - began_ns) / 1e9, 1)
             self.results.append(row)
+            self.keep()
 
     def gaps(self, from_ns: int) -> dict[str, float]:
         """Return, by host, the longest time in which its reader had a book not LIVE."""
@@ -240,8 +267,8 @@ def up(world: World, say: Callable[[str], None] = print) -> Running:
     """Start the mesh; return when every reader has every book LIVE and every trader trades."""
     began = time.monotonic()
     world.start()
-    running = Running(world)
-    say(f"up after {time.monotonic() - began:.1f} s")
+    running = Running(world, time.monotonic() - began)
+    say(f"up after {time.monotonic() - began:.1f} s: pace {running.pace:.2f}")
     running.wait_live(0, 60.0)
     until("every trader is ready", lambda: all(_is_ready(log) for log in running.notes.values()), 60.0)
     say(f"readers and traders after {time.monotonic() - began:.1f} s")

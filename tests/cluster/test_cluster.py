@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.cluster import faults
+from tests.cluster.hosts import until
+from tests.cluster.net import deliver, drop
 from tests.cluster.running import TITLE, Running, node_of
 from tests.cluster.world import MESH
 
@@ -40,3 +44,90 @@ def test_a_reader_maps_only_the_files_of_its_node(running: Running) -> None:
                 assert os.makedev(major, minor) == memory, (host.name, fields)
                 assert f"/{MESH}/{node[:12]}/" in fields[5], (host.name, fields)
             assert host.titled(TITLE)
+
+
+@pytest.mark.parametrize("part", [*faults.PARTS, "fewest"], ids=lambda part: part.partition("/")[0])
+@pytest.mark.parametrize(
+    "fault", [faults.power, faults.freeze, faults.brief_cut, faults.long_cut], ids=lambda fault: fault.__name__
+)
+def test_a_worker_is_lost(running: Running, fault: faults.Fault, part: str) -> None:
+    host = faults.victim(running, part)
+    with running.case(f"{fault.__name__} with {part}", host=host.name, roles=running.roles(host)) as row:
+        fault(running, host, row)
+
+
+@pytest.mark.parametrize("part", ["limits/east/east", "orders/east/second"], ids=lambda part: part.partition("/")[0])
+def test_a_host_is_cut_from_the_cluster_and_reaches_exchange_and_journal(running: Running, part: str) -> None:
+    """Only the epoch in the journal keeps the old order manager from trading next to the new one."""
+    host = faults.victim(running, part)
+    others = [other for other in running.hosts.values() if other is not host]
+    with running.case(f"cut from the cluster with {part}", host=host.name, roles=running.roles(host)):
+        faults.cut_between(host, others)
+        faults.last(faults.LONG_S)
+        faults.join_again(host, others)
+
+
+@pytest.mark.parametrize("way", ["from the host", "to the host"])
+def test_a_partition_loses_one_way(running: Running, way: str) -> None:
+    host = faults.victim(running, "orders/east/second")
+    others = [other for other in running.hosts.values() if other is not host]
+    lost = [(host, other) if way == "from the host" else (other, host) for other in others]
+    with running.case(f"one way lost, {way}", host=host.name, roles=running.roles(host)):
+        for sender, receiver in lost:
+            drop(sender.pid, receiver.address)
+        faults.last(faults.LONG_S)
+        for sender, receiver in lost:
+            deliver(sender.pid, receiver.address)
+
+
+def test_the_supervisor_is_killed_three_times(running: Running) -> None:
+    with running.case("supervisor killed three times"):
+        for _ in range(3):
+            faults.kill_supervisor(running)
+
+
+def test_the_gcs_is_killed(running: Running) -> None:
+    head = running.hosts["a"]
+    with running.case("GCS killed", roles=running.roles(head)):
+        (gcs,) = head.titled("gcs_server --")
+        os.kill(gcs, signal.SIGKILL)
+        until("another GCS runs", lambda: [pid for pid in head.titled("gcs_server --") if pid != gcs], 60.0)
+
+
+def test_the_head_is_lost_and_comes_back(running: Running) -> None:
+    head = running.hosts["a"]
+    with running.case("head lost and back", roles=running.roles(head)):
+        head.cut_power()
+        faults.last(faults.BRIEF_S)
+        head.boot()
+
+
+def test_all_hosts_are_lost_and_come_back(running: Running) -> None:
+    with running.case("all hosts lost and back"):
+        for host in running.hosts.values():
+            host.cut_power()
+        for host in running.hosts.values():
+            host.boot()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "by a crash"])
+def test_postgresql_restarts(running: Running, number: signal.Signals) -> None:
+    with running.case(f"PostgreSQL restarted by {number.name}"):
+        faults.restart_postgres(running, number)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="on a host without the supervisor the node agent passes the call on; when the agent restarts, "
+    "`Session.supervisor` sends the command again, and everything restarts again, until the command's time limit",
+)
+def test_everything_restarts_during_trading(running: Running) -> None:
+    with running.case("restart of everything"):
+        supervisor = running.host_of("supervisor")
+        other = next(host for host in running.hosts.values() if host is not supervisor)
+        other.run("venuemesh restart '*'", 300.0)
+
+
+def test_a_host_joins_late(running: Running) -> None:
+    with running.case("late host"):
+        running.add_worker("d")

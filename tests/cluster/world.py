@@ -18,6 +18,7 @@ from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.net import Network
 from tests.fakes.postgres import FAST, required_binaries, unprivileged
+from venuemesh.mesh.forks import are_used
 
 ADDRESSES = {"a": page.HEAD, "b": page.WORKER, "c": "192.0.2.12", "d": "192.0.2.13"}
 EXCHANGE, EXCHANGE_ADDRESS = "x", "192.0.2.20"
@@ -27,13 +28,14 @@ MESH = "mesh"
 PORT, ADMIN_PORT = 9000, 9100
 PYTHON = str(HOME / "venuemesh" / "venv" / "bin" / "python")
 PAUSE = "pause"
-WEST, EAST = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT"), ("BTC-USDT", "ETH-USDT")
+QUERY = f"psql -q -h {HOME}/pg -U mesh -d postgres -c"
+WEST, EAST = ("BTC-USDT", "ETH-USDT", "SOL-USDT"), ("BTC-USDT", "ETH-USDT")
 ACCOUNTS = {"main": "USDT=1000000,BTC=20,ETH=300,SOL=5000,BNB=1500", "second": "USDT=1000000,BTC=20,ETH=300"}
 START_S = 180.0
 STARTED = "Ray runtime started."
 
 
-def mesh_toml(west: Iterable[str] = WEST, east: Iterable[str] = EAST) -> str:
+def mesh_toml(west: Sequence[str], east: Sequence[str]) -> str:
     """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east."""
     urls = f'rest = "http://127.0.0.1:{PORT}"\nws = "ws://127.0.0.1:{PORT}"\n'
     urls += f'ws_api = "ws://127.0.0.1:{PORT}/ws-api/v3"\nconnector = "binance"\n'
@@ -42,13 +44,24 @@ def mesh_toml(west: Iterable[str] = WEST, east: Iterable[str] = EAST) -> str:
         files = f'api_key_file = "~/venuemesh/{name}.key"\nsecret_file = "~/venuemesh/{name}.secret"\n'
         return f"[exchanges.{exchange}.accounts.{name}]\n{files}"
 
-    return (
+    text = (
         f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 10.0\nheartbeat_limit_s = 1.0\n\n'
         f'[journal]\nurl_file = "~/venuemesh/journal-url"\n\n'
         f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n{account('west', 'main')}\n"
+    )
+    if not east:
+        return text
+    return text + (
         f'[exchanges.east]\n{urls}pairs = {json.dumps(list(east))}\negress = "east"\n'
         f'nodes = {{ region = "east" }}\n{account("east", "second")}'
     )
+
+
+def ray_argv(unit: page.Unit) -> Sequence[str]:
+    """Return the unit's command, with forked workers unless $VENUEMESH_FORKED_WORKERS is 0."""
+    ray, *arguments = unit.argv
+    assert Path(ray).name == "ray", ray
+    return [PYTHON, "-m", "tests.cluster.forked_ray", *arguments] if are_used() else unit.argv
 
 
 def write_private(path: Path, text: str) -> None:
@@ -60,13 +73,21 @@ class World:
     """All hosts. `folder` has the home of each."""
 
     def __init__(
-        self, workers: Iterable[str] = ("b", "c"), west: Sequence[str] = WEST, east: Sequence[str] = EAST
+        self,
+        workers: Iterable[str] = ("b", "c"),
+        west: Sequence[str] = WEST,
+        east: Sequence[str] = EAST,
+        quiet_start_s: float = 60.0,
     ) -> None:
+        """`quiet_start_s`: how long its start takes on two cores with nothing else to do. Without `east` it has one
+        exchange.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="vmc"))
         self.folder.chmod(0o711)
         self.config = mesh_toml(west, east)
         self.books = [f"west/{pair}" for pair in west] + [f"east/{pair}" for pair in east]
-        self.accounts = ("west/main", "east/second")
+        self.accounts = ("west/main", "east/second") if east else ("west/main",)
+        self.quiet_start_s = quiet_start_s
         self.network = Network()
         self.secrets = {name: (secrets.token_hex(16), secrets.token_hex(32)) for name in ACCOUNTS}
         self.password, self.token = secrets.token_hex(16), secrets.token_hex(16)
@@ -88,6 +109,11 @@ class World:
             host.end()
         self.network.end()
         shutil.rmtree(self.folder)
+
+    def add_worker(self, name: str) -> None:
+        """Start a host that the mesh has not seen."""
+        self.hosts[name] = self._host(name)
+        self.start_worker(name)
 
     # ------------------------------------------------------------------ its start
 
@@ -120,20 +146,19 @@ class World:
         symbols = sorted({pair.replace("-", "") for pair in (*WEST, *EAST)})
         argv = [PYTHON, "-m", "venuemesh.exchange", "--json", "--host", EXCHANGE_ADDRESS, "--port", str(PORT)]
         argv += ["--admin-host", EXCHANGE_ADDRESS, "--admin-port", str(ADMIN_PORT)]
-        argv += ["--admin-token", f"{HOME}/admin-token", "--symbols", ",".join(symbols), "--rate", "60"]
+        argv += ["--admin-token", f"{HOME}/admin-token", "--symbols", ",".join(symbols), "--rate", "20"]
         for name, holds in ACCOUNTS.items():
             argv += ["--account", ":".join((name, *self.secrets[name], holds))]
         self.x.serve("exchange", argv)
         self.x.boot()
-        query = f"psql -q -h {HOME}/pg -U mesh -d postgres -c"
-        until("PostgreSQL serves", lambda: self._serves(f"{query} 'select 1'"), START_S)
-        self.x.run(f"{query} \"alter user mesh password '{self.password}'\"")
-        self.x.run(f"{query} 'create database venuemesh'")
+        until("PostgreSQL serves", self.has_postgres, START_S)
+        self.x.run(f"{QUERY} \"alter user mesh password '{self.password}'\"")
+        self.x.run(f"{QUERY} 'create database venuemesh'")
         until("the exchange serves", lambda: '"admin"' in self.x.log("exchange"), START_S)
 
-    def _serves(self, command: str) -> bool:
+    def has_postgres(self) -> bool:
         try:
-            self.x.run(command)
+            self.x.run(f"{QUERY} 'select 1'")
         except AssertionError:
             return False
         return True
@@ -141,7 +166,7 @@ class World:
     def start_head(self) -> None:
         host = self._prepared("a")
         unit = page.unit("head")
-        host.serve("ray", unit.argv, unit.environment)
+        host.serve("ray", ray_argv(unit), unit.environment)
         self._strategies(host)
         (host.folder / "venuemesh" / "mesh.toml").write_text(self.config)
         host.prepare(page.command("head"))
@@ -150,7 +175,7 @@ class World:
     def start_worker(self, name: str) -> None:
         host = self._prepared(name)
         unit = page.unit("worker", {page.WORKER: host.address})
-        host.serve("ray", unit.argv, unit.environment)
+        host.serve("ray", ray_argv(unit), unit.environment)
         self._strategies(host)
         write_private(host.folder / ".ray" / "auth_token", (self.hosts["a"].folder / ".ray" / "auth_token").read_text())
         host.boot()
@@ -171,9 +196,9 @@ class World:
     def _strategies(self, host: Host) -> None:
         token = {"RAY_AUTH_MODE": "token"}
         reader = [PYTHON, "-m", "tests.cluster.reader", MESH, CLUSTER, f"{HOME}/reader.log"]
-        host.serve("reader", reader, token)
+        host.serve("reader", reader, token, ("ray", STARTED))
         trader = [PYTHON, "-m", "tests.cluster.trader", MESH, CLUSTER, f"trader-{host.name}", f"{HOME}/notes.log"]
-        host.serve("trader", [*trader, f"{HOME}/{PAUSE}"], token)
+        host.serve("trader", [*trader, f"{HOME}/{PAUSE}"], token, ("ray", STARTED))
 
     def has_joined(self, name: str) -> bool:
         """Return whether a host is in the cluster, by the words of `ray start`."""
