@@ -37,6 +37,7 @@ NAMES = (
     "start",
     "cold_start",
     "four_exchanges",
+    "ccxt_books",
     "slow_reader",
     "journal",
     "orders",

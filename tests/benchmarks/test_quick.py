@@ -63,6 +63,15 @@ def test_benchmark_of_the_core_runs(name: str, tmp_path: Path, python: str) -> N
     quick(name, tmp_path, python)
 
 
+@pytest.mark.soak
+def test_books_by_ccxt_are_compared_with_the_native_connector(tmp_path: Path) -> None:
+    pytest.importorskip("ccxt", reason="ccxt is not installed: pip install 'venuemesh[ccxt]'")
+    native, by_ccxt = quick("ccxt_books", tmp_path)["rows"]
+    assert (native["connector"], by_ccxt["connector"]) == ("binance", "ccxt:binance")
+    assert all(row["frames_per_s"] > 0 and row["memory_mib"] > 0 for row in (native, by_ccxt))
+    assert by_ccxt["frame_us"] > native["frame_us"] > 0
+
+
 @pytest.mark.ray
 @pytest.mark.soak
 def test_feed_to_strategy_compares_with_ray_calls_on_one_node_and_two(tmp_path: Path) -> None:
