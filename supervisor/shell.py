@@ -338,7 +338,7 @@ class SupervisorShell:
                 cell, address, kind, body, timeout_s, timeout_s if deadline_s is None else deadline_s
             )
         except Fenced as error:
-            if error.held == (self.port.epoch, 0):
+            if error.seen[0] > self.port.epoch:  # otherwise the cell runs another role, or none now
                 self._superseded(cell)
             raise
 

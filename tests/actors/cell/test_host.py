@@ -123,6 +123,13 @@ async def test_messages_of_an_earlier_supervisor_change_nothing(scene: Scene) ->
     assert scene.toys[0].handled == 3
 
 
+async def test_a_refusal_because_the_role_has_ended_names_no_later_supervisor(scene: Scene) -> None:
+    await scene.host.stop(1.0)
+    with pytest.raises(Fenced) as caught:
+        await scene.ask("who", incarnation=(5, 0))
+    assert caught.value.seen == (5, 3)  # the supervisor ends only where `seen` has a later epoch than its own
+
+
 async def test_a_message_with_a_wrong_epoch_fences_no_supervisor(scene: Scene) -> None:
     await scene.ask("who", incarnation=(10**15, 0))
     assert scene.host.hello(5)["serving"]
