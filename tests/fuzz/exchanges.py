@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.both_readers import BothReaders
-from venuemesh.connectors.market_codec import Codec, Connector, DialedByRequest, ServesCandles
+from venuemesh.connectors.market_codec import (
+    Codec,
+    Connector,
+    DialedByRequest,
+    OrderLevelConnector,
+    ServesCandles,
+)
 from venuemesh.connectors.order_codec import (
     Batches,
     DeadManSwitch,
@@ -39,6 +45,7 @@ from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import TERMINAL, NewOrder, OrderStatus, OrderType, TimeInForce, as_order
 from venuemesh.orderbook.l2 import OrderBook
 
+from . import order_level
 from .reader import Reader
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -116,6 +123,8 @@ def _market(one: Connector, samples: MarketDataSamples) -> Iterator[Reader]:
         yield Reader(f"{name}.candles", _candles(codec, listed[0], samples.candles.interval), (samples.candles.body,))
     if isinstance(codec, DialedByRequest):
         yield Reader(f"{name}.dial", codec.dial, ())
+    if isinstance(one, OrderLevelConnector) and samples.order_level is not None:
+        yield from order_level.readers(name, one, listed, samples.order_level)
     errors = tuple(bytes([i % len(STATUSES)]) + b"3\n" + error.body for i, error in enumerate(samples.errors))
     yield Reader(f"{name}.failure", _failure(codec), errors or (b"\x033\n{}",), head=3)
 

@@ -14,7 +14,7 @@ from tests.fuzz.mutate import mutated
 from tests.fuzz.processes import Scene
 from tests.fuzz.reader import Finding, Form, Reader, check
 from venuemesh.conformance.market.mutations import flipped
-from venuemesh.connectors.market_codec import DialedByRequest, ServesCandles
+from venuemesh.connectors.market_codec import DialedByRequest, JoinedOrders, OrderLevelConnector, ServesCandles
 from venuemesh.connectors.order_codec import Kind, trading_connector
 from venuemesh.connectors.registry import connector, known
 from venuemesh.model.errors import DecodeError
@@ -66,6 +66,9 @@ def test_every_connector_has_readers_of_all_that_it_reads() -> None:
         needed = {"frame", "number", "instruments", "snapshot", "tickers", "failure"}
         needed |= {"time"} if codec.time_request() is not None else set()
         needed |= {"candles"} if isinstance(codec, ServesCandles) else set()
+        if isinstance(one, OrderLevelConnector):
+            needed |= {"orders_frame"}
+            needed |= {"orders_snapshot"} if isinstance(one.order_level_codec(), JoinedOrders) else set()
         needed |= {"dial"} if isinstance(codec, DialedByRequest) else set()
         if callable(getattr(one, "trading", None)):
             offer = trading_connector(one).trading().offer
