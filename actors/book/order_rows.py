@@ -15,10 +15,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...model.errors import NotOffered
 from ...model.events import Side
 from ...orderbook.l3 import L3Book
+from .ingest import Pair
 
 ORDERS_MOST = 50_000
+
+
+def orders_answer(
+    pair: Pair, address: str, incarnation: tuple[int, int], version: int, levels: int | None
+) -> dict[str, Any]:
+    """Return the book of a pair as the answer to `orders`. Raises NotOffered: it is a book of price levels."""
+    if pair.orders is None:
+        raise NotOffered(address, 'orders: it is a book of price levels; set books = "orders"')
+    return {
+        "address": address,
+        "incarnation": list(incarnation),
+        "state": int(pair.machine.state),
+        "error": pair.machine.error,
+        "version": version,
+        "ts_event_ns": pair.ts_event_ns,
+        "ts_recv_ns": pair.ts_recv_ns,
+        **order_rows(pair.orders, levels),
+    }
 
 
 def order_rows(book: L3Book, levels: int | None) -> dict[str, Any]:

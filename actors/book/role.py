@@ -24,7 +24,7 @@ from typing import Any
 from ...connectors.market_codec import SubscribesWithAccess
 from ...connectors.transport import Feed, Rest
 from ...model.address import book_address, orders_address
-from ...model.errors import MeshError, Misconfigured, NotOffered, Rejected, RetryLater, UnknownInstrument
+from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
 from ...model.shown import few
@@ -37,7 +37,7 @@ from .content import make_books
 from .events import Trading
 from .ingest import Pair
 from .machine import BookMachine
-from .order_rows import order_rows
+from .order_rows import orders_answer
 from .settings import BookSettings
 from .shell import BookSession
 from .surroundings import FeedLike, Surroundings
@@ -243,19 +243,8 @@ class BookRole:
         }
 
     def _orders(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
-        pair = hosted.pair
-        if pair.orders is None:
-            raise NotOffered(hosted.address, 'orders: it is a book of price levels; set books = "orders"')
-        return {
-            "address": hosted.address,
-            "incarnation": list(self._context.incarnation),
-            "state": int(pair.machine.state),
-            "error": pair.machine.error,
-            "version": hosted.writer.published,
-            "ts_event_ns": pair.ts_event_ns,
-            "ts_recv_ns": pair.ts_recv_ns,
-            **order_rows(pair.orders, levels),
-        }
+        version = hosted.writer.published
+        return orders_answer(hosted.pair, hosted.address, self._context.incarnation, version, levels)
 
     # Mirrors
 

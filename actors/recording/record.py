@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ...connectors.market_codec import Codec
+from ...connectors.market_codec import Codec, SubscribesWithAccess
 from ...connectors.settings import ConnectorSettings, OptionValue
 from ...connectors.transport import Feed, Rest
 from ...model.errors import MeshError, Misconfigured, UnknownInstrument
 from ...model.instrument import Instrument
 from ...model.spelling import similar_pairs
-from ...orderbook.l2 import OrderBook
+from ..book.content import make_books
 from ..book.ingest import NoSink, Pair
 from ..book.machine import BookMachine
 from ..book.shell import BookSession
@@ -85,6 +85,9 @@ async def record(
     environment: str | None = None,
     *,
     options: Mapping[str, OptionValue] | None = None,
+    books: Literal["levels", "orders"] = "levels",
+    ws_l3: str | None = None,
+    access: Callable[[bool], Awaitable[Mapping[str, str]]] | None = None,
     connect: Callable[..., FeedLike] = Feed,
     client: RestLike | None = None,
     stop: asyncio.Event | None = None,
@@ -92,13 +95,16 @@ async def record(
     """Record frames and snapshots of `pairs` into the new file `out` until `seconds` have passed, `stop` is set, or the
     task is cancelled. In any case the file has everything received up to a second before the end.
 
-    `rest` and `ws` override the exchange's base URLs; `options` are the connector's. Returns plain values: file,
-    records, frames, bytes, seconds, and `pairs` with the state and counters of each book.
+    `rest`, `ws` and `ws_l3` override the exchange's base URLs; `options` are the connector's. With `books` "orders" the
+    recording has the order-level feed; where that needs an account, `access` returns its proof (True: the last one was
+    refused) and raises RetryLater if there is none now. The file has no proof. Returns plain values: file, records,
+    frames, bytes, seconds, and `pairs` with the state and counters of each book.
 
     Raises:
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
-        Misconfigured: `out` exists, cannot be created or does not end in .jsonl.zst; `seconds` is not above 0. Nothing
-            was started.
+        NotOffered: the exchange has no order-level books. Nothing was started.
+        Misconfigured: `out` exists, cannot be created or does not end in .jsonl.zst; `seconds` is not above 0; the
+            order-level feed needs `access`. Nothing was started.
         RetryLater, OutcomeUnknown, Rejected: the exchange did not send the list of instruments; no file is left.
         CaptureError: a write failed (disk full); the file has everything flushed before.
     """
@@ -106,8 +112,12 @@ async def record(
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
     if not str(out).endswith(SUFFIX):
         raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
-    connector = ConnectorSettings(exchange, rest=rest, ws=ws, environment=environment, options=options or {})
-    codec = connector.market_codec()
+    connector = ConnectorSettings(
+        exchange, rest=rest, ws=ws, ws_l3=ws_l3, environment=environment, options=options or {}
+    )
+    codec = connector.market_codec() if books == "levels" else connector.order_level_codec()
+    if isinstance(codec, SubscribesWithAccess) and access is None:
+        raise Misconfigured(f"order-level books of {exchange}", "an account opens them: give its key")
     writer = CaptureWriter(out)
     client = client or Rest()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -133,6 +143,7 @@ async def record(
             alive=lambda: None,
             fail=fail,
             tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
+            access=access,
         )
         session = BookSession(codec, surroundings, levels=0)  # no readers: request only the snapshots for joining
         kept = {found.name: _pair(codec, found) for found in instruments}
@@ -181,8 +192,8 @@ async def _run(
 def _pair(codec: Codec, instrument: Instrument) -> Pair:
     feed = codec.spec.book
     machine = BookMachine(codec.classify, random.random, feed=feed, is_trading=instrument.is_trading)
-    book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
-    return Pair(instrument, book, machine, NoSink())
+    book, orders = make_books(feed, instrument)
+    return Pair(instrument, book, machine, NoSink(), orders=orders)
 
 
 def _state(pair: Pair) -> dict[str, Any]:
@@ -195,6 +206,7 @@ def _state(pair: Pair) -> dict[str, Any]:
         "gaps": counters.gaps,
         "snapshots": counters.snapshots,
         "trades": pair.trades,
+        **({} if pair.orders is None else {"orders": pair.orders.n_orders}),
     }
 
 

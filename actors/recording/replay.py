@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,17 @@ from ...connectors.sequence import Numbers
 from ...connectors.settings import ConnectorSettings, OptionValue
 from ...connectors.spec import ExchangeSpec, Proof
 from ...model.errors import CaptureError, DecodeError, Misconfigured
-from ...model.events import DepthSnapshot, Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
+from ...model.events import DepthSnapshot, Ignored, Levels, MarketEvent, OrderSnapshot, PublicTrade, Side, Ticker
 from ...model.fixed import decimals, to_text
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ...orderbook.l2 import OrderBook
+from ..book.content import make_books
 from ..book.effects import Ask
 from ..book.events import Closed, Opened
 from ..book.ingest import Ingest, NoSink, Pair, Sink
 from ..book.machine import BookMachine
 from .file import Record, read
-from .first_books import FirstBook, first_books, unlisted
+from .first_books import FirstBook, first_books, recorded_by_order, unlisted
 from .instruments import given_instruments, listed_instruments
 
 TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id
@@ -121,12 +121,11 @@ class Replay:
     def _pair(self, symbol: str) -> Pair:
         pair = self.ingest.pairs.get(symbol)
         if pair is None:
-            spec = self.codec.spec
-            first, instrument = self._first_book(symbol), self.instrument(symbol)
-            machine = BookMachine(self.codec.classify, lambda: 0.0, feed=spec.book, keep_bytes=KEEP_BYTES)
+            feed, instrument = self.codec.spec.book, self.instrument(symbol)
+            machine = BookMachine(self.codec.classify, lambda: 0.0, feed=feed, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
-            book = OrderBook(instrument.price_scale, instrument.size_scale, window=first.window)
-            pair = Pair(instrument, book, machine, self._sink(instrument))
+            book, orders = make_books(replace(feed, window=self._first_book(symbol).window), instrument)
+            pair = Pair(instrument, book, machine, self._sink(instrument), orders=orders)
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
         return pair
@@ -144,7 +143,7 @@ class Replay:
 
     def _other(self, event: MarketEvent) -> None:
         self._ignored = isinstance(event, Ignored)
-        if isinstance(event, DepthSnapshot):  # the answer to a request over the socket
+        if isinstance(event, DepthSnapshot | OrderSnapshot):  # the answer to a request over the socket
             pair = self._pair(event.symbol)
             self._saw(pair)
             pair.machine.wants_snapshot(self._now_ns)
@@ -277,6 +276,8 @@ class Replay:
         }
         if not feed.is_joined:
             result["book"]["snapshots"] = counters.snapshots
+        if pair.orders is not None:
+            result["book"]["orders"] = pair.orders.n_orders
         if feed.proof is Proof.CHECKSUM:
             right = counters.checksums - counters.bad_checksums
             result["book"] |= {"checksum_ok": right, "checksum_bad": counters.bad_checksums}
@@ -341,9 +342,11 @@ def replay(
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
-    codec_of = ConnectorSettings(exchange, options=options or {}).market_codec
     files = [Path(given) for given in paths]
-    listed = listed_instruments(codec_of(), files) | given_instruments(codec_of(), instruments)
+    settings = ConnectorSettings(exchange, options=options or {})
+    listed = listed_instruments(settings.market_codec(), files)
+    listed |= given_instruments(settings.market_codec(), instruments)
+    codec_of = codec_for(settings, listed, files)
     first = first_books(codec_of(), listed, files)
     best: tuple[int, dict[str, dict[str, Any]]] | None = None
     cut: list[CaptureError] = []
@@ -362,6 +365,15 @@ def replay(
         for error in cut:
             on_truncated(error)
     return best[1] if best is not None else {}
+
+
+def codec_for(
+    settings: ConnectorSettings, listed: Mapping[str, Instrument], files: Sequence[Path]
+) -> Callable[[], Codec]:
+    """Return what makes the codec of the recorded books: of levels, or of orders where the recording has orders."""
+    if settings.spec.order_level is not None and recorded_by_order(settings.order_level_codec(), listed, files):
+        return settings.order_level_codec
+    return settings.market_codec
 
 
 def recorded_symbols(codec: Codec, files: Sequence[Path]) -> tuple[list[str], int]:

@@ -13,13 +13,11 @@ import typer
 
 from .. import defaults
 from ..model.errors import MeshError, Misconfigured, RetryLater
-from . import completion, connectors, journal, keys, orders
+from . import completion, connectors, journal, keys, orders, recording
 from .arguments import (
     Address,
     AsJson,
     AsJsonLines,
-    Connector,
-    Environment,
     Exchange,
     MeshName,
     Patterns,
@@ -27,7 +25,6 @@ from .arguments import (
     TradingPairs,
 )
 from .local_venues import PAIRS, LocalVenues
-from .options import Options, read_options
 from .output import Say, guard_streams, out, steps
 
 if TYPE_CHECKING:
@@ -69,7 +66,7 @@ def chosen(arguments: Sequence[str]) -> typer.Typer:
     Without such a command (help, completion, a typing error) return the whole app.
     """
     name = arguments[0] if arguments else ""
-    for group in (app, orders.app, connectors.app):
+    for group in (app, orders.app, recording.app, connectors.app):
         for command in group.registered_commands:
             if name in (command.name, getattr(command.callback, "__name__", "")):
                 alone = typer.Typer(
@@ -439,81 +436,9 @@ def exchange(context: typer.Context) -> None:
 # ---------------------------------------------------------------------- recordings
 
 
-@app.command()
-def replay(
-    files: Annotated[
-        list[Path], typer.Argument(help="Recording files, in the order of their recording.", metavar="FILE...")
-    ],
-    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange that was recorded.")] = defaults.EXCHANGE,
-    path: Annotated[str, typer.Option(help="Reader of frames: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
-    allow_truncated: Annotated[
-        bool, typer.Option(help="Accept truncated recordings; use the records before the damage.")
-    ] = False,
-    instruments: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="File with instruments that the recording lacks: a recording with the exchange's list, or JSON.",
-            metavar="FILE",
-        ),
-    ] = None,
-    option: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Replay recorded frames through the connector and the books; print the final state of each book.
-
-    Instruments come from the recording, from instruments.jsonl* next to it, or from --instruments.
-    """
-    from ..actors.recording.replay import replay as replay_files
-    from .tables import replay_table
-
-    if path not in ("fast", "slow"):
-        raise Misconfigured("--path", f"{path!r} is neither 'fast' nor 'slow'")
-    result: dict[str, Any] = replay_files(
-        files,
-        exchange,
-        path=path,
-        allow_truncated=allow_truncated,
-        instruments=instruments or (),
-        options=read_options(exchange, option),
-        on_truncated=lambda cut: print(f"venuemesh: truncated: {cut}", file=sys.stderr),
-    )
-    if as_json:
-        print(json.dumps(result))
-        return
-    out.print(replay_table(result))
-
-
-@app.command()
-def record(
-    exchange: Connector,
-    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
-    to: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .jsonl.zst.")],
-    seconds: Annotated[float | None, typer.Option(help="Seconds to record; default: until Ctrl-C.")] = None,
-    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
-    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
-    environment: Environment = None,
-    option: Options = None,
-    as_json: AsJson = False,
-) -> None:
-    """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
-    import asyncio
-
-    from ..actors.recording.record import record as record_frames
-    from .tables import record_lines
-
-    options = read_options(exchange, option)
-    recorded = asyncio.run(
-        record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws, environment=environment, options=options)
-    )
-    if as_json:
-        print(json.dumps(recorded, default=str))
-        return
-    for line in record_lines(recorded):
-        out.print(line)
-
-
 # ---------------------------------------------------------------------- connectors, console
 
+app.add_typer(recording.app)
 app.add_typer(connectors.app)
 
 

@@ -247,6 +247,7 @@ class Chosen:
     ws: str | None
     environment: str | None
     key: Key | None
+    ws_l3: str | None = None  # of a configuration
 
 
 def choose_key(
@@ -300,13 +301,13 @@ def _configured(exchange: str, rest: str | None, ws: str | None, environment: st
     connector, rest, ws = table.connector or exchange, rest or table.rest, ws or table.ws
     environment = environment or table.environment
     if given.public or (name is None and not names):
-        return Chosen(connector, rest, ws, environment, None)
+        return Chosen(connector, rest, ws, environment, None, table.ws_l3)
     if name not in table.accounts:
         raise Misconfigured(
             str(given.config), f"give --account with one of {exchange}'s accounts: {', '.join(names) or 'it has none'}"
         )
     key = _read(table.accounts[name].key, connector, given.passphrase_file)
-    return Chosen(connector, rest, ws, environment, key)
+    return Chosen(connector, rest, ws, environment, key, table.ws_l3)
 
 
 def _read(key: KeySettings, connector: str, passphrase_file: Path | None) -> Key:

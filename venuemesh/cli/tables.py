@@ -137,7 +137,8 @@ def record_lines(recorded: Mapping[str, Any]) -> list[str]:
         f"{recorded['file']}: {recorded['frames']} frames, {recorded['bytes']} bytes in {recorded['seconds']:.1f} s"
     ]
     for pair, row in recorded["pairs"].items():
-        counts = ", ".join(f"{row[key]} {key}" for key in ("applied", "gaps", "snapshots", "trades"))
+        counted = ("applied", "gaps", "snapshots", "trades", *(["orders"] if "orders" in row else []))
+        counts = ", ".join(f"{row[key]} {key}" for key in counted)
         lines.append(f"  {pair}: {row['state']} at {row['sequence']}; {counts}")
     return lines
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from ...model.address import BOOK, Address
 from ...model.errors import NotOffered
 from ...model.instrument import Instrument
 from ...orderbook.view import BookReading
@@ -22,7 +23,16 @@ class ReplayLink:
 
     mesh = "replay"
 
-    def __init__(self, exchange: str, directory: Path, held: Iterable[Instrument], delivery: Delivery) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        directory: Path,
+        held: Iterable[Instrument],
+        delivery: Delivery,
+        orders: Callable[[str, Any], dict[str, Any]],
+    ) -> None:
+        """`orders` answers a request for the orders of a book, by its address. Raises MeshError."""
+        self._orders = orders
         self._exchange = exchange
         self._delivery = delivery
         self.directory = directory
@@ -47,6 +57,10 @@ class ReplayLink:
         return NotOffered(f"a recording of {self._exchange}", what)
 
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
+        if kind == "orders" and Address.parse(address).kind == BOOK:
+            answer: Future[Any] = Future()
+            answer.set_result(self._orders(address, body))
+            return answer
         raise self._refusal(f"{kind!r}: there is no exchange to request it from")
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:

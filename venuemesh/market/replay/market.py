@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ...actors.book.ingest import Sink
+from ...actors.book.order_rows import orders_answer
 from ...actors.recording.file import Record
 from ...actors.recording.first_books import first_books
 from ...actors.recording.instruments import listed_instruments
-from ...actors.recording.replay import Replay, recorded_symbols, records
-from ...connectors import registry
+from ...actors.recording.replay import Replay, codec_for, recorded_symbols, records
+from ...connectors.settings import ConnectorSettings
 from ...model.address import book_address
-from ...model.errors import CaptureError, Misconfigured, RetryLater
+from ...model.errors import CaptureError, Misconfigured, NotSynced, RetryLater
 from ...model.events import BookState
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
@@ -29,6 +30,7 @@ from .link import ReplayLink, ReplayState
 from .turns import FIRST_TURNS, ReplayOver
 
 HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: no reader outlives it
+INCARNATION = (1, 1)
 REST_EVERY = 256  # records between two turns of other tasks of the loop
 
 
@@ -48,9 +50,10 @@ class ReplayMarket(AsyncMarket):
         for path in self._paths:
             if not path.is_file():
                 raise Misconfigured(str(path), "there is no such file")
-        connector = registry.connector(exchange)
-        codec = connector.codec()  # for the search: it binds pairs
-        listed = listed_instruments(codec, self._paths)
+        settings = ConnectorSettings(exchange)
+        listed = listed_instruments(settings.market_codec(), self._paths)
+        codec_of = codec_for(settings, listed, self._paths)
+        codec = codec_of()  # for the search: it binds pairs
         first = first_books(codec, listed, self._paths)
         symbols, began_ns = recorded_symbols(codec, self._paths)
         self._folder = tempfile.TemporaryDirectory(prefix="venuemesh-replay-")
@@ -59,9 +62,9 @@ class ReplayMarket(AsyncMarket):
         self._clock.now_ns = began_ns
         self._delivery = Delivery(self._clock)
         self._sinks: list[DeliveringSink] = []
-        self._replay = Replay(connector.codec(), listed, {}, fast=True, first=first, sink=self._sink)
+        self._replay = Replay(codec_of(), listed, {}, fast=True, first=first, sink=self._sink)
         held = [self._replay.instrument(symbol) for symbol in symbols]
-        self._recording = ReplayLink(exchange, Path(self._folder.name), held, self._delivery)
+        self._recording = ReplayLink(exchange, Path(self._folder.name), held, self._delivery, self._orders)
         self._state = ReplayState(self._recording, exchange, None, "", "keep")
         self._views = {}
 
@@ -87,12 +90,21 @@ class ReplayMarket(AsyncMarket):
         address = book_address(self.exchange, instrument.name)
         scales = instrument.price_scale, instrument.size_scale
         directory, limit_ns = self._recording.directory, HEARTBEAT_LIMIT_NS
-        writer = SegmentWriter(directory, address, (1, 1), *scales, heartbeat_limit_ns=limit_ns)
+        writer = SegmentWriter(directory, address, INCARNATION, *scales, heartbeat_limit_ns=limit_ns)
         sink = DeliveringSink(writer, self._delivery)
         self._sinks.append(sink)
         for view in self._recording.views:
             view.look_again()
         return sink
+
+    def _orders(self, address: str, body: Any) -> dict[str, Any]:
+        """Answer as a book's actor does to `orders`. Raises NotOffered, NotSynced."""
+        pairs = self._replay.ingest.pairs.values()
+        pair = next((one for one in pairs if one.instrument.name == body["pair"]), None)
+        if pair is None:
+            raise NotSynced(address, BookState.ABSENT.name, "the recording has had no message of this book yet")
+        version = next(sink.writer.published for sink in self._sinks if sink.writer.address == address)
+        return orders_answer(pair, address, INCARNATION, version, body.get("levels"))
 
     @property
     def now_ns(self) -> int:
