@@ -26,6 +26,7 @@ from .harness import Json, load, median, memory, mib, ratio
 
 CONNECTORS = ("binance", "ccxt:binance")
 QUICK = '{"rateLimit": 20}'  # the whole books at the start, which ccxt requests one after the other
+PER_ACTOR = 20  # books of one connection: ccxt has two streams a book, of at most 40
 CHANGES = 10  # level changes a second and pair
 READY_S = 120.0
 
@@ -33,7 +34,7 @@ READY_S = 120.0
 def follow(name: str, rest: str, ws: str, seconds: float, pairs: list[str]) -> Json:
     """Follow the books in this process; return the frames, the processor time in s, and the memory in MiB."""
     options = {"settings": QUICK} if name.startswith("ccxt:") else {}
-    table = {"rest": rest, "ws": ws, "pairs": pairs, "pairs_per_actor": len(pairs), "options": options}
+    table = {"rest": rest, "ws": ws, "pairs": pairs, "pairs_per_actor": PER_ACTOR, "options": options}
     with LocalMesh({"mesh": {"name": "books"}, "exchanges": {name: table}}) as mesh:
         mesh.wait_ready(READY_S)
 
@@ -61,7 +62,7 @@ def _measured(name: str, url: dict[str, str], seconds: float, pairs: list[str]) 
 def run(quick: bool = False) -> Json:
     """Measure; see the module. Raises Misconfigured: ccxt is not installed."""
     package()
-    pairs, seconds, rounds = (2, 1.0, 1) if quick else (25, 20.0, 3)
+    pairs, seconds, rounds = (2, 1.0, 1) if quick else (20, 20.0, 3)
     options = ["--json", "--parent", str(os.getpid()), "--seed", "1", "--rate", str(CHANGES * pairs)]
     options += ["--protocols", "binance", "--symbols", "BTCUSDT,ETHUSDT" + (f",+{pairs - 2}" if pairs > 2 else "")]
     found: dict[str, list[Json]] = {name: [] for name in CONNECTORS}
