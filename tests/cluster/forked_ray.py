@@ -20,6 +20,7 @@ from ray.scripts.scripts import cli
 
 from venuemesh.mesh.forks import as_python_of_ray, forking
 
+GROUP = Path("/proc/self/autogroup")
 PRIORITY = -5  # Ray's processes; the workers get niceness 0 by RAY_worker_niceness
 
 
@@ -28,6 +29,8 @@ def main() -> None:
     minimal = patch.object(utils, "get_dashboard_dependency_error", lambda: ImportError("no dashboard"))
     with forking(folder) as python, as_python_of_ray(python), minimal:
         os.nice(PRIORITY)
+        if GROUP.exists():  # with groups of sessions the niceness of a process counts inside its session only
+            GROUP.write_text(str(PRIORITY))
         cli(sys.argv[1:])
 
 
