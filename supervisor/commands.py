@@ -20,6 +20,8 @@ from .tree import events as m
 from .tree.records import ChildState
 from .watchers import Watchers
 
+REMEMBERED = 100  # requests for restarts
+
 
 class Commands:
     """One public method per request; `ray_supervisor.Supervisor` documents them."""
@@ -29,6 +31,7 @@ class Commands:
     ) -> None:
         """`cluster` is the address of the Ray cluster; `clear` removes the mesh's files from this node."""
         self._shell, self._watchers, self._cluster, self._clear = shell, watchers, cluster, clear
+        self._restarts: dict[str, tuple[str, ...]] = {}  # the last requested restarts: addresses by request
 
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
         return await self._routes(after, None, timeout_s)
@@ -81,16 +84,21 @@ class Commands:
         await self._shell.until(ended, timeout_s)
         return ended()
 
-    async def restart(self, pattern: str) -> list[str]:
-        found = sorted(a for a in self._shell.machine.children if a == pattern or fnmatchcase(a, pattern))
-        if not found:
-            raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
-        self._shell.on(m.RestartRequested(tuple(found)))
+    async def restart(self, pattern: str, request: str) -> list[str]:
+        found = self._restarts.get(request)
+        if found is None:
+            found = tuple(sorted(a for a in self._shell.machine.children if a == pattern or fnmatchcase(a, pattern)))
+            if not found:
+                raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
+            self._restarts[request] = found
+            if len(self._restarts) > REMEMBERED:
+                del self._restarts[next(iter(self._restarts))]
+            self._shell.on(m.RestartRequested(found))
         rolling = self._shell.machine.rolling
         await self._shell.until(lambda: not any(address in rolling.queue for address in found))
         if reasons := {rolling.failed[address] for address in found if address in rolling.failed}:
             raise RetryLater(1.0, "; ".join(sorted(reasons)))
-        return found
+        return list(found)
 
     async def mirror(self, node: str, addresses: list[str]) -> float:
         if not self._shell.machine.nodes:

@@ -135,8 +135,11 @@ class Supervisor:
         return await self._at_home(self._commands.network(exchange, running, timeout_s))
 
     @ray.method(concurrency_group="control")
-    async def restart(self, pattern: str) -> list[str]:
+    async def restart(self, pattern: str, request: str) -> list[str]:
         """Restart the matching children, one after another; return their addresses when all are ready again.
+
+        `request` names the request: a restart cuts the connections that a request came over, and one that is sent again
+        must restart nothing twice.
 
         A child is stopped when a spare waits on its node; the next one follows when its successor is ready (a book
         LIVE, an account trading), if the child was ready before.
@@ -145,7 +148,7 @@ class Supervisor:
             Misconfigured: no child matches.
             RetryLater: a child was not ready within a minute; the children after it were not restarted.
         """
-        return await self._at_home(self._commands.restart(pattern))
+        return await self._at_home(self._commands.restart(pattern, request))
 
     @ray.method(concurrency_group="control")
     async def mirror(self, node: str, addresses: list[str]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -17,7 +18,9 @@ from venuemesh.model.address import AGENT, agent_address
 from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor import watchers
 from venuemesh.supervisor.cells import NodeFacts
+from venuemesh.supervisor.commands import Commands
 from venuemesh.supervisor.shell import SupervisorShell
+from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.mirror_leases import mirror_spec
 from venuemesh.supervisor.tree.records import ChildState
@@ -150,3 +153,30 @@ async def test_a_cell_that_runs_no_role_is_replaced(port: FakeCells) -> None:
     shell = await taken_over(port)
     port.statuses["cell-b"] = {"state": "SPARE", "error": None}
     await until(lambda: shell.machine.children[BOOK_AT].last_error == "its cell runs no role")
+
+
+async def test_a_restart_that_is_requested_again_restarts_nothing_twice(port: FakeCells) -> None:
+    """A command's connection ends with the role that passes it on, so the command sends its request again."""
+
+    async def clear() -> None: ...
+
+    shell = await taken_over(port)
+    commands, told = Commands(shell, Watchers(shell, "n"), "", clear), shell.on
+    seen: list[tuple[str, ...]] = []
+
+    def on(event: m.Event) -> None:
+        if isinstance(event, m.RestartRequested):
+            seen.append(event.addresses)
+        told(event)
+
+    shell.on = on  # type: ignore[method-assign]
+    first, again = (asyncio.create_task(commands.restart(BOOK_AT, "one")) for _ in range(2))
+    await until(lambda: seen)
+    shell.machine.rolling.clear()
+    assert await first == await again == [BOOK_AT]
+    assert await commands.restart(BOOK_AT, "one") == [BOOK_AT]
+    assert seen == [(BOOK_AT,)]
+    another = asyncio.create_task(commands.restart(BOOK_AT, "two"))
+    await until(lambda: len(seen) == 2)
+    shell.machine.rolling.clear()
+    assert await another == [BOOK_AT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -49,7 +50,8 @@ async def shutdown(own_session: Session, timeout_s: float) -> None:
 @command
 async def restart(own_session: Session, pattern: str, timeout_s: float) -> list[str]:
     """Restart the actors whose address matches; return the addresses."""
-    restarted: list[str] = await own_session.supervisor("restart", pattern, timeout_s=timeout_s)
+    request = uuid.uuid4().hex
+    restarted: list[str] = await own_session.supervisor("restart", pattern, request, timeout_s=timeout_s)
     if not restarted:
         raise Misconfigured(f"restart {pattern!r}", "no actor of the mesh has such an address")
     return restarted
