@@ -49,7 +49,7 @@ check: build lint types ## format, lint, types, build, fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not processes and not soak"
 
 test: build ## every test
-	$(BIN)/python -m pytest -n 4 --dist loadscope -m "not soak and not cluster"
+	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak and not cluster"
 
 $(FUZZER): $(STAMP) requirements/fuzz.lock
 	$(PYTHON) scripts/install $(VENV) requirements/fuzz.lock

@@ -1,4 +1,4 @@
-"""The short half of the cluster's tests, with a head, one worker and two books: a part of `make test`."""
+"""The short half of the cluster's tests, with a head, one worker and two books."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.cluster import faults
 from tests.cluster.running import Running
 from tests.cluster.world import World
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 def make_world() -> World:
