@@ -118,6 +118,7 @@ def without_ids_and_times(record: Any) -> Any:
     return record
 
 
+@pytest.mark.soak  # on a loaded machine an order may come too late for one of the two, and fail
 def test_the_same_strategy_ends_with_equal_ledgers() -> None:
     used = connector(EXCHANGE), ccxt_connector(EXCHANGE, QUICK)
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as both:
