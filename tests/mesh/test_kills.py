@@ -208,7 +208,7 @@ def test_restart_is_rolling_and_by_pattern(calm: Tree) -> None:
     tree = calm
     tree.whole(children=3)
     a, b = tree.child("echo/a"), tree.child("echo/b")
-    assert ray.get(tree.supervisor.restart.remote("echo/*")) == ["echo/a", "echo/b"]
+    assert ray.get(tree.supervisor.restart.remote("echo/*", "a request")) == ["echo/a", "echo/b"]
     assert tree.child("echo/a")["incarnation"] > a["incarnation"]
     assert tree.child("echo/b")["incarnation"] > b["incarnation"]
     assert tree.child("echo/a")["last_error"] is None
