@@ -266,7 +266,7 @@ async def test_the_supervisor_gives_the_same_answers_and_errors_over_its_socket_
         assert await socket._supervisor_elsewhere(method, tuple(arguments), 10.0) == expected  # an agent passes it on
     for routes in (socket.supervisor, over_ray.supervisor):
         with pytest.raises(Misconfigured, match="matches no actor"):
-            await routes("restart", "echo/none", "a request", timeout_s=10.0)
+            await routes("restart", "echo/none", "of nothing", timeout_s=10.0)
     route = Route.from_dict("echo/a", await socket.supervisor("resolve", "echo/a", timeout_s=10.0))
     answers = [
         await send(route, "ask", Envelope("echo/a", "same", route.incarnation, 1, "count", 5.0, None).pack(), 5.0)
