@@ -42,6 +42,31 @@ class Failed(Exception):
         super().__init__(f"{self.kinds[0]}: {self.reason}")
 
 
+def _keep_unheard(client: Any) -> None:
+    """Keep a result that comes while nothing waits for its message hash: the next wait for that hash gets it at once.
+
+    ccxt drops it. Between the end of one wait and the next there are steps of the event loop, so of two messages that
+    came together the second one, such as the balances after a fill, was lost until the next change.
+    """
+    future, resolve = client.future, client.resolve
+    known: set[str] = set()  # hashes that were waited for; others are answers to single requests
+    client.unheard = {}
+
+    def waited(message_hash: str) -> Any:
+        known.add(message_hash)
+        found = future(message_hash)
+        if message_hash in client.unheard:
+            resolve(client.unheard.pop(message_hash), message_hash)
+        return found
+
+    def resolved(result: Any, message_hash: str) -> Any:
+        if message_hash in known and message_hash not in client.futures:
+            client.unheard[message_hash] = result
+        return resolve(result, message_hash)
+
+    client.future, client.resolve = waited, resolved
+
+
 def _text_of_json(text: str) -> Any:
     return json.loads(text, parse_float=str)
 
@@ -69,6 +94,8 @@ def _through_our_transport(base: type[Any]) -> type[Any]:
 
         def client(self, url: str) -> Any:
             found = super().client(url)
+            if not hasattr(found, "unheard"):
+                _keep_unheard(found)
             if self.heard is not None and not hasattr(found, "heard"):
                 read, found.heard = found.handle_message, self.heard
 

@@ -191,3 +191,18 @@ async def test_a_conversation_that_broke_off_after_a_change_has_an_unknown_outco
 
     with pytest.raises(OutcomeUnknown, match="a part of it was sent"):
         await Unreachable().send(Two("POST", "ccxt://two/parts"))
+
+
+async def test_a_message_that_comes_between_two_waits_is_not_lost() -> None:
+    session = Session("binance", ws="ws://127.0.0.1:9/ws")
+    client = session.exchange.client("ws://127.0.0.1:9/ws")
+    first = client.future("balance")
+    client.resolve(1, "balance")
+    client.resolve(2, "balance")  # the first wait has its result, and the next one has not begun
+    client.resolve(3, "balance")
+    client.resolve(0, "never waited for")
+    assert await first == 1
+    assert await client.future("balance") == 3
+    assert not client.future("balance").done()
+    assert not client.unheard
+    await session.close()
