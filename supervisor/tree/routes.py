@@ -28,6 +28,9 @@ class RouteTable:
     def __iter__(self) -> Iterator[Route]:
         return iter(self._routes.values())
 
+    def __len__(self) -> int:
+        return len(self._routes)
+
     def get(self, address: str) -> Route | None:
         return self._routes.get(address)
 
