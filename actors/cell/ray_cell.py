@@ -38,6 +38,7 @@ T = TypeVar("T")
 GROUPS = {"control": 64, "commands": 4096, "urgent": 1024, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
 ANSWERED_S = 0.02  # between the last answer and the end of the process, so that the answer is still sent
+HEARD_S = 1.0  # the longest life after a failure: the supervisor kills the process when it hears of the failure
 
 
 class Cell:
@@ -163,10 +164,7 @@ class Cell:
             await self._host.stop(timeout_s)
         except Exception as error:
             logger.opt(exception=error).error("failed while stopping")
-        self._beating.cancel()
-        if self._near is not None:
-            self._near.close()
-        self._pulse.close()
+        self._fall_silent()
         leave(self._segments)
         self._home.call_later(ANSWERED_S, os._exit, 0)
 
@@ -180,12 +178,23 @@ class Cell:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
+    def _fall_silent(self) -> None:
+        """End the heartbeats and the near calls."""
+        self._beating.cancel()
+        if self._near is not None:
+            self._near.close()
+        self._pulse.close()
+
     def _on_failed(self, error: BaseException) -> None:
         """End this process. The successor checks that the process is gone."""
         logger.opt(exception=error).error("failed: this cell ends")
-        if self._near is not None:
-            self._near.close()
-        self._home.call_later(ANSWERED_S, os._exit, EXIT_FAILED)
+        self._fall_silent()
+        self._home.call_later(ANSWERED_S, self._end_failed)
+
+    def _end_failed(self) -> None:
+        """Hold the loop, so that the role does nothing more, while other threads send the error to the supervisor."""
+        time.sleep(HEARD_S)
+        os._exit(EXIT_FAILED)
 
     def _on_lease_over(self, paused_ns: int) -> None:
         logger.error(

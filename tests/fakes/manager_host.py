@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
+import io
 import itertools
 import json
 import os
@@ -251,6 +253,8 @@ SCRIPTS: dict[str, Script] = {
 def child(job: dict[str, Any]) -> None:
     """Run a job in this process, and end the process as abruptly as a power failure: nothing is closed."""
     failpoint.arm(job.get("failpoint") or None)
+    stacks = open(Path(job["result"]).with_suffix(".stacks"), "a")  # noqa: SIM115 - until this process ends
+    faulthandler.register(signal.SIGUSR1, stacks)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             outcome = runner.run(run(job))
@@ -261,6 +265,7 @@ def child(job: dict[str, Any]) -> None:
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's script until it is done or a role has failed, as a cell does."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, leave_tasks, job)
     incarnation, lease_s = job.get("incarnation", 1), job.get("lease_s")
     mesh = Mesh(Place.from_dict(job["place"]), incarnation=incarnation, lease_s=lease_s, only=job.get("only"))
     await mesh.start()
@@ -272,6 +277,14 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
         finish(job, {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1)
     finish(job, script.result(), 0)
     raise AssertionError("not reached")
+
+
+def leave_tasks(job: dict[str, Any]) -> None:
+    """Write where each task of the loop waits."""
+    found = io.StringIO()
+    for task in asyncio.all_tasks():
+        task.print_stack(file=found)
+    leave(Path(job["result"]).with_suffix(".tasks"), found.getvalue())
 
 
 def finish(job: dict[str, Any], outcome: dict[str, Any], status: int) -> None:
@@ -322,7 +335,7 @@ def main() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def leave(path: Path, what: int) -> None:
+def leave(path: Path, what: int | str) -> None:
     """Write a file that appears complete."""
     new = path.with_suffix(".new")
     new.write_text(str(what))
@@ -400,10 +413,22 @@ class Running:
     async def result(self, deadline_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         try:
             status = await self._hosts.appears(self._path.with_suffix(".exit"), deadline_s)
-        except TimeoutError:
+        except TimeoutError as error:
+            error.add_note(await self._where())
             self.signal(signal.SIGKILL)
             raise
         return int(status), json.loads(content(self._path.with_suffix(".json")) or "{}")
+
+    async def _where(self) -> str:
+        """Return where each thread and each task of the process waits; no tasks if its loop does not run."""
+        self.signal(signal.SIGUSR1)
+        self.signal(signal.SIGUSR2)
+        tasks = self._path.with_suffix(".tasks")
+        try:
+            found = await self._hosts.appears(tasks, 2.0)
+        except TimeoutError:
+            found = "its loop does not run"
+        return f"{content(self._path.with_suffix('.stacks'))}\n{found}"
 
 
 if __name__ == "__main__":
