@@ -148,8 +148,8 @@ def test_a_stopped_node_agent_is_killed_by_its_successor(tense: Tree) -> None:
     tree.whole(children=3)
 
 
-def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(tense: Tree) -> None:
-    tree = tense
+def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(grow: Grow) -> None:
+    tree = grow(children=CHILDREN, supervisor_limit_s=1.0)
     before = tree.whole(children=3)
     process = (before["pid"], process_start(before["pid"]) or 0)
     kill(before["pid"], signal.SIGSTOP)
