@@ -38,7 +38,7 @@ T = TypeVar("T")
 GROUPS = {"control": 64, "commands": 4096, "urgent": 1024, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
 ANSWERED_S = 0.02  # between the last answer and the end of the process, so that the answer is still sent
-HEARD_S = 1.0  # the longest life after a failure: the supervisor kills the process when it hears of the failure
+HEARD_S = 1.0  # the longest life after a failure: the supervisor kills the process when it learns of the failure
 
 
 class Cell:
