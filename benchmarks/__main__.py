@@ -36,7 +36,7 @@ NAMES = (
     "density",
     "start",
     "cold_start",
-    "four_exchanges",
+    "exchanges",
     "ccxt_books",
     "slow_reader",
     "journal",

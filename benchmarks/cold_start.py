@@ -23,7 +23,7 @@ from venuemesh.model.instrument import Instrument
 
 from .harness import Json, load, mesh_of, one_node, rows_of
 
-EXCHANGES = ("binance", "kraken", "okx", "bybit")
+EXCHANGES = ("binance", "kraken", "okx", "bybit", "coinbase", "htx")
 PAIRS, PER_ACTOR = 200, 25
 CHANGES = 1  # level changes a second and pair
 LIMIT_S = 400.0

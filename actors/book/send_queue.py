@@ -11,6 +11,9 @@ from ...connectors.spec import Limit
 from ...model.time import SECOND_NS, in_ns
 
 
+CLOSER_S = 0.05  # two messages may arrive closer together by this much than they were sent
+
+
 class _Spent:
     """Counts the messages of one connection against its limits; the limit "messages" is counted separately."""
 
@@ -25,7 +28,7 @@ class _Spent:
             limit, sent = self._limits.get(name), self._sent.get(name)
             if limit is None or sent is None:
                 continue
-            window_ns = in_ns(limit.per_s)
+            window_ns = in_ns(limit.per_s + CLOSER_S)
             while sent and now_ns - sent[0] >= window_ns:
                 sent.popleft()
             excess = len(sent) + min(amount, limit.amount) - limit.amount
