@@ -66,6 +66,11 @@ class Commands:
     async def cluster(self) -> dict[str, Any]:
         return {"address": self._cluster, "nodes": sorted(self._shell.machine.nodes)}
 
+    async def confirm(self, node: str) -> bool:
+        await self._shell.check_epoch()
+        nodes = self._shell.machine.nodes
+        return node in nodes and self._watchers.quorum.holds(nodes, time.monotonic_ns())
+
     async def resolve(self, address: str) -> dict[str, Any] | None:
         route: Route | None = self._shell.machine.routes.get(address)
         return None if route is None else route.to_dict()

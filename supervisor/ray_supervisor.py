@@ -47,7 +47,20 @@ from .watchers import Watchers
 T = TypeVar("T")
 GROUPS = {"control": 256, "polls": 8192}
 METHODS = frozenset(
-    {"routes", "watch", "resolve", "cluster", "status", "track", "untrack", "network", "restart", "mirror", "shutdown"}
+    {
+        "routes",
+        "watch",
+        "resolve",
+        "cluster",
+        "confirm",
+        "status",
+        "track",
+        "untrack",
+        "network",
+        "restart",
+        "mirror",
+        "shutdown",
+    }
 )
 BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 
@@ -98,6 +111,17 @@ class Supervisor:
     async def cluster(self) -> dict[str, Any]:
         """Return the address of the Ray cluster and the ids of the nodes of the mesh."""
         return await self._at_home(self._commands.cluster())
+
+    @ray.method(concurrency_group="control")
+    async def confirm(self, node: str) -> bool:
+        """Return whether a node is part of the mesh.
+
+        Only the newest supervisor answers, and True only while it hears the majority of the nodes.
+
+        Raises:
+            RetryLater: whether this is the newest supervisor cannot be looked up now.
+        """
+        return await self._at_home(self._commands.confirm(node))
 
     @ray.method(concurrency_group="control")
     async def status(self) -> dict[str, Any]:

@@ -272,11 +272,8 @@ class SupervisorShell:
         os._exit(0)
 
     async def check_epoch(self) -> None:
-        """End this supervisor if the store knows a later one; do nothing while the store is away."""
-        try:
-            newest = await self.durable.run(self.store.get, "epoch", patience_s=0.5)
-        except RetryLater:
-            return
+        """End this supervisor if the store knows a later one. Raises RetryLater: the store is away."""
+        newest = await self.durable.run(self.store.get, "epoch", patience_s=0.5)
         if newest is not None and newest > self.port.epoch:
             logger.warning("the cluster's store knows a newer supervisor: leaving", newest=newest)
             os._exit(0)

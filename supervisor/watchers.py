@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from ..actors.cell.messages import AGAIN_S, Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
 from ..model.address import MIRROR, agent_address, catalog_address, has_kind, mirror_address
+from ..model.errors import RetryLater
 from ..model.time import in_ns
 from .cells import UNANSWERED
 from .retirement import ListingClock
@@ -114,7 +116,8 @@ class Watchers:
             self.quorum.hear_gcs(alive, now_ns)
             if now_ns - checked_ns >= in_ns(EPOCH_S):
                 checked_ns = now_ns
-                await shell.check_epoch()
+                with contextlib.suppress(RetryLater):  # the store is away: looked up again
+                    await shell.check_epoch()
             await asyncio.sleep(NODES_S)
 
     async def _health(self, cell: str, node: str) -> None:

@@ -10,7 +10,6 @@ from ...connectors.market_codec import Outgoing
 from ...connectors.spec import Limit
 from ...model.time import SECOND_NS, in_ns
 
-
 CLOSER_S = 0.05  # two messages may arrive closer together by this much than they were sent
 
 

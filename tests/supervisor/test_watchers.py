@@ -173,10 +173,12 @@ async def test_a_restart_that_is_requested_again_restarts_nothing_twice(port: Fa
     first, again = (asyncio.create_task(commands.restart(BOOK_AT, "one")) for _ in range(2))
     await until(lambda: seen)
     shell.machine.rolling.clear()
+    shell.on(m.Tick())
     assert await first == await again == [BOOK_AT]
     assert await commands.restart(BOOK_AT, "one") == [BOOK_AT]
     assert seen == [(BOOK_AT,)]
     another = asyncio.create_task(commands.restart(BOOK_AT, "two"))
     await until(lambda: len(seen) == 2)
     shell.machine.rolling.clear()
+    shell.on(m.Tick())
     assert await another == [BOOK_AT]

@@ -41,6 +41,7 @@ from ..orderbook.view import BookReading
 from .event_feed import EVENTS_POLL, EventFeeds
 from .leases import MirrorLeases, OwnerLeases
 from .outbox import Outbox, owner_of
+from .presence import Presence
 from .routes import FIRST_S, RouteTable
 
 T = TypeVar("T")
@@ -82,8 +83,10 @@ class Session:
         name = f"client-{uuid.uuid4().hex[:12]}"
         self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
         self._outbox = Outbox(self._loop)
+        self._presence = Presence(self._is_part)
         self._events = EventFeeds(self.ask, self.run, time.monotonic)
-        self._work = [self.run(work) for work in (self._follow(), self._owners.keep(), self._mirrors.keep())]
+        lasting = self._follow(), self._owners.keep(), self._mirrors.keep(), self._presence.keep()
+        self._work = [self.run(work) for work in lasting]
 
     async def _open(self, place: Place) -> NearRoutes:
         return place.routes()
@@ -137,11 +140,10 @@ class Session:
             return self._events.submit(address, body or {}, timeout_s)
         owner = owner_of(kind, body)
         if owner is None:
-            return self.run(self.ask(address, kind, body, timeout_s))
+            send = self._trade if kind == "amend" else self.ask
+            return self.run(send(address, kind, body, timeout_s))
         self._usable()
-        return self._outbox.submit(
-            owner, partial(self._asker, address, kind, body, timeout_s, lane=f"orders of {owner}")
-        )
+        return self._outbox.submit(owner, partial(self._trade, address, kind, body, timeout_s, f"orders of {owner}"))
 
     def own(self, address: str, owner: str, on_death: str) -> None:
         """Renew the owner's lease at the order manager at `address` as long as this process lives."""
@@ -163,6 +165,15 @@ class Session:
     async def ask(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         """Send one message to the role that serves the address; return its answer. Raises as `Asker`."""
         return await self._asker(address, kind, body, timeout_s)
+
+    async def _trade(self, address: str, kind: str, body: Any, timeout_s: float, lane: str = "") -> Any:
+        """As `ask`, for a message that adds to what an account may trade. Raises RetryLater: see `presence`."""
+        self._presence.check()
+        return await self._asker(address, kind, body, timeout_s, lane=lane)
+
+    async def _is_part(self) -> bool:
+        is_part: bool = await self.supervisor("confirm", self.node, timeout_s=2.0)
+        return is_part
 
     async def supervisor(self, method: str, *args: Any, timeout_s: float = 10.0) -> Any:
         """Call the supervisor.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 from venuemesh.actors.book.send_queue import CLOSER_S, SendQueue
@@ -34,7 +35,7 @@ async def sent_at(limit: Limit, count: int) -> list[int]:
 
 async def test_messages_keep_the_limit_even_if_they_arrive_closer_together() -> None:
     times = await sent_at(Limit(1, PERIOD_S, "connection"), 4)
-    assert all(later - earlier >= in_ns(PERIOD_S + CLOSER_S) for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= in_ns(PERIOD_S + CLOSER_S) for earlier, later in itertools.pairwise(times))
 
 
 async def test_a_limit_of_several_messages_lets_them_go_together() -> None:
