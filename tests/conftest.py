@@ -1,9 +1,7 @@
 """Settings for every test."""
 
-import asyncio
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-from venuemesh.actors.cell.loop_thread import new_loop
+from tests.fakes.timed_loop import pytest_asyncio_loop_factories  # noqa: F401 - a hook of pytest
 
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
@@ -30,11 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="venuemesh-tests-")
     os.environ["XDG_STATE_HOME"] = folder.name
     config.add_cleanup(folder.cleanup)
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Cells run on uvloop, whose handles and clock differ from those of asyncio's loop."""
-    return {"a cell's loop": new_loop}
 
 
 class MixedScheduling(LoadScopeScheduling):
