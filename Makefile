@@ -11,7 +11,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 	--no-emit-index-url --custom-compile-command "make lock"
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
-.PHONY: help setup lock audit build format lint types check test cluster-test fuzz bench demo clean
+.PHONY: help setup lock audit build format lint types check test checked cluster-test fuzz bench demo clean
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -46,10 +46,13 @@ types: setup
 	$(BIN)/mypy
 
 check: build lint types ## format, lint, types, build, fast tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not processes and not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not processes and not soak and not checked"
 
 test: build ## every test
-	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak and not cluster"
+	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak and not cluster and not checked"
+
+checked: build ## the tests of the core, on a build with bounds checks and sanitizers
+	$(BIN)/python -m pytest -q -m checked tests/connectors/test_scanners_checked_build.py
 
 $(FUZZER): $(STAMP) requirements/fuzz.lock
 	$(PYTHON) scripts/install $(VENV) requirements/fuzz.lock

@@ -19,7 +19,7 @@ PROCESSES = ("ray", "thirdparty", "packaging", "cluster")  # markers of tests th
 FOLDER = Path(__file__).parent
 SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder share a mesh or an environment
 LONG = (  # the folders and files whose process tests take longest, first to run
-    "cluster/", "mesh/", "service/", "packaging/", "connectors/test_scanners_checked_build.py", "benchmarks/", "truth/",
+    "cluster/", "mesh/", "service/", "packaging/", "benchmarks/", "truth/",
 )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from tests.fakes.forked_workers import forking_python
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
-LOCAL = ("wire_to_book", "order_level", "segment_reads", "websocket_clients", "supervisor")
+CORE = ("wire_to_book", "order_level", "segment_reads", "websocket_clients", "supervisor")
+QUICK = ("order_level", "supervisor")  # the others take most of a minute together, so they are soak tests
 EXCHANGES = ["binance", "kraken", "okx", "bybit", "coinbase", "htx"]
 ON_RAY = ("feed_to_strategy", "recovery", "density", "start", "cold_start", "exchanges", "slow_reader")
 
@@ -59,7 +60,7 @@ def quick(name: str, tmp_path: Path, python: str = sys.executable) -> dict[str, 
     return result
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.ray) for name in LOCAL])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.soak) for name in CORE])
 def test_benchmark_of_the_core_runs(name: str, tmp_path: Path, python: str) -> None:
     quick(name, tmp_path, python)
 
@@ -282,6 +283,7 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
+@pytest.mark.soak
 def test_journal_compares_a_long_history_with_none_and_commits_with_bare_flushes(tmp_path: Path) -> None:
     rows = quick("journal", tmp_path)["rows"]
     assert [row.get("orders") for row in rows[:2]] == [200, 20_000]

@@ -85,7 +85,7 @@ def sanitizer() -> str | None:
     return found if Path(found).is_absolute() and Path(found).exists() else None
 
 
-@pytest.mark.packaging
+@pytest.mark.checked
 @pytest.mark.timeout(1200)
 def test_core_passes_its_tests_with_checks_on(tmp_path: Path) -> None:
     if "VENUEMESH_CORE_UNDER_TEST" in os.environ:
@@ -116,7 +116,7 @@ def test_core_passes_its_tests_with_checks_on(tmp_path: Path) -> None:
         shutil.copy(ROOT / "tests" / name, tests / name)
     skipped = [f"--deselect=tests/{name}" for name in LISTS]
     captures = Path(os.environ.get("VENUEMESH_CAPTURES", ROOT.parent / "shared" / "captures"))
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = packaging\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = checked\n")
     plain = "-q", "-p", "no:cacheprovider", "--import-mode=importlib"
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *plain, *skipped, str(tests)],
