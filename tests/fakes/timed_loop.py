@@ -1,7 +1,7 @@
 """The event loop of all asynchronous tests, as a plugin of pytest: a cell's loop on which the time limit works.
 
-The limit raises its error in the code that runs. uvloop passes an error that is raised while it waits to its handler and
-waits on, so the handler ends the test.
+The limit raises its error in the code that runs. uvloop passes an error that is raised while it waits to its handler
+and waits on, so the handler ends the test.
 """
 
 from __future__ import annotations
