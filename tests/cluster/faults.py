@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tests.cluster.hosts import Host, until
@@ -105,8 +104,8 @@ def join_again(host: Host, others: list[Host]) -> None:
 
 def restart_postgres(running: Running, number: signal.Signals) -> None:
     """End PostgreSQL by a signal; return when the service has started it again and it takes connections."""
-    x = running.world.x
-    server = next(pid for pid in x.titled("postgres -D") if "setpriv" not in Path(f"/proc/{pid}/comm").read_text())
+    world = running.world
+    (server,) = world.servers("data")
     os.kill(server, number)
-    until("PostgreSQL has ended", lambda: server not in x.pids(), 30.0)
+    until("PostgreSQL has ended", lambda: server not in world.x.pids(), 30.0)
     until("PostgreSQL serves again", running.world.has_postgres, 60.0)

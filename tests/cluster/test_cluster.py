@@ -116,11 +116,12 @@ def test_postgresql_restarts(running: Running, number: signal.Signals) -> None:
         faults.restart_postgres(running, number)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="on a host without the supervisor the node agent passes the call on; when the agent restarts, "
-    "`Session.supervisor` sends the command again, and everything restarts again, until the command's time limit",
-)
+def test_postgresql_fails_over(running: Running) -> None:
+    running.world.start_standby()
+    with running.case("PostgreSQL failed over"):
+        running.world.fail_over()
+
+
 def test_everything_restarts_during_trading(running: Running) -> None:
     with running.case("restart of everything"):
         supervisor = running.host_of("supervisor")

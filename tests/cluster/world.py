@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -35,8 +37,11 @@ START_S = 180.0
 STARTED = "Ray runtime started."
 
 
-def mesh_toml(west: Sequence[str], east: Sequence[str]) -> str:
-    """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east."""
+def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) -> str:
+    """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east.
+
+    With `sqlite` the journal is a file of one host in the region east, and `east` is empty.
+    """
     urls = f'rest = "http://127.0.0.1:{PORT}"\nws = "ws://127.0.0.1:{PORT}"\n'
     urls += f'ws_api = "ws://127.0.0.1:{PORT}/ws-api/v3"\nconnector = "binance"\n'
 
@@ -46,8 +51,10 @@ def mesh_toml(west: Sequence[str], east: Sequence[str]) -> str:
 
     text = (
         f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 10.0\nheartbeat_limit_s = 1.0\n\n'
-        f'[journal]\nurl_file = "~/venuemesh/journal-url"\n\n'
-        f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n{account('west', 'main')}\n"
+        + ("" if sqlite else '[journal]\nurl_file = "~/venuemesh/journal-url"\n\n')
+        + f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n"
+        + ('nodes = { region = "east" }\n' if sqlite else "")
+        + f"{account('west', 'main')}\n"
     )
     if not east:
         return text
@@ -78,13 +85,17 @@ class World:
         west: Sequence[str] = WEST,
         east: Sequence[str] = EAST,
         quiet_start_s: float = 60.0,
+        symbols: str = ",".join(sorted({pair.replace("-", "") for pair in (*WEST, *EAST)})),
+        config: str | None = None,
+        sqlite: bool = False,
     ) -> None:
         """`quiet_start_s`: how long its start takes on two cores with nothing else to do. Without `east` it has one
-        exchange.
+        exchange. With `config`, the text of the mesh's configuration, it has no strategies.
         """
         self.folder = Path(tempfile.mkdtemp(prefix="vmc"))
         self.folder.chmod(0o711)
-        self.config = mesh_toml(west, east)
+        self.config = config or mesh_toml(west, east, sqlite)
+        self._symbols, self._has_strategies = symbols, config is None
         self.books = [f"west/{pair}" for pair in west] + [f"east/{pair}" for pair in east]
         self.accounts = ("west/main", "east/second") if east else ("west/main",)
         self.quiet_start_s = quiet_start_s
@@ -118,15 +129,16 @@ class World:
     # ------------------------------------------------------------------ its start
 
     def start(self) -> None:
-        """Start everything; return when `up` has."""
+        """Start everything; return when `up` has, or without strategies, when every host is in the cluster."""
         self._start_exchange()
         self.start_head()
         for name in self.hosts:
             if name != "a":
                 self.start_worker(name)
         until("every host is in the cluster", lambda: all(map(self.has_joined, self.hosts)), START_S)
-        wait = f"{page.command('up').strip()} --wait {START_S:g}"  # two cores for all hosts
-        self.hosts["a"].run(wait, START_S + 30.0)
+        if self._has_strategies:
+            wait = f"{page.command('up').strip()} --wait {START_S:g}"  # two cores for all hosts
+            self.hosts["a"].run(wait, START_S + 30.0)
 
     def _start_exchange(self) -> None:
         binaries, data = required_binaries(), self.x.folder / "pg"
@@ -140,13 +152,15 @@ class World:
         settings = [setting for setting in FAST if not setting.startswith("listen_addresses")]
         settings.append(f"listen_addresses={EXCHANGE_ADDRESS}")
         options = [part for setting in settings for part in ("-c", setting)]
-        drop = ["setpriv", f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
-        self.x.serve("postgres", [*drop, f"{binaries}/postgres", "-D", f"{HOME}/pg/data", "-k", f"{HOME}/pg", *options])
+        self._as_postgres = (
+            ["setpriv", f"--reuid={user['user']}", f"--regid={user['group']}", "--clear-groups"] if user else []
+        )
+        self._postgres = [*self._as_postgres, f"{binaries}/postgres", "-k", f"{HOME}/pg", *options]
+        self.x.serve("postgres", [*self._postgres, "-D", f"{HOME}/pg/data"])
         write_private(self.x.folder / "admin-token", self.token)
-        symbols = sorted({pair.replace("-", "") for pair in (*WEST, *EAST)})
         argv = [PYTHON, "-m", "venuemesh.exchange", "--json", "--host", EXCHANGE_ADDRESS, "--port", str(PORT)]
         argv += ["--admin-host", EXCHANGE_ADDRESS, "--admin-port", str(ADMIN_PORT)]
-        argv += ["--admin-token", f"{HOME}/admin-token", "--symbols", ",".join(symbols), "--rate", "20"]
+        argv += ["--admin-token", f"{HOME}/admin-token", "--symbols", self._symbols, "--rate", "20"]
         for name, holds in ACCOUNTS.items():
             argv += ["--account", ":".join((name, *self.secrets[name], holds))]
         self.x.serve("exchange", argv)
@@ -162,6 +176,33 @@ class World:
         except AssertionError:
             return False
         return True
+
+    def start_standby(self) -> None:
+        """Start a second PostgreSQL that has every commit of the first before the commit returns."""
+        copy = f"{required_binaries()}/pg_basebackup -h {HOME}/pg -U mesh -D {HOME}/pg/standby -R"
+        self.x.run(f"{shlex.join(self._as_postgres)} {copy}")
+        argv = [*self._postgres, "-D", f"{HOME}/pg/standby", "-p", "5433"]
+        self.x.run(f"setsid {shlex.join(argv)} < /dev/null > {HOME}/log/standby 2>&1 &")
+        self.x.run(f"{QUERY} \"alter system set synchronous_standby_names = '*'\"")
+        self.x.run(f"{QUERY} 'select pg_reload_conf()'")
+        states = f"{QUERY} 'select sync_state from pg_stat_replication' --tuples-only"
+        until("the standby has every commit", lambda: self.x.run(states).strip() == "sync", START_S)
+
+    def fail_over(self) -> None:
+        """Lose PostgreSQL and its data; the standby takes over its address."""
+        self.x.run(f"mv {HOME}/pg/data {HOME}/pg/lost")  # so that the service cannot start it again
+        for pid in self.servers("data"):
+            os.kill(pid, signal.SIGKILL)
+        (standby,) = self.servers("standby")
+        os.kill(standby, signal.SIGINT)
+        until("the standby has ended", lambda: not self.servers("standby"), START_S)
+        self.x.run(f"rm {HOME}/pg/standby/standby.signal; mv {HOME}/pg/standby {HOME}/pg/data")
+        until("PostgreSQL serves again", self.has_postgres, START_S)
+
+    def servers(self, data: str) -> list[int]:
+        """Return the process of the PostgreSQL with these data."""
+        found = self.x.titled(f"-D {HOME}/pg/{data}")
+        return [pid for pid in found if "setpriv" not in Path(f"/proc/{pid}/comm").read_text()]
 
     def start_head(self) -> None:
         host = self._prepared("a")
@@ -194,6 +235,8 @@ class World:
         return host
 
     def _strategies(self, host: Host) -> None:
+        if not self._has_strategies:
+            return
         token = {"RAY_AUTH_MODE": "token"}
         reader = [PYTHON, "-m", "tests.cluster.reader", MESH, CLUSTER, f"{HOME}/reader.log"]
         host.serve("reader", reader, token, ("ray", STARTED))

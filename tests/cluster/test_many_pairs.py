@@ -1,0 +1,96 @@
+"""Meshes of many pairs on several hosts, started by `venuemesh up` as the page says, without strategies."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.cluster import page
+from tests.cluster.init import HOME
+from tests.cluster.world import ADMIN_PORT, MESH, PORT, PYTHON, World
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+UP_S = 900.0
+LISTED = 3  # pairs of the exchange with names of their own
+URLS = f"""rest = "http://127.0.0.1:{PORT}"
+ws = "ws://127.0.0.1:{PORT}"
+connector = "binance"
+pairs = ["*"]
+"""
+DEFAULTS = f'''[mesh]
+name = "{MESH}"
+
+[journal]
+url_file = "~/venuemesh/journal-url"
+
+[exchanges.west]
+{URLS}'''
+TWO_EGRESSES = f"""{DEFAULTS}pairs_per_actor = 30
+egress = "west"
+nodes = {{ region = "west" }}
+
+[exchanges.east]
+{URLS}pairs_per_actor = 30
+egress = "east"
+nodes = {{ region = "east" }}
+"""
+
+
+@contextmanager
+def started(permitted: None, rows: list[dict[str, Any]], config: str, pairs: int) -> Iterator[tuple[World, Any]]:
+    """Start a mesh with this configuration at an exchange with so many pairs; yield its hosts and its status."""
+    symbols = f"BTCUSDT,ETHUSDT,SOLUSDT,+{pairs - LISTED}"
+    with World(("b",), symbols=symbols, config=config) as world:
+        world.start()
+        began = time.monotonic()
+        said = world.hosts["a"].run(page.command("up"), UP_S)
+        row = {"case": f"up with {pairs} pairs", "up_s": round(time.monotonic() - began, 1), "said": said[-2000:]}
+        rows.append(row)
+        yield world, json.loads(world.hosts["b"].run("venuemesh status --json").splitlines()[-1])
+        row["passed"] = True
+        world.hosts["b"].run(page.command("down"), 120.0)
+
+
+def states(status: Any) -> list[str]:
+    """Return the states of all books."""
+    books = [child["status"] for child in status["children"] if child["address"].startswith("book/")]
+    return [pair["state"] for book in books for pair in book["pairs"].values()]
+
+
+@pytest.mark.parametrize("pairs", [60, 200])
+def test_up_with_many_pairs_ends_when_all_are_live(permitted: None, rows: list[dict[str, Any]], pairs: int) -> None:
+    with started(permitted, rows, DEFAULTS, pairs) as (_, status):
+        assert states(status) == ["LIVE"] * pairs
+        nodes = [child["node"] for child in status["children"] if child["address"].startswith("book/")]
+        assert abs(nodes.count(nodes[0]) - pairs / 2) <= 1, "the books are not spread over both hosts"
+
+
+def test_two_egresses_on_two_hosts_carry_twice_the_budget(permitted: None, rows: list[dict[str, Any]]) -> None:
+    pairs = 150
+    with started(permitted, rows, TWO_EGRESSES, pairs) as (world, status):
+        assert states(status) == ["LIVE"] * 2 * pairs
+        windows = [
+            child["status"]["windows"]["request_weight"]
+            for child in status["children"]
+            if child["address"].startswith("limits/")
+        ]
+        rows[-1]["weight"] = [one["granted"] for one in windows]
+        assert sum(one["granted"] for one in windows) > windows[0]["limit"], windows
+        assert len(windows) == 2
+        assert all(0 < one["most"] <= one["limit"] for one in windows), windows
+        assert set(answered(world)) == {"101", "200"}, "the exchange refused requests"
+
+
+def answered(world: World) -> dict[str, int]:
+    """Return how often the exchange answered with each status."""
+    client = f"AdminClient('http://127.0.0.1:{ADMIN_PORT}', token=open('{HOME}/admin-token').read().strip())"
+    program = (
+        f"from venuemesh.exchange.admin.client import AdminClient; import json; print(json.dumps({client}.stats()))"
+    )
+    found: dict[str, int] = json.loads(world.hosts["a"].run(f'{PYTHON} -c "{program}"'))["statuses"]
+    return found
