@@ -11,8 +11,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from loguru import logger
-
 from ..model.errors import MeshError, RetryLater
 from ..model.time import SECOND_NS, in_ns
 from .leases import OWNER_LEASE_S
@@ -65,6 +63,8 @@ class Presence:
 
     async def _settle(self) -> None:
         """Ask until the node is confirmed, or another pause has begun a new doubt."""
+        from loguru import logger  # not before it is needed: commands start faster without it
+
         pauses = self._pauses
         logger.warning("{}: its orders are refused until the supervisor confirms its node", self._doubt)
         while True:
