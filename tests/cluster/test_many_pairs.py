@@ -16,7 +16,7 @@ from tests.cluster.world import ADMIN_PORT, MESH, PORT, PYTHON, World
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 UP_S = 900.0
-LISTED = 3  # pairs of the exchange with names of their own
+LISTED = 3  # pairs that the exchange lists by name
 URLS = f"""rest = "http://127.0.0.1:{PORT}"
 ws = "ws://127.0.0.1:{PORT}"
 connector = "binance"
@@ -48,8 +48,8 @@ def started(permitted: None, rows: list[dict[str, Any]], config: str, pairs: int
     with World(("b",), symbols=symbols, config=config) as world:
         world.start()
         began = time.monotonic()
-        said = world.hosts["a"].run(page.command("up"), UP_S)
-        row = {"case": f"up with {pairs} pairs", "up_s": round(time.monotonic() - began, 1), "said": said[-2000:]}
+        printed = world.hosts["a"].run(page.command("up"), UP_S)
+        row = {"case": f"up with {pairs} pairs", "up_s": round(time.monotonic() - began, 1), "printed": printed[-2000:]}
         rows.append(row)
         yield world, json.loads(world.hosts["b"].run("venuemesh status --json").splitlines()[-1])
         row["passed"] = True
