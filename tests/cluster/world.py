@@ -40,7 +40,7 @@ STARTED = "Ray runtime started."
 def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) -> str:
     """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east.
 
-    With `sqlite` the journal is a file of one host in the region east, and `east` is empty.
+    With `sqlite` the journal is a file of the host where `up` runs.
     """
     urls = f'rest = "http://127.0.0.1:{PORT}"\nws = "ws://127.0.0.1:{PORT}"\n'
     urls += f'ws_api = "ws://127.0.0.1:{PORT}/ws-api/v3"\nconnector = "binance"\n'
@@ -51,9 +51,8 @@ def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) ->
 
     text = (
         f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 10.0\nheartbeat_limit_s = 1.0\n\n'
-        + ("" if sqlite else '[journal]\nurl_file = "~/venuemesh/journal-url"\n\n')
+        + ("[journal]\npinned = true\n\n" if sqlite else '[journal]\nurl_file = "~/venuemesh/journal-url"\n\n')
         + f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n"
-        + ('nodes = { region = "east" }\n' if sqlite else "")
         + f"{account('west', 'main')}\n"
     )
     if not east:
@@ -96,6 +95,7 @@ class World:
         self.folder.chmod(0o711)
         self.config = config or mesh_toml(west, east, sqlite)
         self._symbols, self._has_strategies = symbols, config is None
+        self._starter = "b" if sqlite else "a"  # where `up` runs, and an SQLite journal is
         self.books = [f"west/{pair}" for pair in west] + [f"east/{pair}" for pair in east]
         self.accounts = ("west/main", "east/second") if east else ("west/main",)
         self.quiet_start_s = quiet_start_s
@@ -138,7 +138,7 @@ class World:
         until("every host is in the cluster", lambda: all(map(self.has_joined, self.hosts)), START_S)
         if self._has_strategies:
             wait = f"{page.command('up').strip()} --wait {START_S:g}"  # two cores for all hosts
-            self.hosts["a"].run(wait, START_S + 30.0)
+            self.hosts[self._starter].run(wait, START_S + 30.0)
 
     def _start_exchange(self) -> None:
         binaries, data = required_binaries(), self.x.folder / "pg"
@@ -209,7 +209,6 @@ class World:
         unit = page.unit("head")
         host.serve("ray", ray_argv(unit), unit.environment)
         self._strategies(host)
-        (host.folder / "venuemesh" / "mesh.toml").write_text(self.config)
         host.prepare(page.command("head"))
         host.boot()
 
@@ -227,6 +226,7 @@ class World:
         for account, (key, secret) in self.secrets.items():
             write_private(host.folder / "venuemesh" / f"{account}.key", key)
             write_private(host.folder / "venuemesh" / f"{account}.secret", secret)
+        (host.folder / "venuemesh" / "mesh.toml").write_text(self.config)
         url = f"postgresql+psycopg://mesh:{self.password}@{EXCHANGE_ADDRESS}/venuemesh"
         write_private(host.folder / "venuemesh" / "journal-url", url)
         ports = [str(PORT), str(ADMIN_PORT)]
