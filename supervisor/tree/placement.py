@@ -64,11 +64,14 @@ class Seats:
         """Return the node where a waiting child runs next, or None if no node fits now.
 
         While the predecessor's process may be alive, the child runs on that node only, because only there the successor
-        can check that the process is gone. Afterwards the child stays on that node if possible.
+        can check that the process is gone. Afterwards the child stays on that node if possible. A child that served on
+        a lost node takes the least loaded node that has a spare: a new process can take long on a node that has just
+        come back, and its readers wait.
         """
         before = child.predecessor
         if before is None or before[0] not in self._nodes:
-            return self.choose(child.spec, child.node)
+            ready = self._ready(child.spec) if child.served_once else None
+            return ready or self.choose(child.spec, child.node)
         if self._fits(child.spec, before[0]):
             return before[0]
         lives = any((cell.node, cell.pid, cell.start) == before for cell in cells)
@@ -89,6 +92,11 @@ class Seats:
                 return node
             heapq.heapreplace(heap, key)  # within one decision keys only grow
         return None
+
+    def _ready(self, spec: ChildSpec) -> str | None:
+        """Return the node for a child that starts at once; None: no node that fits has a spare."""
+        nodes = [node for node, cells in self.spares.items() if cells and self._fits(spec, node)]
+        return min(nodes, key=lambda node: self._key(node, spec.tier), default=None)
 
     def _fits(self, spec: ChildSpec, node: str) -> bool:
         labels = self._nodes.get(node)

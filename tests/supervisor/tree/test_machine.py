@@ -110,6 +110,19 @@ def test_a_lost_node_moves_its_children_and_keeps_nothing() -> None:
     assert all(cell.node == "n1" for cell in world.machine.cells.values())
 
 
+def test_a_child_of_a_lost_node_takes_a_spare_and_waits_for_no_empty_node() -> None:
+    world = grown("n1", "n2")
+    lost = [address for address, child in world.machine.children.items() if child.node == "n2" and "book" in address]
+    assert lost
+    assert world.spares("n1") >= len(lost)
+    world.create_ns = 60_000 * MS  # a node that has just come back starts processes slowly
+    world.tell(m.NodeSeen("n3"))
+    world.lose("n2")
+    world.run(1)
+    assert all(world.serving(address) for address in lost)
+    assert {world.machine.children[address].node for address in lost} == {"n1"}
+
+
 def test_a_child_that_ends_too_often_is_degraded_and_retried_with_growing_delays() -> None:
     policy = Policy(intensity=3, period_s=10, backoff_s=1, backoff_cap_s=8)
     world = World(settings=TreeSettings(policy=policy), broken={"book/x/a"})
