@@ -20,7 +20,8 @@ LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster
 JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
 PAUSED_WITHIN_S = 30.0
 COMPARED_WITHIN_S = 120.0
-AWAY_S = 60.0  # a supervisor's return
+AWAY_S = 120.0  # a supervisor's return
+COMMAND_S = 40.0  # one command `status`, while hosts start on the same two cores
 STATUS_S = 2.0  # between two commands `status`
 LEFT_S = 20.0  # a node agent sweeps every few seconds
 TITLE = "venuemesh: "
@@ -63,7 +64,7 @@ class Running:
             for host in self.hosts.values():
                 if host.is_up:
                     try:
-                        text = host.run("venuemesh status --json", 20.0)
+                        text = host.run("venuemesh status --json", COMMAND_S)
                         found: dict[str, Any] = json.loads(text.splitlines()[-1])
                         return found
                     except AssertionError as error:

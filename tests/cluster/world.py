@@ -179,7 +179,7 @@ class World:
 
     def start_standby(self) -> None:
         """Start a second PostgreSQL that has every commit of the first before the commit returns."""
-        copy = f"{required_binaries()}/pg_basebackup -h {HOME}/pg -U mesh -D {HOME}/pg/standby -R"
+        copy = f"{required_binaries()}/pg_basebackup -h {HOME}/pg -U mesh -D {HOME}/pg/standby -R --checkpoint=fast"
         self.x.run(f"{shlex.join(self._as_postgres)} {copy}")
         argv = [*self._postgres, "-D", f"{HOME}/pg/standby", "-p", "5433"]
         self.x.run(f"setsid {shlex.join(argv)} < /dev/null > {HOME}/log/standby 2>&1 &")
