@@ -70,6 +70,10 @@ class EventLog:
                 logger.warning("killing", **_whom(machine, cell), agent=agent)
             case m.Discard(cell):
                 logger.warning("discarding", cell=cell)
+            case m.HandedOver(address, cell, None):
+                logger.info("successor took over", **({"address": address} | _whom(machine, cell or "")))
+            case m.HandedOver(address, cell, error):
+                logger.warning("successor dropped", address=address, cell=cell, reason=error)
             case m.Degraded(address, error, after_ns):
                 logger.error("DEGRADED", address=address, why=error, retry_s=after_ns / SECOND_NS)
 

@@ -165,12 +165,13 @@ class Supervisor:
         `request` names the request: a restart cuts the connections that a request came over, and one that is sent again
         must restart nothing twice.
 
-        A child is stopped when a spare waits on its node; the next one follows when its successor is ready (a book
-        LIVE, an account trading), if the child was ready before.
+        A book serves until its successor is ready. Any other child is stopped when a spare waits on its node. The next
+        one follows when the successor is ready (a book LIVE, an account trading), if the child was ready before.
 
         Raises:
             Misconfigured: no child matches.
-            RetryLater: a child was not ready within a minute; the children after it were not restarted.
+            RetryLater: a successor was not ready within a minute (a book's is dropped, and the book stays as it was);
+                the children after it were not restarted.
         """
         return await self._at_home(self._commands.restart(pattern, request))
 

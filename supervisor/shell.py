@@ -227,6 +227,8 @@ class SupervisorShell:
                         await self.ask(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
                     except UNANSWERED:
                         return  # the agent itself sweeps every second
+            case m.HandedOver():
+                return  # logged
             case m.Degraded():
                 children = remember(self.machine.children, time.monotonic_ns(), time.time_ns())
                 past = {"birth": self.settings.birth, "children": children}

@@ -12,15 +12,15 @@ from loguru import logger
 from ..actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from ..actors.cell.messages import AGAIN_S, Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
-from ..model.address import MIRROR, agent_address, catalog_address, has_kind, mirror_address
+from ..model.address import LIMITS, MIRROR, agent_address, catalog_address, has_kind, mirror_address
 from ..model.errors import RetryLater
 from ..model.time import in_ns
 from .cells import UNANSWERED
 from .retirement import ListingClock
 from .shell import SupervisorShell
 from .tree import events as m
-from .tree.child import Tier
-from .tree.duties import corrections, has_no_role, is_ready
+from .tree.child import ChildSpec, Tier
+from .tree.duties import corrections, has_no_role, is_ready, settled_pairs
 from .tree.mirror_leases import MirrorLeases, mirror_spec
 from .tree.quorum import Quorum
 from .tree.records import CellState, ChildState
@@ -201,15 +201,34 @@ class Watchers:
         return self.leases.sources(node, machine.routes, {a: child.spec for a, child in machine.children.items()})
 
     async def _readiness(self) -> None:
-        """Report to the machine whether the child that is restarted in turn is ready."""
-        shell = self._shell
-        while not shell.machine.ending:
+        """Report to the machine whether the child that is restarted in turn, and all successors, are ready."""
+        machine = self._shell.machine
+        while not machine.ending:
             await asyncio.sleep(READY_S)
-            rolling = shell.machine.rolling.queue
-            child = shell.machine.children.get(rolling[0]) if rolling else None
-            if child is not None and child.state is ChildState.SERVING and child.cell is not None:
-                cell = child.cell
-                shell.on(m.Readiness(cell, is_ready(child.spec, await self._status(cell))))
+            restarted = list(machine.rolling.queue)[:1]
+            for address in dict.fromkeys((*restarted, *(one.address for one in machine.handovers))):
+                child, successor = machine.children.get(address), machine.handovers.get(address)
+                if child is not None and child.state is ChildState.SERVING and child.cell is not None:
+                    await self._report_readiness(child.spec, child.cell)
+                if child is not None and successor is not None and successor.serves and successor.cell is not None:
+                    await self._report_readiness(child.spec, successor.cell)
+
+    async def _report_readiness(self, spec: ChildSpec, cell: str) -> None:
+        status = await self._status(cell)
+        settled = settled_pairs(spec, status)
+        if settled is None:  # it did not answer in time: nothing is known
+            return
+        ready = is_ready(spec, status)
+        paced = spec.overlaps and not ready and await self._is_paced(spec)
+        self._shell.on(m.Readiness(cell, ready, settled, paced))
+
+    async def _is_paced(self, spec: ChildSpec) -> bool:
+        """Return whether a rate limit delays requests of a child's exchange now."""
+        for address in spec.after:
+            route = self._shell.machine.routes.get(address)
+            if route is not None and has_kind(address, LIMITS):
+                return bool((await self._status(route.cell) or {}).get("pace"))
+        return False
 
     async def _duties(self) -> None:
         """Read the status of every role in turn; correct a role that does not do what it must."""

@@ -195,16 +195,19 @@ class MirrorRole:
         incarnation = (int(plain["incarnation"][0]), int(plain["incarnation"][1]))
         if incarnation < book.source:
             return  # a late answer of an earlier incarnation
-        writer = book.writer
+        writer, left = book.writer, None
         is_first = book.source == (0, 0)
         if (
             writer is None or incarnation != book.source or plain["version"] < book.version
         ):  # lower: the source has a new segment
-            self._close(book)
+            name = max(incarnation, self._context.incarnation)
+            if writer is not None and writer.incarnation == name:
+                writer.close()  # its name is needed again
+            left = writer
             writer = book.writer = SegmentWriter(
                 self._context.segments,
                 book.address,
-                max(incarnation, self._context.incarnation),
+                name,
                 plain["price_scale"],
                 plain["size_scale"],
                 levels=book.levels,
@@ -240,6 +243,8 @@ class MirrorRole:
             )
         else:
             writer.set_state(book.state, book.reason)
+        if left is not None:
+            left.close()  # after the new segment is filled, so that readers see no gap
 
 
 def _levels(raw: bytes) -> Levels:

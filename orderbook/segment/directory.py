@@ -77,7 +77,7 @@ def find_newest(directory: Path, address: str) -> Path | None:
 
 
 class SegmentIndex:
-    """The newest segment of each address in a directory, listed again only when the directory has changed.
+    """The segments of each address in a directory, listed again only when the directory has changed.
 
     All readers of a directory in a process share one index (`of`), so that a thousand views of dead books cost one stat
     each and one listing together.
@@ -93,22 +93,24 @@ class SegmentIndex:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.listings = 0
-        self._newest: dict[str, tuple[Incarnation, Path]] = {}
+        self._segments: dict[str, list[tuple[Incarnation, Path]]] = {}
         self._changed_ns = -1  # modification time of the directory when it was listed
         self._settled = False
 
-    def newest(self, address: str) -> tuple[Incarnation, Path] | None:
-        """Return (incarnation, path) of the newest segment of `address`; None when there is none."""
+    def segments(self, address: str) -> list[tuple[Incarnation, Path]]:
+        """Return (incarnation, path) of each segment of `address`, the newest first; do not change the list."""
         try:
             changed_ns = os.stat(self.directory).st_mtime_ns
         except FileNotFoundError:
-            return None
+            return []
         if changed_ns != self._changed_ns or not self._settled:
             settled = time.time_ns() - changed_ns > self._SETTLED_NS
-            self._newest = {name: (incarnation, path) for name, incarnation, path in list_segments(self.directory)}
+            self._segments = {}
+            for name, incarnation, path in reversed(list_segments(self.directory)):
+                self._segments.setdefault(name, []).append((incarnation, path))
             self.listings += 1
             self._changed_ns, self._settled = changed_ns, settled
-        return self._newest.get(address)
+        return self._segments.get(address, [])
 
 
 def mark_retired(path: Path, unlink: bool = True) -> bool:

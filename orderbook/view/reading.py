@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 LOOK_NS = 10_000_000  # least time between two searches for a successor's segment
+_SETTLED = (BookState.LIVE, BookState.HALTED)
 ASK_NS = 1_000_000_000  # least time between two requests for a missing segment
 
 Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a view class, an address and an instrument
@@ -58,6 +59,7 @@ class BookReading:
         self._reopen = reopen
         self._index = SegmentIndex.of(directory)
         self._reader: SegmentReader | None = None
+        self._opened: dict[Incarnation, SegmentReader] = {}  # the segments that the last search found
         self._look_after_ns = 0
         self._ask_after_ns = 0
 
@@ -247,11 +249,11 @@ class BookReading:
     # ---- finding the segment
 
     def look_again(self) -> None:
-        """Make the next read look for a newer segment at once. Call this if a newer segment is known to exist."""
+        """Make the next read look for a better segment at once. Call this if a newer segment is known to exist."""
         self._look_after_ns = 0
 
     def _serving(self) -> SegmentReader | None:
-        """Return the reader of the newest incarnation; look for a successor when the current one does not serve."""
+        """Return the current reader; look for a successor when it does not serve."""
         reader = self._reader
         return reader if reader is not None and reader.alive else self._look()
 
@@ -281,24 +283,45 @@ class BookReading:
             return empty_top(self.address, reader.price_scale, reader.size_scale, state, reader.incarnation)
 
     def _look(self) -> SegmentReader | None:
-        """Open the newest segment of the address when it is not the current one; at most every 10 ms."""
+        """Choose among the segments of the address; at most every 10 ms."""
         now = monotonic_ns()
         reader = self._reader
         if now >= self._look_after_ns:
             self._look_after_ns = now + LOOK_NS
-            newest = self._index.newest(self.address)
-            if newest is not None and (
-                reader is None or newest[0] > reader.incarnation or (not reader.alive and reader.unlinked)
-            ):
-                try:
-                    # The old segment is not closed: a task may wait for it. It is unmapped with its last user.
-                    reader = self._reader = SegmentReader(newest[1])
-                except FileNotFoundError:
-                    pass  # unlinked between the listing and now
-                except SegmentMismatch:
-                    self._look_after_ns = 0  # so that the next read fails too
-                    raise
+            try:
+                # A segment that is left is not closed: a task may wait for it. It is unmapped with its last user.
+                reader = self._reader = self._choose(reader)
+            except SegmentMismatch:
+                self._look_after_ns = 0  # so that the next read fails too
+                raise
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS
             self._ask_for()
         return reader
+
+    def _choose(self, current: SegmentReader | None) -> SegmentReader | None:
+        """Return the newest segment whose book is settled, or else the newest one: a successor may still be starting.
+
+        Raises:
+            SegmentMismatch: the newest one was written by another version of this package, and no other is settled.
+        """
+        known = self._opened if current is None else {**self._opened, current.incarnation: current}
+        newest, mismatch = None, None
+        self._opened = {}
+        for incarnation, path in self._index.segments(self.address):
+            reader = known.get(incarnation)
+            if reader is None or (not reader.alive and reader.unlinked):
+                try:
+                    reader = SegmentReader(path)
+                except FileNotFoundError:
+                    continue  # unlinked between the listing and now
+                except SegmentMismatch as error:
+                    mismatch = mismatch or (error if newest is None else None)
+                    continue
+            self._opened[incarnation] = reader
+            if reader.state in _SETTLED:
+                return reader
+            newest = newest or reader
+        if mismatch is not None:
+            raise mismatch
+        return newest or current

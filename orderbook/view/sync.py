@@ -12,6 +12,7 @@ from ...model.time import SECOND_NS, in_ns
 from ..records import Trade
 from ..segment import SegmentReader, Top, monotonic_ns
 from ..segment.names import Incarnation
+from .overlap import Overlap
 from .reading import LOOK_NS, BookReading
 from .waits import Waits
 
@@ -82,10 +83,11 @@ class BookView(BookReading):
         """Yield trades in order, each once. `after` None begins with the next trade; a number, or a trade that
         was yielded before, resumes after that trade.
 
-        Numbers start again at 1 with each incarnation. A trade's `missed` is the number of trades known to be lost just
+        Numbers start again at 1 with each incarnation; a trade that the incarnation before has written, too, is not
+        yielded again. A trade's `missed` is the number of trades known to be lost just
         before it: by this reader (the ring keeps the last 1,024 trades by default), by the mirror of another node's
         book, or by the connection, where the exchange numbers its trades without gaps. It is None if a new incarnation
-        of the book or of its mirror began, so that the number is unknown.
+        of the book or of its mirror began without the last trades of the one before, so that the number is unknown.
 
         Raises:
             ValueError: a number below 0.
@@ -95,8 +97,11 @@ class BookView(BookReading):
         incarnation: Incarnation | None = None
         identity: tuple[int, int] | None = None  # of the segment that `number` belongs to
         number, lost = 0, None
+        left: SegmentReader | None = None
+        last: Trade | None = None  # the last trade that was yielded
+        overlap = Overlap()
         if isinstance(after, Trade):
-            incarnation, number, lost = after.incarnation, after.number, after.lost
+            incarnation, number, lost, last = after.incarnation, after.number, after.lost, after
         elif after is not None:
             number = after
         elif reader is not None:
@@ -113,13 +118,20 @@ class BookView(BookReading):
                 # A number that this segment has not reached belongs to an earlier segment of the same incarnation.
                 is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
                 if identity is not None or is_other:
-                    began_anew, number, lost = True, 0, None
-                identity = reader.identity
+                    overlap = Overlap(last, left)
+                    place = overlap.place(reader)
+                    began_anew = place is None
+                    number, lost = (0, None) if place is None else (place.number, place.lost)
+                identity, left = reader.identity, reader
             alive = reader.alive  # read before the trades, so that they include the last ones of a dead writer
             version = reader.version
             found = reader.trades(number, lost=lost)
             for trade in found:
                 number, lost = trade.number, trade.lost
+                if overlap.has(trade):
+                    began_anew = False
+                    continue
+                last = trade
                 yield replace(trade, missed=None) if began_anew else trade
                 began_anew = False
             if found:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ...model.address import BOOK
 from ...model.plain import from_tagged, to_tagged
 
 
@@ -65,6 +66,11 @@ class ChildSpec:
     pinned: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     weight: int = 1
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two incarnations may run at once: books only read the exchange."""
+        return self.kind == BOOK
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for msgpack."""

@@ -39,6 +39,15 @@ def is_ready(spec: ChildSpec, status: Mapping[str, Any] | None) -> bool:
     return True
 
 
+def settled_pairs(spec: ChildSpec, status: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """Return the pairs of a book that are LIVE (or HALTED); None: it does not report. Empty for other roles."""
+    if not isinstance(spec.config, BookSettings):
+        return frozenset()
+    if status is None or has_no_role(status):
+        return None
+    return frozenset(name for name, pair in status["pairs"].items() if pair["state"] in SETTLED)
+
+
 def corrections(spec: ChildSpec, status: Mapping[str, Any], sources: Mapping[str, Any] | None) -> list[Message]:
     """Return the messages that make a role do what it must do; none: its report agrees.
 

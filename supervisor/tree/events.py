@@ -120,10 +120,15 @@ class RestartRequested:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the role of a cell is ready: see `duties.is_ready`."""
+    """Whether the role of a cell is ready: see `duties.is_ready`.
+
+    `settled` are the pairs of a book that are LIVE or HALTED. `paced`: a rate limit of its exchange delays requests.
+    """
 
     cell: str
     is_ready: bool
+    settled: frozenset[str] = frozenset()
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,4 +236,13 @@ class Degraded:
     after_ns: int
 
 
-Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep | Degraded
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """A successor took over from a running child, or was dropped with an `error`: log it."""
+
+    address: str
+    cell: str | None
+    error: str | None = None
+
+
+Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep | Degraded | HandedOver

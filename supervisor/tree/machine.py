@@ -9,8 +9,10 @@ effect or a reordered event.
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
            SERVING -> KILLING when it hangs
            SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
+           SERVING -> SERVING in another cell, when a successor takes over (`handover`)
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
+           SERVING -> LEAVING -> STOPPING after a successor took over
 
 An order manager imports the journal's database library, which takes a third of a second and 17 MB; no other role needs
 the library. So a node where accounts may run keeps one more spare, which has already imported it. Any spare can run any
@@ -52,6 +54,7 @@ from .events import (
     Event,
     Failed,
     Found,
+    HandedOver,
     Hung,
     Isolated,
     KillCell,
@@ -68,6 +71,7 @@ from .events import (
     Sweep,
     Tick,
 )
+from .handover import Handovers, Successor
 from .placement import NodeView, Seats, fits, pick
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
@@ -105,6 +109,7 @@ class Machine:
         self.cells: dict[str, Cell] = {}
         self.children: dict[str, Child] = {}
         self.rolling = Rolling(in_ns(settings.ready_timeout_s))
+        self.handovers = Handovers(in_ns(settings.ready_timeout_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
@@ -173,6 +178,9 @@ class Machine:
         for address, child in list(self.children.items()):
             if child.spec.node == event.node and not child.spec.pinned:
                 self._drop(address)
+        for successor in self.handovers:
+            if successor.node == event.node:
+                self._drop_successor(successor.address, now_ns, "its node was lost")
         named = self.nodes.keys() | {n for child in self.children.values() for n in (child.node, child.spec.node)}
         self.identities = {node: known for node, known in self.identities.items() if node in named}
         self.hosts = {node: host for node, host in self.hosts.items() if node in named}
@@ -204,6 +212,9 @@ class Machine:
         if cell is None or cell.state is not CellState.ADOPTING or cell.address is None:
             return
         cell.state, cell.deadline_ns = CellState.SERVING, None
+        if (successor := self.handovers.of(cell)) is not None:
+            successor.serves, successor.since_ns = True, now_ns
+            return
         child = self.children[cell.address]
         if child.predecessor is not None:
             self._effects.append(Sweep(cell.node))
@@ -234,11 +245,15 @@ class Machine:
             return
         child = self._child_of(cell)
         is_agent = child is not None and child.spec.tier is Tier.AGENT
-        if child is not None:
-            child.last_error = "its loop did not run; killed"
-            self._unroute(child)
-            if child.state is not ChildState.STOPPING:
-                child.state = ChildState.KILLING
+        if child is None or self._has_successor(child):
+            self._kill(cell, now_ns)
+            self._child_ended(cell, Exit.HUNG, "its loop did not run; killed", now_ns)
+            return
+        child.last_error = "its loop did not run; killed"
+        self._drop_successor(child.spec.address, now_ns)
+        self._unroute(child)
+        if child.state is not ChildState.STOPPING:
+            child.state = ChildState.KILLING
         self._kill(cell, now_ns)
         if is_agent:  # only its successor can kill it
             self._child_ended(cell, Exit.HUNG, None, now_ns)
@@ -260,6 +275,9 @@ class Machine:
         address = event.spec.address
         rival = self.children.get(address)
         if rival is not None and rival.cell is not None and rival.incarnation is not None:
+            if event.spec.overlaps:
+                self._found_second(rival, cell, event, now_ns)
+                return
             if rival.incarnation >= event.incarnation:
                 self._kill(cell, now_ns)
                 return
@@ -277,6 +295,27 @@ class Machine:
             return
         child.served_once, child.history = True, child.history.served(now_ns)
         self._route(child)
+
+    def _found_second(self, child: Child, cell: Cell, event: Found, now_ns: int) -> None:
+        """Continue the handover of an earlier supervisor: the older of two cells serves until the newer is ready."""
+        cell.state, cell.address, cell.incarnation = CellState.SERVING, child.spec.address, event.incarnation
+        known = self.handovers.get(child.spec.address)
+        cells = {child.cell, cell.name, known.cell if known is not None else child.cell}
+        alive = sorted((self.cells[name] for name in cells if name), key=lambda one: one.incarnation or (0, 0))
+        first, last = alive[0], alive[-1]
+        for one in alive:
+            if one is not first and (one is not last or not event.serving):
+                self._kill(one, now_ns)
+        if not event.serving:  # an adoption that was never confirmed; the others are as before
+            return
+        if last is cell and event.spec is not None:
+            child.spec = event.spec
+        child.restarts = event.restarts if first is cell else max(0, event.restarts - 1)
+        child.cell, child.node, child.incarnation = first.name, first.node, first.incarnation
+        self._route(child)
+        successor = Successor(child.spec.address, last.node, now_ns, cell=last.name, incarnation=last.incarnation)
+        successor.serves = True
+        self.handovers.add(successor)
 
     # --- wishes -------------------------------------------------------------------------------------------------------
 
@@ -309,6 +348,8 @@ class Machine:
             child.spec = event.spec
             if child.state is ChildState.SERVING:
                 self._route(child)
+            if (successor := self._drop_successor(event.spec.address, now_ns)) is not None:
+                self._begin_handover(child, successor.node, now_ns)  # again, with the change
 
     def _stop_children(self, event: StopChildren, now_ns: int) -> None:
         self.routes.bump()
@@ -329,7 +370,12 @@ class Machine:
         cell = self.cells.get(event.cell)
         child = self._child_of(cell) if cell is not None else None
         if child is not None and child.state is ChildState.SERVING:
-            child.ready = event.is_ready
+            child.ready, child.settled = event.is_ready, event.settled
+            successor = self.handovers.get(child.spec.address)
+            if successor is not None and successor.owed is None:
+                successor.owed = event.settled
+        elif cell is not None and (successor := self.handovers.of(cell)) is not None:
+            successor.report(event.is_ready, event.settled, event.paced, now_ns)
 
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
         if not self.ending:
@@ -338,6 +384,11 @@ class Machine:
                     cell.deadline_ns = now_ns + in_ns(_CREATING_AT_END_S)
         self.ending = True
         self.rolling.clear()
+        for successor in self.handovers:
+            self._drop_successor(successor.address, now_ns)
+        for cell in self.cells.values():
+            if cell.state is CellState.LEAVING:
+                self._end(cell, self.settings.leave_s, now_ns)
 
     @property
     def _holds(self) -> bool:
@@ -353,6 +404,8 @@ class Machine:
             for cell in self.cells.values():
                 if cell.deadline_ns is not None:
                     cell.deadline_ns += now_ns - self.isolated_ns
+            for successor in self.handovers:
+                successor.since_ns += now_ns - self.isolated_ns
             self.isolated_ns = None
 
     def _tick(self, event: Tick, now_ns: int) -> None:
@@ -367,6 +420,9 @@ class Machine:
             elif cell.state is CellState.ADOPTING:
                 self._kill(cell, now_ns)
                 self._child_ended(cell, Exit.HUNG, "adoption was not confirmed in time", now_ns)
+            elif cell.state is CellState.LEAVING:
+                child = self.children.get(cell.address or "")
+                self._end(cell, self.settings.leave_s if child is None else child.spec.shutdown_s, now_ns)
             elif cell.state is CellState.STOPPING:
                 self._kill(cell, now_ns)
             elif cell.state is CellState.KILLING:
@@ -392,25 +448,37 @@ class Machine:
 
     def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
         child.restarting = restart
+        self._drop_successor(child.spec.address, now_ns)
         cell = self.cells.get(child.cell) if child.cell is not None else None
         if cell is None or child.state is ChildState.STOPPING:
             return
         self._unroute(child)
         child.state = ChildState.STOPPING
         if cell.state in (CellState.SERVING, CellState.ADOPTING):
-            cell.state = CellState.STOPPING
-            cell.deadline_ns = now_ns + in_ns(child.spec.shutdown_s + 0.5)
-            self._effects.append(StopCell(cell.name, child.spec.shutdown_s))
+            self._end(cell, child.spec.shutdown_s, now_ns)
+
+    def _end(self, cell: Cell, shutdown_s: float, now_ns: int) -> None:
+        """Stop the role of a cell politely; the cell is killed if it does not end in time."""
+        cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + in_ns(shutdown_s + 0.5)
+        self._effects.append(StopCell(cell.name, shutdown_s))
 
     def _child_ended(self, cell: Cell, why: Exit, error: str | None, now_ns: int) -> None:
         child = self._child_of(cell)
         if child is None:
+            if self.handovers.of(cell) is not None and cell.address is not None:
+                self._drop_successor(cell.address, now_ns, f"its successor ended: {error or why.value}")
             return
-        self._unroute(child)
-        child.cell = None
         stopping = child.state is ChildState.STOPPING
         if error is not None and not stopping:
             child.last_error = error
+        if self._has_successor(child) and not stopping:
+            decision = policies.decide(child.spec, why, child.history, self.settings.policy, now_ns)
+            child.history = child.history if isinstance(decision, policies.Stop) else decision.history
+            self._take_over(child, now_ns)
+            return
+        self._drop_successor(child.spec.address, now_ns)
+        self._unroute(child)
+        child.cell = None
         child.predecessor = None if why is Exit.NODE_LOST else (cell.node, cell.pid, cell.start)
         if not child.wanted or self.ending:
             self._drop(child.spec.address)
@@ -458,6 +526,69 @@ class Machine:
             if route is not None and route.child == child.spec.address:
                 self.routes.remove(served)
 
+    # --- handovers ----------------------------------------------------------------------------------------------------
+
+    def _begin_handover(self, child: Child, node: str, now_ns: int) -> None:
+        """Start a successor of a serving child on a node as soon as a process waits there."""
+        self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled))
+
+    def _has_successor(self, child: Child) -> bool:
+        """Return whether a successor can take over from this child now, ready or not."""
+        successor = self.handovers.get(child.spec.address)
+        return successor is not None and successor.cell is not None and child.wanted and not self.ending
+
+    def _drop_successor(self, address: str, now_ns: int, failure: str | None = None) -> Successor | None:
+        """End the successor of a child, if it has one; `failure` is the reason if that was not asked for."""
+        successor = self.handovers.take(address, failure)
+        if successor is None:
+            return None
+        if failure is not None:
+            self._effects.append(HandedOver(address, successor.cell, failure))
+        cell = self.cells.get(successor.cell or "")
+        if cell is not None and cell.state in (CellState.ADOPTING, CellState.SERVING):
+            self._end(cell, self.settings.leave_s, now_ns)
+        return successor
+
+    def _take_over(self, child: Child, now_ns: int) -> None:
+        """Put the successor of a child in its place."""
+        successor = self.handovers.take(child.spec.address)
+        assert successor is not None
+        child.cell, child.node, child.incarnation = successor.cell, successor.node, successor.incarnation
+        child.ready, child.settled = successor.ready, successor.settled
+        child.predecessor, child.restarting = None, False
+        child.restarts += 1
+        if successor.serves:
+            child.state, child.served_once = ChildState.SERVING, True
+            child.history = child.history.served(now_ns)
+            self._route(child)
+        else:
+            child.state, child.ready, child.settled = ChildState.STARTING, None, None
+            self._unroute(child)
+        self._effects.append(HandedOver(child.spec.address, child.cell))
+
+    def _hand_over(self, spares: dict[str, list[Cell]], lacking: Counter[str], now_ns: int) -> None:
+        """Advance every handover: start successors, let those that are ready take over, drop those that are late."""
+        for successor in self.handovers:
+            child = self.children[successor.address]
+            if successor.may_take_over(child):
+                leaving = self.cells[child.cell] if child.cell is not None else None
+                self._take_over(child, now_ns)
+                if leaving is not None:
+                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(self.settings.leave_s)
+            elif (late := self.handovers.overdue(successor, now_ns)) is not None:
+                self._drop_successor(successor.address, now_ns, late)
+            elif successor.cell is None and self._is_alone(child):
+                if spares.get(successor.node):
+                    cell = pick(spares[successor.node], trading=False)
+                    incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
+                    successor.cell, successor.incarnation, successor.since_ns = cell.name, incarnation, now_ns
+                else:
+                    lacking[successor.node] += 1
+
+    def _is_alone(self, child: Child) -> bool:
+        """Return whether no earlier process of the child is left."""
+        return all(cell.address != child.spec.address or cell.name == child.cell for cell in self.cells.values())
+
     # --- reconcile ----------------------------------------------------------------------------------------------------
 
     def _reconcile(self, now_ns: int) -> None:
@@ -474,9 +605,13 @@ class Machine:
             elif cell.state is CellState.CREATING and cell.node in creating:
                 creating[cell.node].append(cell)
         ready = spares if self.settings.spares_per_node else None
-        if (child := self.rolling.step(self.children, ready, now_ns)) is not None:
+        child = self.rolling.step(self.children, ready, self.handovers, now_ns)
+        if child is not None and child.spec.overlaps and child.node is not None:
+            self._begin_handover(child, child.node, now_ns)
+        elif child is not None:
             self._stop(child, now_ns, restart=True)
         lacking = self._seat_waiting(spares, creating, now_ns)
+        self._hand_over(spares, lacking, now_ns)
         managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
         for node in self.nodes:
             trades = any(self._may_run(one.spec, node) for one in managers)
@@ -529,15 +664,22 @@ class Machine:
         return child.served_once or all(other is None or other.served_once for other in before)
 
     def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
+        before = child.predecessor
+        predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
+        child.incarnation = self._assign(cell, child, child.restarts, predecessor, now_ns)
+        child.state, child.cell, child.node = ChildState.STARTING, cell.name, cell.node
+        child.ready, child.settled = None, None
+
+    def _assign(
+        self, cell: Cell, child: Child, restarts: int, predecessor: tuple[int, int] | None, now_ns: int
+    ) -> tuple[int, int]:
+        """Let a spare start a new incarnation of a child; return the incarnation."""
         incarnation = (self._epoch, next(self._counter))
         cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
         cell.deadline_ns = now_ns + in_ns(self.settings.adopt_timeout_s)
         self._adopting_ns[cell.node] = now_ns
-        child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
-        child.ready = None
-        before = child.predecessor
-        predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
-        self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
+        self._effects.append(AdoptCell(cell.name, incarnation, child.spec, restarts, predecessor))
+        return incarnation
 
     def _replenish(
         self, node: str, trades: bool, missing: int, spares: list[Cell], creating: list[Cell], now_ns: int

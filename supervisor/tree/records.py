@@ -14,6 +14,7 @@ class CellState(Enum):
     SPARE = "spare"
     ADOPTING = "adopting"
     SERVING = "serving"
+    LEAVING = "leaving"  # its successor has the routes; it serves until callers and mirrors have followed
     STOPPING = "stopping"
     KILLING = "killing"
 
@@ -58,4 +59,5 @@ class Child:
     served_once: bool = False
     wanted: bool = True
     ready: bool | None = None  # whether its incarnation does its work, such as a LIVE book; None: not reported
+    settled: frozenset[str] | None = None  # the pairs of a book that are LIVE or HALTED; None: not reported
     restarting: bool = False

@@ -25,7 +25,8 @@ class TreeSettings:
     create_timeout_s: float = 60.0
     adopt_timeout_s: float = 10.0
     kill_timeout_s: float = 2.0
-    ready_timeout_s: float = 60.0  # of a restart in turn: until a spare waits, and until the successor is ready
+    ready_timeout_s: float = 60.0  # of a restart: until a spare waits, and until the successor is ready
+    leave_s: float = 0.5  # a replaced book serves so much longer: callers and mirrors have the new route by then
     policy: Policy = field(default_factory=Policy)
     agent: AgentSettings = field(default_factory=AgentSettings)
 

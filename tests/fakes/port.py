@@ -42,8 +42,11 @@ class World:
     broken: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
     unready: set[str] = field(default_factory=set)  # addresses whose roles serve and are not ready
+    was_ready: set[str] = field(default_factory=set)  # cells that were ready once; they stay ready
     ready_ns: int = 20 * MS
     no_creation: bool = False
+    reports: bool = True  # whether readiness is reported
+    paced: bool = False  # a rate limit delays requests
     identities: dict[str, str] = field(default_factory=dict)  # of hosts, by node
     log: list[tuple[int, object]] = field(default_factory=list)
     machine: Machine = field(init=False)
@@ -68,15 +71,23 @@ class World:
             self.tell(event)
             if isinstance(event, m.Tick):
                 self.soon(m.Tick(), TICK_NS)
-                self._report_readiness()
+                if self.reports:
+                    self._report_readiness()
         self.now_ns = end_ns
 
     def _report_readiness(self) -> None:
-        """Report the child that is restarted in turn as its watcher does: ready some time after it serves."""
-        for address in list(self.machine.rolling.queue)[:1]:
-            cell = self.serving(address)
-            if cell is not None:
-                self.soon(m.Readiness(cell, address not in self.unready), self.ready_ns)
+        """Report the child that is restarted in turn, and successors, as their watcher does: ready some time after
+        they serve."""
+        for address in [*list(self.machine.rolling.queue)[:1], *(one.address for one in self.machine.handovers)]:
+            successor = self.machine.handovers.get(address)
+            second = successor.cell if successor is not None and successor.serves else None
+            for cell in (self.serving(address), second):
+                if cell is not None and self.cells[cell].alive and not self.cells[cell].stopped:
+                    if address not in self.unready:
+                        self.was_ready.add(cell)
+                    ready = cell in self.was_ready
+                    settled = frozenset({address} if ready else ())
+                    self.soon(m.Readiness(cell, ready, settled, self.paced), self.ready_ns)
 
     def tell(self, event: m.Event) -> None:
         for effect in self.machine.on(event, self.now_ns):
@@ -101,7 +112,7 @@ class World:
                 if predecessor is not None:
                     self.kill_pid(predecessor[0])
                 fake.address, fake.incarnation = spec.address, incarnation
-                self.one_server(spec.address)
+                self.one_server(spec.address, 2 if spec.overlaps else 1)
                 if spec.address in self.broken:
                     self.soon(m.Failed(cell, "told to fail"), 2 * MS)
                     self.kill(cell, 22 * MS)
@@ -119,7 +130,7 @@ class World:
             case m.Discard(cell):
                 if cell in self.cells and not self.cells[cell].stopped:
                     self.kill(cell, 5 * MS)
-            case m.Sweep():
+            case m.Sweep() | m.HandedOver():
                 return
 
     def kill_pid(self, pid: int) -> None:
@@ -145,10 +156,10 @@ class World:
                 fake.alive = False
         self.soon(m.NodeLost(node))
 
-    def one_server(self, address: str) -> None:
-        """Check the invariant: at most one process of an address is alive and not stopped."""
+    def one_server(self, address: str, most: int = 1) -> None:
+        """Check the invariant: at most one process of an address (two of a book) is alive and not stopped."""
         alive = [f for f in self.cells.values() if f.address == address and f.alive and not f.stopped]
-        assert len(alive) <= 1, f"{address} is served by {[f.name for f in alive]}"
+        assert len(alive) <= most, f"{address} is served by {[f.name for f in alive]}"
 
     def check(self) -> None:
         """Check what must hold after every event."""
@@ -165,6 +176,12 @@ class World:
                 assert machine.cells[route.cell].state is CellState.SERVING
         for route in machine.routes:
             assert route.child in machine.children
+        for successor in machine.handovers:
+            first = machine.children[successor.address]
+            assert first.spec.overlaps
+            assert first.state is ChildState.SERVING
+            assert successor.cell is None or machine.cells[successor.cell].incarnation == successor.incarnation
+            assert first.cell != successor.cell
 
     # --- what tests ask -----------------------------------------------------------------------------------------------
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from harness import Tree, kill, until
+from harness import PATIENCE_S, Tree, kill, until
 
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.actors.cell.pulse import is_alive, process_start
@@ -111,6 +114,91 @@ def test_books_are_live_again_after_any_process_was_hurt(shared: Tree, victim: s
         assert books["BTC-USDT"].incarnation is not None
     assert books["ETH-USDT"].incarnation == other
     until("only two segments are left", lambda: len(segments(tree)) == 2)
+
+
+class Watch:
+    """Looks at a book every millisecond, with a view that lives and with a new one, until the block ends.
+
+    `lost` counts the looks that were not LIVE, without DEAD: on a machine that is late a heartbeat is late.
+    """
+
+    def __init__(self, tree: Tree, pair: str) -> None:
+        self._held, self._pair, self._tree = view(tree, pair), pair, tree
+        self.looks, self.lost = 0, Counter[str]()
+        self.incarnations: set[tuple[int, int]] = set()
+        self.trades: list[int] = []
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._look, self._follow)]
+
+    def _look(self) -> None:
+        held = self._held
+        while not self._ends.is_set():
+            for book in (held, BookView(held.directory, held.instrument, held.address)):
+                top = book.peek()
+                self.looks += 1
+                if top.live and top.incarnation is not None:
+                    self.incarnations.add(top.incarnation)
+                elif top.state is not BookState.DEAD:
+                    self.lost[top.state.name] += 1
+            time.sleep(0.001)
+
+    def _follow(self) -> None:
+        for trade in BookView(self._held.directory, self._held.instrument, self._held.address).trades():
+            self.trades.append(trade.trade_id)
+            if self._ends.is_set():
+                break
+
+    def __enter__(self) -> Watch:
+        for thread in self._threads:
+            thread.start()
+        until("trades come", lambda: self.trades)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ends.set()
+        for thread in self._threads:
+            thread.join(30.0)
+
+
+def test_readers_see_no_gap_when_books_are_restarted(shared: Tree) -> None:
+    tree = shared
+    books = {pair: live(view(tree, pair)) for pair in PAIRS}
+    before = tree.whole(children=5)
+    started = {child["pid"]: process_start(child["pid"]) or 0 for child in before["children"]}
+    with Watch(tree, PAIRS[0]) as watch:
+        done = ray.get(tree.supervisor.restart.remote("book/*", "without a gap"), timeout=PATIENCE_S)
+        assert done == [f"book/binance/{pair}" for pair in PAIRS]
+        for pair, book in books.items():
+            child = next(c for c in before["children"] if c["address"] == f"book/binance/{pair}")
+            after = tree.succeeded(child["address"], child)
+            assert after["restarts"] == child["restarts"] + 1
+            until("the old process is gone", lambda pid=child["pid"]: not is_alive(pid, started[pid]))
+            live(book)
+        until("only two segments are left", lambda: len(segments(tree)) == 2)
+        seen = len(watch.trades)
+        until("trades come from the successor", lambda: len(watch.trades) > seen + 3)
+    assert not watch.lost, (watch.lost, watch.looks)
+    assert len(watch.incarnations) == 2
+    assert watch.trades == list(range(watch.trades[0], watch.trades[0] + len(watch.trades)))
+
+
+def test_a_restart_continues_under_the_next_supervisor(shared: Tree) -> None:
+    """It is killed while two processes of one book run: one is left, and readers see no gap."""
+    tree, address = shared, f"book/binance/{PAIRS[0]}"
+    live(view(tree, PAIRS[0]))
+    status = tree.whole(children=5)
+    child = next(c for c in status["children"] if c["address"] == address)
+    process = (child["pid"], process_start(child["pid"]) or 0)
+    with Watch(tree, PAIRS[0]) as watch:
+        tree.supervisor.restart.remote(address, "cut short")
+        until("two segments of the book", lambda: sum(PAIRS[0] in name for name in segments(tree)) == 2)
+        kill(status["pid"])
+        until("the next supervisor", lambda: tree.status()["epoch"] > status["epoch"])
+        tree.succeeded(address, child)
+        until("the old process is gone", lambda: not is_alive(*process))
+        until("one segment of the book", lambda: sum(PAIRS[0] in name for name in segments(tree)) == 1)
+    assert not watch.lost, (watch.lost, watch.looks)
+    tree.whole(children=5)
 
 
 def test_a_writer_that_is_stopped_is_never_read_as_live(start: Start) -> None:

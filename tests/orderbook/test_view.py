@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.writing import PRICE_SCALE, SIZE_SCALE, WritingProcess, book_of, trade_of
 from venuemesh.model.errors import BeyondDepth, NotSynced, SegmentMismatch
-from venuemesh.model.events import BookState, Side
+from venuemesh.model.events import BookState, PublicTrade, Side
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter
 from venuemesh.orderbook.segment.directory import mark_retired
@@ -333,14 +333,93 @@ async def test_trades_across_incarnations_say_that_some_may_be_missing(write, av
     first.retire()
     assert ((await next_of(trades)).number, last.incarnation) == (2, (1, 1))  # what the old one still wrote comes first
     second = write(2)
-    second.trade(trade_of(1))
-    second.trade(trade_of(2))
+    second.trade(trade_of(3))
+    second.trade(trade_of(4))
     found = [await next_of(trades), await next_of(trades)]
     assert [(t.incarnation, t.number, t.missed) for t in found] == [((1, 2), 1, None), ((1, 2), 2, 0)]
     await trades.aclose()
     resumed = aview.trades(after=last)
     assert (await next_of(resumed)).missed is None
     await resumed.aclose()
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_trades_that_a_successor_wrote_as_well_are_yielded_once(write, aview, behind):
+    first, second = write(1), write(2)
+    publish(first)
+    trades = aview.trades(after=0)
+    for number in range(1, 7):
+        first.trade(trade_of(number))
+    for number in (4, 5):
+        second.trade(trade_of(number))
+    seen = [await next_of(trades) for _ in range(6)]
+    if behind:  # the successor gets the last trade later than the first one
+        publish(second)
+        first.retire()
+        waiting = asyncio.create_task(next_of(trades))
+        await asyncio.sleep(0.05)
+        second.trade(trade_of(6))
+    else:
+        second.trade(trade_of(6))
+        publish(second)
+        first.retire()
+        waiting = asyncio.create_task(next_of(trades))
+    second.trade(trade_of(7))
+    found = await waiting
+    assert [trade.trade_id for trade in (*seen, found)] == [7_000 + number for number in range(1, 8)]
+    assert (found.incarnation, found.missed) == ((1, 2), 0)
+    await trades.aclose()
+    resumed = aview.trades(after=seen[4])
+    assert [(await next_of(resumed)).trade_id, (await next_of(resumed)).trade_id] == [7_006, 7_007]
+    await resumed.aclose()
+
+
+async def test_trades_without_ids_are_all_yielded(write, aview):
+    def alike() -> PublicTrade:
+        return PublicTrade("X", 0, 1, 1, Side.BUY, None, 1)
+
+    first, second = write(1), write(2)
+    publish(first)
+    trades = aview.trades(after=0)
+    first.trade(alike())
+    await next_of(trades)
+    second.trade(alike())
+    second.trade(alike())
+    first.retire()
+    assert (await next_of(trades)).number == 2  # one of the two is the one that was yielded
+    await trades.aclose()
+
+
+def test_a_starting_successor_does_not_replace_a_live_book(write, view, directory):
+    first = write(1)
+    publish(first)
+    second = write(2)
+    later = BookView(directory, INSTRUMENT, ADDRESS)
+    for read in (view, later):
+        read.look_again()
+        assert read.statistics.updates == 1  # a read that looks for segments
+        read.look_again()
+        assert (read.state, read.incarnation) == (BookState.LIVE, (1, 1))
+    publish(second, 21)
+    for read in (view, later):
+        assert read.top().sequence == 20
+    first.retire()
+    for read in (view, later):
+        read.look_again()
+        assert (read.top().sequence, read.incarnation) == (21, (1, 2))
+
+
+def test_a_reader_returns_to_the_live_book_when_its_successor_fails(write, view):
+    first, second = write(1), write(2)
+    publish(first)
+    publish(second, 21)
+    assert view.incarnation == (1, 2)
+    second.set_state(BookState.GAP, "lost")
+    view.look_again()
+    assert (view.top().sequence, view.incarnation) == (20, (1, 1))
+    first.set_state(BookState.GAP, "lost, too")
+    view.look_again()
+    assert (view.state, view.reason, view.incarnation) == (BookState.GAP, "lost", (1, 2))
 
 
 async def test_trades_of_a_segment_remade_under_its_incarnation_are_reported(write, aview):

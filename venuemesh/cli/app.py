@@ -376,7 +376,7 @@ def restart(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Restart actors one at a time; each serves again before the next one stops."""
+    """Restart actors one at a time. A book serves until its successor is LIVE; other actors are stopped first."""
     from .running import attach
 
     restarted = attach(mesh, address=address).restart(pattern)

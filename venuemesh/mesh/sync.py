@@ -114,13 +114,14 @@ class Commands:
     def restart(self, pattern: str, timeout_s: float = 300.0) -> list[str]:
         """Restart the actors with a matching address, one after the other; return their addresses.
 
-        An actor is stopped when a spare process waits on its node. The next one follows when the successor is ready
-        again: a book LIVE, an account trading.
+        A book serves until its successor is LIVE, so readers see no gap. Any other actor is stopped when a spare
+        process waits on its node. The next one follows when the successor is ready: a book LIVE, an account trading.
 
         Raises:
             Misconfigured: no address matches.
-            RetryLater: the supervisor is away; the restarts are not done within the timeout (they continue); or an
-                actor was not ready within a minute, and those after it were not restarted.
+            RetryLater: the supervisor is away; the restarts are not done within the timeout (they continue); or a
+                successor was not ready within a minute (a book then stays as it was), and those after it were not
+                restarted.
         """
         return Waits.answer(commands.restart, self.name, pattern, timeout_s)
 

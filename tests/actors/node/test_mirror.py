@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from tests.fakes.context import context_of
+from venuemesh.actors.node import mirror as mirror_role
 from venuemesh.actors.node.mirror import MirrorRole
 from venuemesh.actors.node.settings import MirrorSettings
 from venuemesh.model.errors import Rejected, RetryLater
 from venuemesh.model.events import BookState
 from venuemesh.orderbook.segment import SegmentReader
-from venuemesh.orderbook.segment.directory import find_newest
+from venuemesh.orderbook.segment.directory import find_newest, list_segments, segment_name
 
 A = "book/x/A-B"
 FOLLOW = {"sources": {"book/x/group-1": {"books": {A: {"levels": 10, "trades": 16}}}}}
@@ -138,6 +139,31 @@ async def test_a_later_source_has_a_separate_segment(mirror: MirrorRole, source:
     source.say(1, incarnation=(1, 12))
     await until_state(first, BookState.RETIRED)
     assert (await reader(tmp_path / "node")).incarnation == (1, 12)
+
+
+async def test_readers_see_no_gap_when_a_source_has_a_successor(
+    mirror: MirrorRole, source: Source, tmp_path: Path
+) -> None:
+    source.say(1)
+    first = await reader(tmp_path / "node")
+    await until_state(first, BookState.LIVE)
+    states: list[list[BookState]] = []
+    close = mirror_role.SegmentWriter.close
+
+    class Watched(mirror_role.SegmentWriter):
+        def close(self, unlink: bool = True) -> None:
+            close(self, unlink)
+            states.append([SegmentReader(path).state for _, _, path in list_segments(tmp_path / "node")])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mirror_role, "SegmentWriter", Watched)
+        for counter in (12, 13):
+            source.say(1, incarnation=(1, counter))
+            await until(
+                lambda n=counter: find_newest(tmp_path / "node", A) == tmp_path / "node" / segment_name(A, (1, n))
+            )
+            await until(lambda: len(list_segments(tmp_path / "node")) == 1)
+    assert states == [[BookState.LIVE]]
 
 
 def trades(*entries: tuple[int, int]) -> list[list[Any]]:

@@ -142,25 +142,25 @@ def test_the_newest_incarnation_by_number_not_by_text(directory):
 
 def test_the_index_lists_only_after_changes(directory):
     index = SegmentIndex(directory)
-    assert index.newest(ADDRESS) is None
+    assert index.segments(ADDRESS) == []
     first = SegmentWriter(directory, ADDRESS, (1, 1), 2, 4)
-    assert index.newest(ADDRESS) == ((1, 1), first.path)
+    assert index.segments(ADDRESS) == [((1, 1), first.path)]
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:  # until the last change is old enough to differ from a newer one
         before = index.listings
-        index.newest(ADDRESS)
+        index.segments(ADDRESS)
         if index.listings == before:
             break
     settled = index.listings
     for _ in range(100):
-        index.newest(ADDRESS)
+        index.segments(ADDRESS)
     assert index.listings == settled
     second = SegmentWriter(directory, ADDRESS, (1, 2), 2, 4)
-    assert index.newest(ADDRESS) == ((1, 2), second.path)
+    assert index.segments(ADDRESS) == [((1, 2), second.path), ((1, 1), first.path)]
     first.close()
     second.close()
-    assert index.newest(ADDRESS) is None
-    assert SegmentIndex(directory / "none").newest(ADDRESS) is None
+    assert index.segments(ADDRESS) == []
+    assert SegmentIndex(directory / "none").segments(ADDRESS) == []
     assert SegmentIndex.of(directory) is SegmentIndex.of(directory)
 
 

@@ -1,4 +1,5 @@
-"""Restarts in turn: each waits for a spare before the stop and for its successor to be ready after it."""
+"""Restarts in turn of what must not run twice: each waits for a spare before the stop, and for its successor to be
+ready after it. Books are in `test_handover`."""
 
 from __future__ import annotations
 
@@ -8,16 +9,23 @@ import pytest
 
 from tests.fakes.port import World
 from tests.fakes.settings import exchange_settings
-from tests.supervisor.tree.test_machine import ALL, BOOKS, grown
+from tests.supervisor.tree.test_machine import grown as machine_grown
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.duties import is_ready
 
-BOOK_ADDRESSES = tuple(spec.address for spec in BOOKS)
+STREAMS = tuple(ChildSpec(f"stream/x/{n}", "stream", {"n": n}, group="x", tier=Tier.STREAM) for n in "abc")
+ADDRESSES = tuple(spec.address for spec in STREAMS)
+FIRST, SECOND, _ = ADDRESSES
+
+
+def grown(*nodes: str, **changes: object) -> World:
+    """A mesh of three children that must not run twice."""
+    return machine_grown(*nodes, specs=STREAMS, **changes)  # type: ignore[arg-type]
 
 
 def restarts(world: World) -> list[int]:
-    return [world.machine.children[address].restarts for address in BOOK_ADDRESSES]
+    return [world.machine.children[address].restarts for address in ADDRESSES]
 
 
 def until_stopped(world: World, address: str) -> None:
@@ -27,9 +35,9 @@ def until_stopped(world: World, address: str) -> None:
 
 def test_the_next_is_stopped_only_when_the_one_before_is_ready_again() -> None:
     world = grown("n1")
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
-    until_stopped(world, "book/x/a")
-    world.unready.add("book/x/a")
+    world.tell(m.RestartRequested(ADDRESSES))
+    until_stopped(world, FIRST)
+    world.unready.add(FIRST)
     world.run(30)
     assert restarts(world) == [1, 0, 0]
     world.unready.clear()
@@ -43,10 +51,10 @@ def test_nothing_is_stopped_without_a_spare_on_its_node() -> None:
     spare = next(cell.name for cell in world.machine.cells.values() if cell.address is None)
     world.kill(spare)
     world.run(1)
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
+    world.tell(m.RestartRequested(ADDRESSES))
     world.run(30)
     assert restarts(world) == [0, 0, 0]
-    assert all(world.serving(address) for address in BOOK_ADDRESSES)
+    assert all(world.serving(address) for address in ADDRESSES)
     world.no_creation = False
     world.run(30)
     assert restarts(world) == [1, 1, 1]
@@ -54,11 +62,11 @@ def test_nothing_is_stopped_without_a_spare_on_its_node() -> None:
 
 def test_a_successor_starts_at_once_in_every_restart() -> None:
     world = grown("n1", spares_per_node=1)
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
-    away = dict.fromkeys(BOOK_ADDRESSES, 0)
+    world.tell(m.RestartRequested(ADDRESSES))
+    away = dict.fromkeys(ADDRESSES, 0)
     for _ in range(3000):
         world.run(0.01)
-        for address in BOOK_ADDRESSES:
+        for address in ADDRESSES:
             away[address] += world.serving(address) is None
     assert restarts(world) == [1, 1, 1]
     assert max(away.values()) <= 5  # hundredths of a second: to stop, and to adopt a process that waits
@@ -66,43 +74,43 @@ def test_a_successor_starts_at_once_in_every_restart() -> None:
 
 def test_restarts_end_where_one_does_not_become_ready() -> None:
     world = grown("n1", ready_timeout_s=20.0)
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
-    until_stopped(world, "book/x/a")
-    world.unready.add("book/x/a")
+    world.tell(m.RestartRequested(ADDRESSES))
+    until_stopped(world, FIRST)
+    world.unready.add(FIRST)
     world.run(30)
     assert not world.machine.rolling.queue
     assert restarts(world) == [1, 0, 0]
-    reason = "restarts stopped at book/x/a: it is not ready again after 20 s"
-    assert world.machine.rolling.failed == dict.fromkeys(BOOK_ADDRESSES, reason)
-    world.tell(m.RestartRequested(("book/x/b",)))
+    reason = f"restarts stopped at {FIRST}: it is not ready again after 20 s"
+    assert world.machine.rolling.failed == dict.fromkeys(ADDRESSES, reason)
+    world.tell(m.RestartRequested((SECOND,)))
     world.run(10)
     assert restarts(world) == [1, 1, 0]
-    assert "book/x/b" not in world.machine.rolling.failed
+    assert SECOND not in world.machine.rolling.failed
 
 
 def test_what_was_not_ready_before_is_not_waited_for() -> None:
     world = grown("n1")
-    world.unready.add("book/x/a")
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
+    world.unready.add(FIRST)
+    world.tell(m.RestartRequested(ADDRESSES))
     world.run(10)
     assert restarts(world) == [1, 1, 1]
 
 
 def test_a_mesh_without_spares_restarts_all_the_same() -> None:
     world = grown("n1", spares_per_node=0)
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
+    world.tell(m.RestartRequested(ADDRESSES))
     world.run(30)
     assert restarts(world) == [1, 1, 1]
 
 
 def test_a_child_that_is_no_longer_tracked_leaves_the_queue() -> None:
-    world = grown("n1", specs=ALL)
-    world.unready.update(BOOK_ADDRESSES)
-    world.tell(m.RestartRequested(BOOK_ADDRESSES))
-    world.tell(m.StopChildren(("book/x/a",)))
+    world = grown("n1")
+    world.unready.update(ADDRESSES)
+    world.tell(m.RestartRequested(ADDRESSES))
+    world.tell(m.StopChildren((FIRST,)))
     world.run(10)
     assert not world.machine.rolling.queue
-    assert [world.machine.children[address].restarts for address in BOOK_ADDRESSES[1:]] == [1, 1]
+    assert [world.machine.children[address].restarts for address in ADDRESSES[1:]] == [1, 1]
 
 
 BOOK = ChildSpec("book/x/A-B", "book", exchange_settings("x").book)
