@@ -32,6 +32,7 @@ NAMES = (
     "segment_reads",
     "websocket_clients",
     "feed_to_strategy",
+    "mirrors",
     "recovery",
     "density",
     "start",

@@ -20,8 +20,9 @@ from venuemesh.actors.cell.pulse import PERIOD_S
 from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.events import BookState
-from venuemesh.orderbook.segment import SegmentReader
+from venuemesh.orderbook.segment import SegmentReader, Top
 from venuemesh.orderbook.segment.directory import segment_directory, segment_name
+from venuemesh.orderbook.segment.waiter import Waiter
 
 from .harness import EXCHANGE
 
@@ -45,11 +46,6 @@ async def _granted(address: str, kind: str, body: Any = None, timeout_s: float =
 def _failed(error: BaseException) -> None:
     print(f"ray_book: {error!r}", flush=True)
     os._exit(70)
-
-
-def _seen(before: list[int], news: dict[str, Any]) -> list[int]:
-    """Return the positions for the next poll."""
-    return [*news["incarnation"], news["version"], news["trades"][-1][0] if news["trades"] else before[3]]
 
 
 class _RayBook:
@@ -91,10 +87,9 @@ class _RayBook:
 
     async def wait_live(self) -> int:
         """Return the process id when the book is LIVE."""
-        seen, state = self._unseen(), BookState.CONNECTING
-        while state is not BookState.LIVE:
-            news = await self._news(seen)
-            seen, state = _seen(seen, news), BookState(news["state"])
+        seen = None
+        while (await self._changed(seen)).state is not BookState.LIVE:
+            seen = self._reader.version
         return os.getpid()
 
     async def top(self) -> tuple[Any, ...]:
@@ -102,23 +97,16 @@ class _RayBook:
         top = self._reader.top()
         return top.bid_raw, top.ask_raw
 
-    async def next(self, seen: list[int] | None) -> tuple[Any, ...]:
+    async def next(self, seen: int | None) -> tuple[Any, ...]:
         """Long poll: return (new position, ts_recv_ns, best bid, best ask) when the book has changed since `seen`."""
-        before = seen or self._unseen()
-        news = await self._news(before)
-        top = self._reader.top(stale_ok=True)
-        return _seen(before, news), top.ts_recv_ns, top.bid_raw, top.ask_raw
+        top = await self._changed(seen)
+        return top.version, top.ts_recv_ns, top.bid_raw, top.ask_raw
 
-    async def _news(self, seen: list[int]) -> dict[str, Any]:
+    async def _changed(self, seen: int | None) -> Top:
         await self._started
-        news: dict[str, Any] = {}
-        while not news:
-            news = await self._role.poll("next", {"after": {self._address: seen}}, 10.0)
-        found: dict[str, Any] = news[self._address]
-        return found
-
-    def _unseen(self) -> list[int]:
-        return [*self._incarnation, 0, 0]
+        while seen is not None and self._reader.version <= seen:
+            await Waiter.shared().change(self._reader, seen, 10.0, self._reader.alive)
+        return self._reader.top(stale_ok=True)
 
     async def close(self) -> None:
         self._beating.cancel()

@@ -2,7 +2,8 @@
 
 limits/<exchange>/<egress>      orders/<exchange>/<account>     agent/<node>
 catalog/<exchange>              stream/<exchange>/<account>     mirror/<node>
-book/<exchange>/<pair>          book/<exchange>/group-<number>  (one actor that serves several pairs)
+book/<exchange>/<pair>                                          link/<node>
+book/<exchange>/group-<number>  (one actor that serves several pairs)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from .errors import Misconfigured
 
-BOOK, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR = (
+BOOK, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR, LINK = (
     "book",
     "orders",
     "stream",
@@ -20,8 +21,9 @@ BOOK, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR = (
     "catalog",
     "agent",
     "mirror",
+    "link",
 )
-OF_NODES = (AGENT, MIRROR)  # kinds that belong to a node, not to an exchange
+OF_NODES = (AGENT, MIRROR, LINK)  # kinds that belong to a node, not to an exchange
 GROUP = "group-"
 NODE_CHARACTERS = 12  # of a node's id, in the addresses of its roles
 
@@ -132,3 +134,7 @@ def agent_address(node: str) -> str:
 
 def mirror_address(node: str) -> str:
     return str(Address(MIRROR, name=node[:NODE_CHARACTERS]))
+
+
+def link_address(node: str) -> str:
+    return str(Address(LINK, name=node[:NODE_CHARACTERS]))

@@ -83,6 +83,25 @@ class Depth(NamedTuple):
     asks: npt.NDArray[Any]
 
 
+class Content(NamedTuple):
+    """What the writer of a segment published last, for mirrors. Raw: bids and asks are native int64 (n, 2), best first.
+
+    `version` counts all publications, `update` those of a book or state. `ts_recv_ns` is None before the first frame.
+    """
+
+    version: int
+    update: int
+    state: int
+    sequence: int
+    ts_event_ns: int | None
+    ts_recv_ns: int | None
+    bids_complete: bool
+    asks_complete: bool
+    reason: str
+    bids: bytes
+    asks: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Counters of a segment's writer: frames applied, falls into GAP, and returns to LIVE after the first."""

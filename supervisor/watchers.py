@@ -12,7 +12,16 @@ from loguru import logger
 from ..actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from ..actors.cell.messages import AGAIN_S, Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
-from ..model.address import LIMITS, MIRROR, agent_address, catalog_address, has_kind, mirror_address
+from ..model.address import (
+    LIMITS,
+    LINK,
+    MIRROR,
+    agent_address,
+    catalog_address,
+    has_kind,
+    link_address,
+    mirror_address,
+)
 from ..model.errors import RetryLater
 from ..model.time import in_ns
 from .cells import UNANSWERED
@@ -21,7 +30,7 @@ from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import ChildSpec, Tier
 from .tree.duties import corrections, has_no_role, is_ready, settled_pairs
-from .tree.mirror_leases import MirrorLeases, mirror_spec
+from .tree.mirror_leases import MirrorLeases, link_spec, mirror_spec
 from .tree.quorum import Quorum
 from .tree.records import CellState, ChildState
 
@@ -58,6 +67,8 @@ class Watchers:
         for child in self._shell.machine.children.values():
             if child.spec.tier is Tier.MIRROR and child.spec.node:
                 self.leases.inherit(child.spec.node, now_ns)
+            if child.spec.tier is Tier.LINK and child.spec.node:
+                self.leases.need_links((child.spec.node,), now_ns)
 
     def _look_for_majority(self, now_ns: int) -> None:
         """Tell the machine when this supervisor loses its majority, and when it has it again."""
@@ -190,10 +201,23 @@ class Watchers:
                         self.leases.reported(node, books, time.monotonic_ns())
                     continue
                 sources = self._sources(node)
+                self.leases.need_links({source["node"] for source in sources.values()}, time.monotonic_ns())
                 if sent.get(node) != (route.cell, sources) and await shell.ask_briefly(
                     route.cell, address, "follow", {"sources": sources}
                 ):
                     sent[node] = (route.cell, sources)
+            self._run_links(self.leases.linked(time.monotonic_ns()))
+
+    def _run_links(self, nodes: list[str]) -> None:
+        """Keep a link on these nodes and on no other."""
+        shell = self._shell
+        wanted = {link_address(node) for node in nodes}
+        running = [a for a, child in shell.machine.children.items() if has_kind(a, LINK) and child.wanted]
+        if gone := tuple(address for address in running if address not in wanted):
+            shell.on(m.StopChildren(gone))
+        missing = [n for n in nodes if n in shell.machine.nodes and link_address(n) not in shell.machine.children]
+        if missing:
+            shell.on(m.RunChildren(tuple(link_spec(node, shell.settings.link) for node in missing)))
 
     def _sources(self, node: str) -> dict[str, Any]:
         """Return the sources of a node's mirror now; see `MirrorLeases.sources`."""

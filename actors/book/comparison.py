@@ -101,7 +101,6 @@ class Comparisons:
         event = self._still.answered(pair, read, around.monotonic_ns())
         if event is not None:
             self._ingest.on(pair, event)
-            around.changed()
 
     def _failed(self, pair: Pair, error: MeshError) -> None:
         now_ns, after_s = self._around.monotonic_ns(), AGAIN_S

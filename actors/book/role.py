@@ -10,14 +10,11 @@ not the address of the actor that hosts it.
     resync {pair}               suspect a book: it leaves LIVE until a new snapshot joins
     orders {pair, levels?}      the orders of an order-level book, of its best `levels` a side: see `order_rows`
     stats                       the same as `status`
-    poll next {after}           see `poll`
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +22,7 @@ from ...connectors.market_codec import SubscribesWithAccess
 from ...connectors.transport import Feed, Rest
 from ...model.address import book_address, orders_address
 from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater, UnknownInstrument
-from ...model.events import BookState, PublicTrade, Side
+from ...model.events import BookState, Side
 from ...model.instrument import Instrument
 from ...model.shown import few
 from ...model.spelling import similar_pairs
@@ -52,28 +49,19 @@ NO_ACCOUNT = (
 
 
 class Hosted:
-    """A pair with its segment and the trades that mirrors may still need."""
+    """A pair with its segment."""
 
-    __slots__ = ("_rate_from", "address", "lost", "pair", "publish", "rate", "set_state", "trades", "writer")
+    __slots__ = ("_rate_from", "address", "pair", "publish", "rate", "set_state", "trade", "writer")
 
-    def __init__(self, address: str, writer: SegmentWriter, trades: int) -> None:
+    def __init__(self, address: str, writer: SegmentWriter) -> None:
         self.address = address
         self.writer = writer
         self.pair: Pair
-        self.trades: deque[tuple[int, PublicTrade, int]] = deque(maxlen=trades)  # number, trade, lost so far
-        self.lost = 0
         self.rate = 0.0
         self._rate_from = 0
-        self.publish = writer.publish  # with `trade`, the sink of `Ingest`; bound directly for the hot path
+        self.publish = writer.publish  # the sink of `Ingest`; bound directly for the hot path
         self.set_state = writer.set_state
-
-    def trade(self, trade: PublicTrade, missed: int = 0) -> None:
-        self.lost += missed
-        self.trades.append((self.writer.trade(trade, missed), trade, self.lost))
-
-    @property
-    def version(self) -> tuple[int, int]:
-        return self.writer.published, self.trades[-1][0] if self.trades else 0
+        self.trade = writer.trade
 
     def measure(self, seconds: float) -> None:
         self.rate = (self.pair.updates - self._rate_from) / seconds
@@ -83,7 +71,7 @@ class Hosted:
 class BookRole:
     """See the module. `connect` and `rest` replace the transport, `chance` gives random numbers in [0, 1)."""
 
-    reads = frozenset({"snapshot", "orders", "stats", "next"})
+    reads = frozenset({"snapshot", "orders", "stats"})
 
     def __init__(
         self,
@@ -104,8 +92,6 @@ class BookRole:
         self._chance = chance
         self._rest = rest if rest is not None else Rest()
         self._hosted: dict[str, Hosted] = {}  # by name of the pair
-        self._by_address: dict[str, Hosted] = {}
-        self._waiting: asyncio.Future[None] | None = None
         self._measured_ns = context.monotonic_ns()
         self._session = BookSession(
             self._codec,
@@ -117,7 +103,6 @@ class BookRole:
                 time_ns=context.time_ns,
                 alive=context.alive,
                 fail=context.fail,
-                changed=self._wake,
                 access=self._access,
             ),
             levels=settings.levels,
@@ -132,7 +117,6 @@ class BookRole:
         await self._rest.close()
         for hosted in self._hosted.values():
             hosted.writer.close()
-        self._wake()
 
     def _host(self, instrument: Instrument) -> Pair:
         """Make the book, the machine and the segment of one pair."""
@@ -154,10 +138,10 @@ class BookRole:
         )
         feed = self._codec.spec.book
         machine = BookMachine(self._codec.classify, self._chance, feed=feed, is_trading=instrument.is_trading)
-        hosted = Hosted(address, writer, self._settings.trade_ring)
+        hosted = Hosted(address, writer)
         book, orders = make_books(feed, instrument)
         hosted.pair = Pair(instrument, book, machine, hosted, orders=orders)
-        self._hosted[instrument.name] = self._by_address[address] = hosted
+        self._hosted[instrument.name] = hosted
         return hosted.pair
 
     async def _access(self, renew: bool) -> Mapping[str, str]:
@@ -212,13 +196,11 @@ class BookRole:
             )
         pair.instrument = instrument
         self._session.ingest.on(pair, Trading(instrument.is_trading))
-        self._wake()
 
     def _untrack(self, hosted: Hosted) -> None:
         self._session.untrack(hosted.pair.instrument.symbol)
-        del self._hosted[hosted.pair.instrument.name], self._by_address[hosted.address]
+        del self._hosted[hosted.pair.instrument.name]
         hosted.writer.close()
-        self._wake()
 
     def _snapshot(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
         """Return the whole book, or its best `levels` a side; a side is complete if the answer has all its levels."""
@@ -246,90 +228,8 @@ class BookRole:
         version = hosted.writer.published
         return orders_answer(hosted.pair, hosted.address, self._context.incarnation, version, levels)
 
-    # Mirrors
-
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return the books that have
-        changed since, in their current state (states in between are conflated), by address:
-
-            incarnation [epoch, counter], version, state, sequence, price_scale, size_scale,
-            bids, asks: int64 little endian (n, 2), best first, at most the segment's levels and only proven ones,
-            bids_complete, asks_complete, ts_event_ns, ts_recv_ns,
-            sequenced, exact, reason (the writer's explanation of its state),
-            trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns, lost so far], ...]
-            not seen yet
-
-        Books that this role does not serve are left out; {} at the timeout. An empty `after` requests all books of the
-        role.
-        """
-        if kind != "next":
-            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
-        after: dict[str, list[int]] = (body or {}).get("after") or {
-            address: [0, 0, 0, 0] for address in self._by_address
-        }
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while True:
-            news = {
-                address: self._news(hosted, seen)
-                for address, seen in after.items()
-                if (hosted := self._by_address.get(address)) is not None
-                and tuple(seen) != (*self._context.incarnation, *hosted.version)
-            }
-            left_s = deadline - loop.time()
-            if news or left_s <= 0:
-                return news
-            if self._waiting is None:
-                self._waiting = loop.create_future()
-            await asyncio.wait({self._waiting}, timeout=left_s)
-
-    def _wake(self) -> None:
-        """Wake all waiting polls. They share one future, so a frame costs the same for one poll or for a thousand."""
-        waiting = self._waiting
-        if waiting is not None:
-            self._waiting = None
-            if not waiting.done():
-                waiting.set_result(None)
-
-    def _news(self, hosted: Hosted, seen: list[int]) -> dict[str, Any]:
-        book, pair = hosted.pair.book, hosted.pair
-        levels = self._settings.levels
-        n_bids, n_asks = min(levels, book.proven_bids), min(levels, book.proven_asks)
-        version, _ = hosted.version
-        # A version that does not exist yet belongs to an earlier segment: the pair was untracked in between.
-        is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version
-        last_trade = seen[3] if is_same else 0
-        return {
-            "incarnation": list(self._context.incarnation),
-            "version": version,
-            "state": int(pair.machine.state),
-            "reason": hosted.writer.reason,
-            "sequenced": hosted.writer.sequenced,
-            "exact": hosted.writer.exact,
-            "sequence": book.sequence,
-            "price_scale": book.price_scale,
-            "size_scale": book.size_scale,
-            "bids": book.levels(Side.BUY, n_bids).tobytes(),
-            "asks": book.levels(Side.SELL, n_asks).tobytes(),
-            "bids_complete": book.bids_complete and book.n_bids <= n_bids,
-            "asks_complete": book.asks_complete and book.n_asks <= n_asks,
-            "ts_event_ns": pair.ts_event_ns,
-            "ts_recv_ns": pair.ts_recv_ns,
-            "trades": [
-                [
-                    number,
-                    trade.trade_id,
-                    trade.price_raw,
-                    trade.size_raw,
-                    trade.side.value,
-                    trade.ts_event_ns,
-                    trade.ts_recv_ns,
-                    lost,
-                ]
-                for number, trade, lost in hosted.trades
-                if number > last_trade
-            ],
-        }
+        raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
 
     # Time and status
 

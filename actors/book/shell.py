@@ -86,7 +86,7 @@ class BookSession:
         self.ingest = Ingest(codec, self._ask, self._other, around.monotonic_ns, fast=fast)
         self.facts = SocketFacts()
         self._around = around
-        self._alive, self._changed, self._tap = around.alive, around.changed, around.tap  # looked up for every frame
+        self._alive, self._tap = around.alive, around.tap  # looked up for every frame
         self._take = self.ingest.frame
         self._comparisons = Comparisons(codec, around, self.ingest)
         self._size = SnapshotSize(codec.spec, codec.snapshot_limit, levels)
@@ -180,7 +180,6 @@ class BookSession:
             self._next_id += len(messages)
             self._send(messages)
         self._open(list(self.ingest.pairs.values()))
-        self._around.changed()
 
     def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
         self._alive()
@@ -189,12 +188,10 @@ class BookSession:
                 frame = inflate(frame)
             except DecodeError as error:
                 self.ingest.unreadable_frame(frame, error)
-                self._changed()
                 return
         if self._tap is not None:
             self._tap("recv", "", bytes(frame), recv_ns)
         self._take(frame, recv_ns)
-        self._changed()
 
     def on_close(self, reason: str) -> None:
         link, self._link = self._link, None
@@ -206,7 +203,6 @@ class BookSession:
         for pair in list(self.ingest.pairs.values()):
             self._drop_snapshot(pair.instrument.symbol)
             self.ingest.on(pair, Quiet() if silent else Closed(reason))
-        self._around.changed()
 
     def _open(self, pairs: list[Pair]) -> None:
         if not pairs:
@@ -426,7 +422,6 @@ class BookSession:
                     self._due[symbol] = _Due(attempt)
                 self._sending.withdraw(self._renewals.pop(symbol, []))  # these newer messages take their place
                 self._renewals[symbol] = [*self._unsubscribe(pair), *self._subscribe([pair])]
-        around.changed()
 
     async def _fetch(self, pair: Pair, attempt: int) -> None:
         """Acquire budget, then request the snapshot; report the result to the machine."""
@@ -459,12 +454,10 @@ class BookSession:
             self.ingest.on(pair, SnapshotFailed(attempt, str(error), error.after_s))
         except MeshError as error:
             self.ingest.on(pair, SnapshotFailed(attempt, str(error)))
-        around.changed()
 
     def resync(self, pair: Pair, reason: str) -> None:
         """Suspect a book on request: the book leaves LIVE until a new snapshot joins."""
         self.ingest.on(pair, Suspect(reason, pair.machine.sequence))
-        self._around.changed()
 
     # Time
 

@@ -31,7 +31,6 @@ class Surroundings:
     time_ns: Callable[[], int]
     alive: Callable[[], None]
     fail: Callable[[BaseException], None]
-    changed: Callable[[], None] = lambda: None  # called after every possible change of a book
     tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message
     # an account's proof (`SubscribesWithAccess`); True: another one than the last, which was refused
     access: Callable[[bool], Awaitable[Mapping[str, str]]] | None = None

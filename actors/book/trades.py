@@ -116,7 +116,6 @@ class TradeSession:
         except DataError as error:
             self.unreadable += 1
             self.last_error = str(error)
-        self._around.changed()
 
     def on_close(self, reason: str) -> None:
         self._link = None

@@ -90,6 +90,7 @@ class Surroundings:
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     time_ns: Callable[[], int] = time.time_ns
     cluster: str = ""
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class Host:
             alive=self.alive,
             restarts=assignment.restarts,
             cluster=around.cluster,
+            host=around.host,
         )
 
     async def stop(self, timeout_s: float) -> None:

@@ -18,6 +18,7 @@ KINDS = {
     "limits": "venuemesh.actors.limits.role:LimitsRole",
     "catalog": "venuemesh.actors.catalog.role:CatalogRole",
     "book": "venuemesh.actors.book.role:BookRole",
+    "link": "venuemesh.actors.link.role:LinkRole",
     "mirror": "venuemesh.actors.node.mirror:MirrorRole",
     "stream": "venuemesh.actors.account.stream:UserStreamRole",
     ORDERS: "venuemesh.actors.orders.role:OrderManagerRole",

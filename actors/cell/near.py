@@ -100,9 +100,11 @@ def frame(number: int, method: int, content: bytes) -> bytes:
 
 
 class FrameReader:
-    """Cut the bytes of a connection into frames."""
+    """Cut the bytes of a connection into frames: contents up to `content_max` bytes, methods up to `last_method`."""
 
-    def __init__(self) -> None:
+    def __init__(self, content_max: int = CONTENT_MAX, last_method: int = max(Method)) -> None:
+        self.content_max = content_max
+        self._last_method = last_method
         self._buffer = bytearray()
 
     def __len__(self) -> int:
@@ -121,7 +123,7 @@ class FrameReader:
         try:
             while len(buffer) - at >= HEAD.size:
                 length, number, method = HEAD.unpack_from(buffer, at)
-                if length > CONTENT_MAX or method > max(Method):
+                if length > self.content_max or method > self._last_method:
                     raise BadMessage(f"length {length}, method {method}")
                 end = at + HEAD.size + length
                 if len(buffer) < end:

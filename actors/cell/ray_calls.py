@@ -38,6 +38,12 @@ def cluster_name() -> str:
     return f"{socket.gethostname() if host in LOOPBACK else host}:{port}"
 
 
+def own_host() -> str:
+    """Return the address by which the other nodes of the cluster reach this node."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return address
+
+
 def own_title(title: str) -> None:
     """Set the title of the process, and keep Ray from changing it at each call."""
     ray._raylet.setproctitle(title)  # type: ignore[attr-defined]

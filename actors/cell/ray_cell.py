@@ -29,7 +29,7 @@ from .near import Method, near_directory, socket_name
 from .near_pass import pass_on
 from .near_server import NearServer
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
-from .ray_calls import cluster_name, own_title
+from .ray_calls import cluster_name, own_host, own_title
 from .ray_routes import RayRoutes
 from .role import Context, Role, RoleSpec
 from .sweep import PULSES, leave
@@ -60,7 +60,15 @@ class Cell:
         self._routes = RayRoutes(mesh, node, self._segments)
         self._routes.warm()
         self._near: NearServer | None = None
-        around = Surroundings(mesh, node, self._segments, self._routes, self._routes.send, cluster=cluster_name())
+        around = Surroundings(
+            mesh,
+            node,
+            self._segments,
+            self._routes,
+            self._routes.send,
+            cluster=cluster_name(),
+            host=own_host(),
+        )
         hooks = Hooks(self._on_failed, self._on_lease_over, self._on_read_failed)
         self._host = Host(name, around, hooks, _make, lease_s)
         own_title(self._title)

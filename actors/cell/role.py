@@ -17,7 +17,7 @@ Incarnation = tuple[int, int]  # (durable epoch of the supervisor, counter); lat
 class RoleSpec:
     """What to run, as data that pickles: `kind` names a class (see `kinds`), and `config` has its settings."""
 
-    kind: str  # "book" | "limits" | "catalog" | "mirror" | "agent"
+    kind: str  # "book" | "limits" | "catalog" | "mirror" | "link" | "agent"
     config: Any = None
 
 
@@ -50,6 +50,7 @@ class Context:
     alive: Callable[[], None]  # raises SystemExit if this loop did not run for longer than its lease
     restarts: int = 0  # earlier incarnations of this address, as far as the supervisor knows
     cluster: str = ""  # names the cluster that the mesh runs on, on any of its nodes
+    host: str = "127.0.0.1"  # the address by which other nodes reach this one
 
     @classmethod
     def alone(

@@ -1,81 +1,74 @@
 """The mirror of a node: copies the books of other nodes into segments of this node.
 
-One long poll `next` per source actor carries the newest state of each of its books that changed since the last answer
-(states in between are conflated) and its new trades. A local segment gets heartbeats only while its source proves to be
-alive: the source must answer a poll that was *sent* within the heartbeat limit. Otherwise the segment is SILENT. The
-source's own states are copied. When the route of a source is gone, its local segments are retired until the next
-incarnation has a route.
+The mirror has one connection to the link of each node that holds books it copies (`actors.link`). The link pushes the
+newest state of each book as soon as it changes (states in between are conflated if the mirror is slow) and its new
+trades. A local segment gets heartbeats only while its source is proved to live: the link must answer a PING that was
+*sent* within the heartbeat limit, with a heartbeat of the source that is no older than the rest of the limit. Otherwise
+the segment is SILENT. The source's own states are copied. When the route of a source is gone, its local segments are
+retired until the next incarnation has a route; `local_copy` says how a book follows its successor.
 
 Trades begin with the first trade that the source reports after this mirror began to follow it, so that no trade appears
 twice across mirrors; the first trade of each segment states that the number of missed trades before it is unknown.
-Trades that the source's ring loses between two polls, and trades that the source itself missed, are reported as missed.
+Trades that the source's ring loses before they are sent, and trades that the source itself missed, are reported as
+missed.
 
 A segment's incarnation is the later of the source's and this mirror's, so it succeeds both an earlier mirror of the
 same source and an earlier source of the same mirror. A new incarnation of the mirror starts empty: the supervisor sends
-the mirror its sources (`follow`), and the mirror requests the whole book from each source.
+the mirror its sources (`follow`), and each link sends the whole books.
 
-    follow {sources}    set all sources: {child address: {"books": {address: {"levels", "trades"}}}}
+    follow {sources}    set all sources: {child address: {"node", "books": {address: {"levels", "trades"}}}}
     stats               the same as `status`
 """
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from ...model.errors import MeshError, Rejected
-from ...model.events import BookState, Levels, PublicTrade, Side
+from ...model.address import NODE_CHARACTERS
+from ...model.errors import Rejected
 from ...model.shown import few
-from ...model.time import SECOND_NS, in_ns
-from ...orderbook.segment import SegmentWriter
-from ..cell.messages import AGAIN_S
-from ..cell.role import Context, Incarnation
+from ...model.time import in_ns
+from ..cell.pulse import PERIOD_S
+from ..cell.role import Context
+from ..link.client import LinkClient
+from ..link.wire import Book, Position, Trade
+from .local_copy import Feed, LocalCopy
 from .settings import MirrorSettings
 
-POLL_SHARE = 0.25  # times the heartbeat limit: the timeout of a poll of a quiet source
-POLL_MAX_S = 0.1
+PING_SHARE = 0.2  # times the heartbeat limit: the time between two PINGs
+PING_MAX_S = 0.1
 
 
-@dataclass(slots=True)
-class Mirrored:
-    """The local copy of one remote book."""
+class _Node:
+    """One node with sources: its link, and the feeds of the books there."""
 
-    address: str
-    levels: int
-    trades: int
-    writer: SegmentWriter | None = None
-    source: Incarnation = (0, 0)
-    version: int = 0
-    last_trade: int = 0  # number, in the source's segment, of the last trade seen
-    lost: int = 0  # trades that the source had lost by that trade
-    traded: bool = False  # whether the current segment holds a trade
-    reason: str = ""
-    state: BookState = BookState.CONNECTING
-    silent: bool = False
+    def __init__(self, node: str, context: Context, ping_ns: int) -> None:
+        self.node = node
+        self.feeds: dict[int, tuple[LocalCopy, Feed]] = {}
+        self.changed = False
+        self._now_ns = context.monotonic_ns
+        self.client = LinkClient(node, context, self, ping_ns)
 
-    @property
-    def after(self) -> list[int]:
-        return [*self.source, self.version, self.last_trade]
+    def subscriptions(self) -> dict[int, tuple[str, Position | None]]:
+        return {number: (copy.address, copy.position(feed)) for number, (copy, feed) in self.feeds.items()}
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {"levels": self.levels, "trades": self.trades}
+    def on_book(self, number: int, book: Book) -> None:
+        if (found := self.feeds.get(number)) is not None:
+            found[0].on_book(found[1], book, self._now_ns())
 
+    def on_trades(self, number: int, trades: list[Trade]) -> None:
+        if (found := self.feeds.get(number)) is not None:
+            found[0].on_trades(found[1], trades)
 
-@dataclass(slots=True)
-class Source:
-    """One remote actor; one poll serves all its mirrored books."""
+    def on_gone(self, number: int) -> None:
+        if (found := self.feeds.get(number)) is not None:
+            found[0].on_gone(found[1], self._now_ns())
 
-    child: str
-    books: dict[str, Mirrored] = field(default_factory=dict)
-    proved_ns: int = 0  # the source was alive at this time or later
-    polls: int = 0
-    error: str | None = None
-    task: asyncio.Task[None] | None = None
+    def on_life(self, number: int, proved_ns: int) -> None:
+        if (found := self.feeds.get(number)) is not None:
+            found[0].on_life(found[1], proved_ns, self._now_ns())
 
 
 class MirrorRole:
@@ -86,14 +79,17 @@ class MirrorRole:
     def __init__(self, settings: MirrorSettings, context: Context) -> None:
         self._context = context
         self._limit_ns = in_ns(settings.heartbeat_limit_s)
-        self._poll_s = min(POLL_MAX_S, POLL_SHARE * self._limit_ns / SECOND_NS)
-        self._sources: dict[str, Source] = {}
+        # A beat comes a little later than the one before: the half of one keeps it from missing its PING.
+        self._ping_ns = in_ns(min(PING_MAX_S, PING_SHARE * settings.heartbeat_limit_s) - PERIOD_S / 2)
+        self._numbers = itertools.count(1)
+        self._nodes: dict[str, _Node] = {}
+        self._copies: dict[str, LocalCopy] = {}
+        self._sources: dict[str, dict[str, Any]] = {}
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        for child in list(self._sources):
-            self._leave(child)
+        self._follow({})
 
     async def handle(self, kind: str, body: Any) -> Any:
         match kind:
@@ -108,144 +104,88 @@ class MirrorRole:
         raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
 
     def status(self) -> dict[str, Any]:
-        books = [book for source in self._sources.values() for book in source.books.values()]
-        errors = [f"{source.child}: {source.error}" for source in self._sources.values() if source.error]
+        errors = [node.client.error for node in self._nodes.values() if node.client.error]
         return {
             "state": "SERVING",
             "error": few(errors, 3, "; ") or None,
-            "sources": {
-                s.child: {"polls": s.polls, "books": {b.address: b.sizes for b in s.books.values()}}
-                for s in self._sources.values()
+            "sources": self._sources,
+            "links": {
+                name[:NODE_CHARACTERS]: {"books": len(node.feeds), "connected": node.client.is_connected}
+                for name, node in self._nodes.items()
             },
-            "books": {b.address: (BookState.SILENT if b.silent else b.state).name for b in books},
+            "books": {copy.address: copy.state.name for copy in self._copies.values()},
         }
 
     def beat(self) -> None:
-        """Write heartbeats for the sources that are known to be alive."""
+        """Request proofs of life; write heartbeats for the sources that are known to live."""
         self._context.alive()
         now_ns = self._context.monotonic_ns()
-        for source in self._sources.values():
-            if now_ns - source.proved_ns <= self._limit_ns:
-                for book in source.books.values():
-                    if book.writer is not None:
-                        book.writer.beat()
-                continue
-            for book in source.books.values():
-                if book.writer is not None and not book.silent:
-                    book.silent = True
-                    book.writer.set_state(BookState.SILENT, "its source does not answer")
+        for node in self._nodes.values():
+            node.client.beat(now_ns)
+        for copy in self._copies.values():
+            copy.beat(now_ns)
+            for feed in copy.surplus:
+                self._unsubscribe(copy, feed)
+        self._tell()
 
     # Sources
 
     def _follow(self, wanted: Mapping[str, Any]) -> None:
-        for child in [child for child in self._sources if child not in wanted]:
-            self._leave(child)
-        for child, plain in wanted.items():
-            source = self._sources.get(child)
-            if source is None:
-                source = self._sources[child] = Source(child)
-                source.task = asyncio.get_running_loop().create_task(self._poll(source))
-                source.task.add_done_callback(self._ended)
-            for address in [a for a, book in source.books.items() if plain["books"].get(a) != book.sizes]:
-                self._close(source.books.pop(address))  # its source may have other sizes now: a new segment follows
-            for address, sizes in plain["books"].items():
-                if address not in source.books:
-                    source.books[address] = Mirrored(address, int(sizes["levels"]), int(sizes["trades"]))
+        books = {
+            address: (source["node"], sizes) for source in wanted.values() for address, sizes in source["books"].items()
+        }
+        for copy in list(self._copies.values()):
+            found = books.get(copy.address)
+            if found is None or found[1] != copy.sizes:  # its source may have other sizes now: a new segment follows
+                self._leave(copy)
+        for address, (node, sizes) in books.items():
+            copy = self._copies.get(address) or self._copy(address, sizes)
+            copy.wanted = node
+            if node not in copy.feeds:
+                self._subscribe(copy, node)
+        self._sources = {
+            child: {"node": source["node"], "books": {a: dict(sizes) for a, sizes in source["books"].items()}}
+            for child, source in wanted.items()
+        }
+        self._tell()
 
-    def _leave(self, child: str) -> None:
-        source = self._sources.pop(child)
-        if source.task is not None:
-            source.task.cancel()
-        for book in source.books.values():
-            self._close(book)
+    def _copy(self, address: str, sizes: Mapping[str, int]) -> LocalCopy:
+        context = self._context
+        copy = self._copies[address] = LocalCopy(
+            address,
+            int(sizes["levels"]),
+            int(sizes["trades"]),
+            context.segments,
+            context.incarnation,
+            self._limit_ns,
+        )
+        return copy
 
-    def _close(self, book: Mirrored) -> None:
-        if book.writer is not None:
-            book.writer.close()
-            book.writer = None
+    def _leave(self, copy: LocalCopy) -> None:
+        for feed in list(copy.feeds.values()):
+            self._unsubscribe(copy, feed)
+        copy.close()
+        del self._copies[copy.address]
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._context.fail(error)
+    def _subscribe(self, copy: LocalCopy, name: str) -> None:
+        node = self._nodes.get(name)
+        if node is None:
+            node = self._nodes[name] = _Node(name, self._context, self._ping_ns)
+        feed = copy.feeds[name] = Feed(next(self._numbers), name)
+        node.feeds[feed.number] = copy, feed
+        node.changed = True
 
-    async def _poll(self, source: Source) -> None:
-        while True:
-            after = {address: book.after for address, book in source.books.items()}
-            sent_ns = self._context.monotonic_ns()
-            try:
-                news = await self._context.ask(source.child, "poll:next", {"after": after}, self._poll_s)
-            except MeshError as error:
-                source.error = str(error)
-                await asyncio.sleep(AGAIN_S)
-                continue
-            self._context.alive()
-            source.error, source.proved_ns = None, sent_ns
-            source.polls += 1
-            for address, plain in news.items():
-                book = source.books.get(address)
-                if book is not None:
-                    self._take(book, plain)
-            for book in source.books.values():
-                if book.silent and book.writer is not None:
-                    book.silent = False
-                    book.writer.set_state(book.state, book.reason)
+    def _unsubscribe(self, copy: LocalCopy, feed: Feed) -> None:
+        node = self._nodes[feed.node]
+        del copy.feeds[feed.node], node.feeds[feed.number]
+        node.changed = True
 
-    def _take(self, book: Mirrored, plain: Mapping[str, Any]) -> None:
-        """Publish one answer."""
-        incarnation = (int(plain["incarnation"][0]), int(plain["incarnation"][1]))
-        if incarnation < book.source:
-            return  # a late answer of an earlier incarnation
-        writer, left = book.writer, None
-        is_first = book.source == (0, 0)
-        if (
-            writer is None or incarnation != book.source or plain["version"] < book.version
-        ):  # lower: the source has a new segment
-            name = max(incarnation, self._context.incarnation)
-            if writer is not None and writer.incarnation == name:
-                writer.close()  # its name is needed again
-            left = writer
-            writer = book.writer = SegmentWriter(
-                self._context.segments,
-                book.address,
-                name,
-                plain["price_scale"],
-                plain["size_scale"],
-                levels=book.levels,
-                trades=book.trades,
-                heartbeat_limit_ns=self._limit_ns,
-                sequenced=plain["sequenced"],
-                exact=plain["exact"],
-            )
-            book.source, book.last_trade, book.lost, book.traded = incarnation, 0, 0, False
-        for number, trade_id, price_raw, size_raw, side, ts_event_ns, ts_recv_ns, lost in plain["trades"]:
-            if number <= book.last_trade:
-                continue
-            if not is_first:
-                missed = number - book.last_trade - 1 + lost - book.lost if book.traded else None
-                trade = PublicTrade("", trade_id, price_raw, size_raw, Side(side), ts_event_ns, ts_recv_ns)
-                writer.trade(trade, missed)
-                book.traded = True
-            book.last_trade, book.lost = number, lost
-        book.version, book.state, book.silent = plain["version"], BookState(plain["state"]), False
-        book.reason = plain["reason"]
-        bids, asks = _levels(plain["bids"]), _levels(plain["asks"])
-        if len(bids) or len(asks) or book.state is BookState.LIVE:
-            writer.publish_levels(
-                bids,
-                asks,
-                plain["bids_complete"],
-                plain["asks_complete"],
-                plain["sequence"],
-                book.state,
-                plain["ts_event_ns"],
-                plain["ts_recv_ns"],
-                reason=book.reason,
-            )
-        else:
-            writer.set_state(book.state, book.reason)
-        if left is not None:
-            left.close()  # after the new segment is filled, so that readers see no gap
-
-
-def _levels(raw: bytes) -> Levels:
-    return np.frombuffer(raw, dtype="<i8").astype(np.int64, copy=False).reshape(-1, 2)
+    def _tell(self) -> None:
+        """Tell the links what changed; leave those that are not needed."""
+        for name, node in list(self._nodes.items()):
+            if not node.feeds:
+                node.client.close()
+                del self._nodes[name]
+            elif node.changed:
+                node.changed = False
+                node.client.follow()

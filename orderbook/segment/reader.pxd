@@ -9,7 +9,7 @@ cdef class SegmentReader:
     cdef readonly int price_scale, size_scale, levels, trade_slots, writer_pid
     cdef readonly int64_t heartbeat_limit_ns
     cdef readonly uint64_t writer_start
-    cdef readonly bint sequenced, exact
+    cdef readonly bint sequenced, exact, mirrored
     cdef Mapping mapping
     cdef double price_unit, size_unit
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from ...model.events import BookState
-from ..records import Depth, Statistics, Trade
+from ..records import Content, Depth, Statistics, Trade
 from ..snapshot import BookSnapshot
 from .top import Top
 
@@ -26,6 +26,7 @@ class SegmentReader:
     heartbeat_limit_ns: int
     sequenced: bool
     exact: bool
+    mirrored: bool  # the writer is a mirror, which copies a book of another node
     writer_pid: int
     writer_start: int
     def __init__(self, path: Path) -> None: ...
@@ -80,6 +81,13 @@ class SegmentReader:
 
     def snapshot(self, stale_ok: bool = False) -> BookSnapshot:
         """Return all stored levels as one immutable `BookSnapshot`. Raises as `top`."""
+
+    def content(self) -> Content:
+        """Return all that the writer published last, in any state; does not judge whether the writer lives.
+
+        Raises:
+            NotSynced: no consistent copy could be read.
+        """
 
     def statistics(self) -> Statistics:
         """Return the writer's counters and reason, in any state."""

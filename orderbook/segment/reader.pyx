@@ -4,7 +4,7 @@ import os
 
 from ...model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ...model.events import BookState, Side
-from ..records import Depth, Statistics, Trade, count_of
+from ..records import Content, Depth, Statistics, Trade, count_of
 from ..snapshot import BookSnapshot
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -62,6 +62,7 @@ cdef class SegmentReader:
         self.heartbeat_limit_ns = head.heartbeat_limit_ns
         self.sequenced = head.flags & VM_SEQUENCED != 0
         self.exact = head.flags & VM_INEXACT == 0
+        self.mirrored = head.flags & VM_MIRRORED != 0
         self.writer_pid, self.writer_start = head.writer_pid, head.writer_start
 
     def close(self):
@@ -273,6 +274,36 @@ cdef class SegmentReader:
             asks=asks,
             bids_complete=hot[VM_FLAGS] & VM_BIDS_WHOLE != 0,
             asks_complete=hot[VM_FLAGS] & VM_ASKS_WHOLE != 0,
+        )
+
+    def content(self):
+        """Return all that the writer published last, as one `Content`. The state is the writer's own word: this
+        does not judge whether the writer lives.
+
+        Raises:
+            NotSynced: no consistent copy could be read.
+        """
+        cdef int64_t hot[32]
+        cdef const vm_segment* segment = self._open()
+        cdef uint64_t version = vm_version(segment)  # read before the data: a later change has a later version
+        cdef bytearray rows = bytearray(4 * self.levels * sizeof(int64_t))
+        cdef char* raw = rows
+        cdef Py_ssize_t bids, asks, side = 2 * self.levels * <Py_ssize_t>sizeof(int64_t)
+        self._read(self.levels, hot, VM_REASON_END, <int64_t*>raw)
+        bids, asks = 16 * hot[VM_N_BIDS], 16 * hot[VM_N_ASKS]
+        reason = (<const char*>&hot[VM_REASON])[: 8 * (VM_REASON_END - VM_REASON)].rstrip(b"\0")
+        return Content(
+            version,
+            hot[VM_CHANGES],
+            hot[VM_STATE],
+            hot[VM_SEQUENCE],
+            None if hot[VM_TS_EVENT] == VM_NONE else hot[VM_TS_EVENT],
+            None if hot[VM_TS_RECV] == VM_NONE else hot[VM_TS_RECV],
+            hot[VM_FLAGS] & VM_BIDS_WHOLE != 0,
+            hot[VM_FLAGS] & VM_ASKS_WHOLE != 0,
+            reason.decode(errors="replace"),
+            <bytes>raw[:bids],
+            <bytes>raw[side : side + asks],
         )
 
     def statistics(self):

@@ -24,6 +24,7 @@ class SegmentWriter:
     trades: int
     sequenced: bool
     exact: bool
+    mirrored: bool  # whether this is a mirror's copy of a book of another node
     def __init__(
         self,
         directory: Path,
@@ -36,6 +37,7 @@ class SegmentWriter:
         heartbeat_limit_ns: int = 250_000_000,
         sequenced: bool = True,
         exact: bool = True,
+        mirrored: bool = False,
     ) -> None: ...
     @property
     def published(self) -> int:

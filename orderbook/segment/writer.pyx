@@ -48,7 +48,7 @@ cdef class SegmentWriter:
 
     def __cinit__(
         self, directory, address, incarnation, price_scale, size_scale, levels=200, trades=1024,
-        heartbeat_limit_ns=250_000_000, sequenced=True, exact=True,
+        heartbeat_limit_ns=250_000_000, sequenced=True, exact=True, mirrored=False,
     ):
         cdef vm_header* head
         cdef bytes text = address.encode()
@@ -67,6 +67,7 @@ cdef class SegmentWriter:
         self.trades = trades
         self.sequenced = sequenced
         self.exact = exact
+        self.mirrored = mirrored
         size = vm_file_bytes(levels, trades)
         self.scratch = <int64_t*>calloc(4 * levels, sizeof(int64_t))
         if self.scratch is NULL:
@@ -94,7 +95,9 @@ cdef class SegmentWriter:
             head.price_scale, head.size_scale = price_scale, size_scale
             head.levels, head.trades = levels, trades
             head.heartbeat_limit_ns = heartbeat_limit_ns
-            head.flags = (VM_SEQUENCED if sequenced else 0) | (0 if exact else VM_INEXACT)
+            head.flags = (
+                (VM_SEQUENCED if sequenced else 0) | (0 if exact else VM_INEXACT) | (VM_MIRRORED if mirrored else 0)
+            )
             head.writer_pid = os.getpid()
             head.writer_start = process_start(os.getpid())
             head.address_bytes = len(text)

@@ -33,13 +33,14 @@ class Tier(Enum):
     ORDERS = 4
     BOOK = 5
     MIRROR = 6
+    LINK = 7
 
     @property
     def ends(self) -> int:
         return _ENDS.index(self)
 
 
-_ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.MIRROR, Tier.STREAM, Tier.ORDERS)
+_ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.LINK, Tier.MIRROR, Tier.STREAM, Tier.ORDERS)
 
 
 @dataclass(frozen=True, slots=True)

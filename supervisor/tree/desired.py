@@ -158,8 +158,8 @@ class Desired:
     def strangers(self, children: Mapping[str, ChildSpec]) -> tuple[str, ...]:
         """Return the running children that the configuration does not need, left by a mesh with another configuration.
 
-        Books of a known exchange are not included, because its instrument list decides about them. Agents and mirrors
-        are not included either, because they belong to nodes.
+        Books of a known exchange are not included, because its instrument list decides about them. Agents, mirrors
+        and links are not included either, because they belong to nodes.
         """
         asked = {spec.address for spec in self.first_specs()}
         return tuple(
@@ -167,7 +167,7 @@ class Desired:
             for address, spec in children.items()
             if address not in asked
             and not any(is_book_of(address, exchange) for exchange in self.settings.exchanges)
-            and spec.tier not in (Tier.AGENT, Tier.MIRROR)
+            and spec.tier not in (Tier.AGENT, Tier.MIRROR, Tier.LINK)
         )
 
     def dormant(self) -> dict[str, Mapping[str, Any]]:

@@ -62,9 +62,7 @@ def corrections(spec: ChildSpec, status: Mapping[str, Any], sources: Mapping[str
 
 
 def _of_mirror(status: Mapping[str, Any], sources: Mapping[str, Any]) -> list[Message]:
-    follows = {child: source["books"] for child, source in status["sources"].items()}
-    wanted = {child: source["books"] for child, source in sources.items()}
-    return [] if follows == wanted else [("follow", {"sources": sources})]
+    return [] if status["sources"] == sources else [("follow", {"sources": sources})]
 
 
 def _of_book(settings: BookSettings, status: Mapping[str, Any]) -> list[Message]:

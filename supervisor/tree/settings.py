@@ -9,6 +9,7 @@ from ...actors.account.settings import StreamSettings
 from ...actors.book.settings import BookSettings
 from ...actors.catalog.settings import CatalogSettings
 from ...actors.limits.settings import LimitsSettings
+from ...actors.link.settings import LinkSettings
 from ...actors.node.settings import MIRROR_LEASE_S, AgentSettings, MirrorSettings
 from ...actors.orders.settings import OrderManagerSettings
 from ...connectors.settings import ConnectorSettings
@@ -76,6 +77,7 @@ class MeshSettings:
     exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
     tree: TreeSettings = field(default_factory=TreeSettings)
     mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    link: LinkSettings = field(default_factory=LinkSettings)
     mirror_lease_s: float = MIRROR_LEASE_S
     journal_node: str | None = None
     children: tuple[ChildSpec, ...] = ()

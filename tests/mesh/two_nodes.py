@@ -144,7 +144,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     until("the mirror reports what it follows", lambda: tree.followed(mirror["address"]) == [BOOK])
     assert tree.child(mirror["address"])["incarnation"] == before["incarnation"]
     # a heartbeat is late (DEAD) on a machine that is late; nothing else may end the trust
-    assert look()["why"] == why, "readers of another node lost a book because the supervisor was killed"
+    assert (now := look()["why"]) == why, f"readers of another node lost a book when the supervisor was killed: {now}"
 
     for number in (signal.SIGSTOP, signal.SIGKILL):
         mirror, lost = tree.child(mirror["address"]), look()["lost"]

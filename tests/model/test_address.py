@@ -15,6 +15,7 @@ WRITTEN = [
     (at.stream_address("acme", "main"), "stream/acme/main", Address("stream", "acme", "main")),
     (at.orders_address("acme", "main"), "orders/acme/main", Address("orders", "acme", "main")),
     (at.agent_address(NODE), "agent/0123456789ab", Address("agent", name="0123456789ab")),
+    (at.link_address(NODE), "link/0123456789ab", Address("link", name="0123456789ab")),
     (at.mirror_address(NODE), "mirror/0123456789ab", Address("mirror", name="0123456789ab")),
 ]
 

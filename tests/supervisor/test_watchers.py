@@ -13,6 +13,7 @@ from tests.fakes.cells import FakeCells, FakeStore
 from tests.fakes.settings import exchange_settings
 from tests.supervisor.test_shell import living, made, until
 from tests.supervisor.tree.test_plan import listed
+from venuemesh.actors.link.settings import LinkSettings
 from venuemesh.actors.node.settings import AgentSettings, MirrorSettings
 from venuemesh.model.address import AGENT, agent_address
 from venuemesh.model.instrument import Instrument
@@ -22,15 +23,15 @@ from venuemesh.supervisor.commands import Commands
 from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
-from venuemesh.supervisor.tree.mirror_leases import mirror_spec
+from venuemesh.supervisor.tree.mirror_leases import link_spec, mirror_spec
 from venuemesh.supervisor.tree.records import ChildState
 from venuemesh.supervisor.watchers import Watchers
 
 BOOK_AT = "book/x/A-B"
 PLAIN = listed("A-B")[0]
 SIZES = {"levels": 100, "trades": 64}
-MIRROR = mirror_spec("n", MirrorSettings())
-FOLLOWS = {"state": "SERVING", "sources": {BOOK_AT: {"polls": 1, "books": {BOOK_AT: SIZES}}}}
+MIRROR, LINK = mirror_spec("n", MirrorSettings()), link_spec("far", LinkSettings(6390))
+FOLLOWS = {"state": "SERVING", "sources": {BOOK_AT: {"node": "far", "books": {BOOK_AT: SIZES}}}}
 FORGOT = {"state": "SERVING", "sources": {}}
 
 
@@ -140,6 +141,28 @@ async def test_a_mirror_that_forgot_its_sources_gets_them_again(port: FakeCells)
     await until(lambda: len(told(port, "cell-m")) > seen)
     kind, body = told(port, "cell-m")[-1]
     assert (kind, body["sources"][BOOK_AT]["books"]) == ("follow", {BOOK_AT: SIZES})
+
+
+async def test_a_node_has_a_link_while_a_mirror_reads_its_books(port: FakeCells) -> None:
+    port.nodes = nodes_of("n", "far")  # type: ignore[method-assign]
+    port.statuses["cell-m"] = FOLLOWS
+    shell = await taken_over(port, mirror_lease_s=0.5, link=LinkSettings(6390))
+    await until(lambda: LINK.address in shell.machine.children)
+    link = shell.machine.children[LINK.address]
+    assert (link.spec, link.wanted) == (LINK, True)
+    await until(lambda: LINK.address not in shell.machine.children or not link.wanted)  # no lease was renewed
+    assert BOOK_AT in shell.machine.children
+
+
+async def test_a_later_supervisor_leaves_a_link_to_its_mirrors(port: FakeCells) -> None:
+    port.nodes = nodes_of("n", "far")  # type: ignore[method-assign]
+    port.cells["cell-l"] = living(LINK, (1, 3)) | {"node": "far"}
+    shell = await taken_over(port, mirror_lease_s=0.5)
+    link = shell.machine.children[LINK.address]
+    await until(lambda: shell.machine.routes.get(MIRROR.address))
+    assert link.wanted, "a mirror that has not reported yet may need it"
+    port.statuses["cell-m"] = FORGOT
+    await until(lambda: not link.wanted)
 
 
 async def test_a_book_that_lost_a_pair_gets_it_again(port: FakeCells) -> None:

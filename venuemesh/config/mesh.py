@@ -20,6 +20,7 @@ from ..actors.book.settings import BookSettings
 from ..actors.catalog.settings import CatalogSettings
 from ..actors.cell.pulse import HEARTBEAT_LIMIT_S
 from ..actors.limits.settings import LimitsSettings
+from ..actors.link.settings import LinkSettings
 from ..actors.node.settings import AgentSettings, MirrorSettings
 from ..connectors.registry import is_known
 from ..connectors.registry import known as connector_names
@@ -64,6 +65,13 @@ class MeshTable(Strict):
         "A cell is killed and replaced when its event loop did not run for this long.",
         ge=0.2,
         le=600,
+    )
+    link_port: int = setting(
+        LinkSettings,
+        "port",
+        "Port on each host for the mirrors of other hosts, on the host's address in the cluster; 0: any free one.",
+        ge=0,
+        le=65535,
     )
 
 
@@ -272,6 +280,7 @@ class MeshConfig(Strict):
                 agent=AgentSettings(mesh.hang_limit_s, heartbeat_limit_s=mesh.heartbeat_limit_s),
             ),
             mirror=MirrorSettings(mesh.heartbeat_limit_s),
+            link=LinkSettings(mesh.link_port),
             journal_node=node if self.journal.is_sqlite else None,
         )
 

@@ -389,48 +389,7 @@ def trade(number: int) -> bytes:
     ).encode()
 
 
-async def test_a_poll_returns_news_and_conflates(stages):
-    stage = stages(PAIRS[:2])
-    await stage.live()
-    addresses = [f"book/binance/{name}" for name in PAIRS[:2]]
-    first = await stage.role.poll("next", {"after": {a: [0, 0, 0, 0] for a in addresses}}, 1.0)
-    assert set(first) == set(addresses)
-    assert set(await stage.role.poll("next", {}, 1.0)) == set(addresses)
-    news = first[addresses[0]]
-    assert (news["incarnation"], news["state"], news["sequence"]) == ([3, 7], int(BookState.LIVE), 1000)
-    assert np.frombuffer(news["asks"], dtype="<i8").tolist() == [101_00, 5_00]
-    assert (news["bids_complete"], news["price_scale"], news["trades"]) == (True, 2, [])
-
-    after = {address: [*one["incarnation"], one["version"], 0] for address, one in first.items()}
-    assert await stage.role.poll("next", {"after": after}, 0.01) == {}
-    assert await stage.role.poll("next", {"after": {"book/binance/NO-NE": [0, 0, 0, 0]}}, 0.01) == {}
-    polls = [asyncio.ensure_future(stage.role.poll("next", {"after": after}, 5.0)) for _ in range(100)]
-    await stage.settled()
-    stage.feed.frame(stage.move(size=1_00))
-    stage.feed.frame(stage.move(size=9_00))
-    stage.feed.frame(trade(5))
-    stage.feed.frame(trade(6))
-    answers = await asyncio.gather(*polls)
-    assert all(set(answer) == {addresses[0]} for answer in answers)
-    news = answers[0][addresses[0]]
-    assert np.frombuffer(news["bids"], dtype="<i8").reshape(-1, 2).tolist()[-1] == [97_00, 9_00]
-    assert news["trades"] == [
-        [1, 5, 99_00, 1_00, "sell", 2_000_000, 7, 0],
-        [2, 6, 99_00, 1_00, "sell", 2_000_000, 7, 0],
-    ]
-    after[addresses[0]] = [3, 7, news["version"], 1]
-    assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [2]
-    after[addresses[0]] = [3, 6, news["version"], 2]  # of another incarnation: the numbers start again
-    assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [1, 2]
-
-    after[addresses[0]] = [3, 7, news["version"], 2]
-    waiting = asyncio.ensure_future(stage.role.poll("next", {"after": after}, 5.0))
-    await stage.settled()
-    stage.feed.close("cut")
-    assert (await waiting)[addresses[0]]["state"] == int(BookState.CONNECTING)
-
-
-async def test_trades_that_never_came_are_reported_here_and_to_mirrors(stages):
+async def test_trades_that_never_came_are_reported(stages):
     stage = stages(PAIRS[:1])
     await stage.live()
     for number in (100, 101, 150):
@@ -440,36 +399,24 @@ async def test_trades_that_never_came_are_reported_here_and_to_mirrors(stages):
         (101, 0, 0),
         (150, 48, 48),
     ]
-    news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
-    assert [row[-1] for row in news["trades"]] == [0, 0, 48]
 
 
-async def test_the_poll_tells_all_trades_of_a_segment_made_again(stages):
+async def test_a_resynced_book_says_why(stages):
     stage = stages(PAIRS[:1])
     await stage.live()
-    stage.feed.frame(trade(1))
-    address = f"book/binance/{PAIRS[0]}"
-    seen = {"after": {address: [3, 7, 1_000_000, 40]}}  # of the segment before
-    news = (await stage.role.poll("next", seen, 1.0))[address]
-    assert [row[0] for row in news["trades"]] == [1]
-
-
-async def test_the_poll_has_the_books_state_and_reason(stages):
-    stage = stages(PAIRS[:1])
-    await stage.live()
-    address = f"book/binance/{PAIRS[0]}"
     await stage.role.handle("resync", {"pair": PAIRS[0]})
-    news = (await stage.role.poll("next", {}, 1.0))[address]
-    assert (news["sequenced"], news["exact"]) == (True, True)
-    assert news["reason"] == stage.reader().statistics().reason != ""
+    content = stage.reader().content()
+    assert content.state != BookState.LIVE
+    assert content.reason == stage.reader().statistics().reason != ""
 
 
-async def test_the_poll_equals_the_segment(stages):
+async def test_the_content_for_mirrors_has_the_proven_levels(stages):
     stage = stages(levels=1)
     await stage.live()
-    news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
-    assert np.frombuffer(news["bids"], dtype="<i8").tolist() == [99_00, 5_00]
-    assert (news["bids_complete"], news["asks_complete"]) == (False, True)
+    content = stage.reader().content()
+    assert np.frombuffer(content.bids, dtype=np.int64).tolist() == [99_00, 5_00]
+    assert (content.bids_complete, content.asks_complete) == (False, True)
+    assert content.version == stage.reader().version
 
 
 async def test_a_cell_that_lost_its_lease_touches_nothing(stages):

@@ -1,240 +1,319 @@
-"""The mirror role against a fake source."""
+"""The mirror role, with a real link to writers on another node."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from tests.fakes.context import context_of
-from venuemesh.actors.node import mirror as mirror_role
-from venuemesh.actors.node.mirror import MirrorRole
-from venuemesh.actors.node.settings import MirrorSettings
-from venuemesh.model.errors import Rejected, RetryLater
+from tests.fakes.link_stage import ADDRESS, SIZES, Stage, Writer, stage_in, until
+from venuemesh.model.errors import NotSynced, Rejected
 from venuemesh.model.events import BookState
+from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentReader
-from venuemesh.orderbook.segment.directory import find_newest, list_segments, segment_name
+from venuemesh.orderbook.segment.directory import find_newest, mark_retired
+from venuemesh.orderbook.view import BookView
 
-A = "book/x/A-B"
-FOLLOW = {"sources": {"book/x/group-1": {"books": {A: {"levels": 10, "trades": 16}}}}}
-
-
-class Source:
-    """What a book role answers to `poll:next`."""
-
-    def __init__(self) -> None:
-        self.news: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.asked: list[Any] = []
-        self.away = False
-
-    def say(self, version: int, incarnation: tuple[int, int] = (1, 5), **changes: Any) -> None:
-        levels = np.array([[100 - version, 7]], dtype="<i8")
-        update = {
-            "incarnation": list(incarnation),
-            "version": version,
-            "state": int(BookState.LIVE),
-            "sequence": version,
-            "price_scale": 2,
-            "size_scale": 3,
-            "bids": levels.tobytes(),
-            "asks": (levels + np.array([10, 0])).tobytes(),
-            "bids_complete": False,
-            "asks_complete": True,
-            "ts_event_ns": 1,
-            "ts_recv_ns": 2,
-            "trades": [],
-            "sequenced": True,
-            "exact": True,
-            "reason": "",
-        }
-        self.news.put_nowait({A: update | changes})
-
-    async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        self.asked.append((address, kind, body))
-        if self.away:
-            await asyncio.sleep(0.01)
-            raise RetryLater(0.1, "away")
-        try:
-            return await asyncio.wait_for(self.news.get(), timeout_s)
-        except TimeoutError:
-            return {}
+OTHER = "book/x/C-D"
 
 
 @pytest.fixture
-def source() -> Source:
-    return Source()
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage_in(tmp_path, limit_s=0.5) as stage:
+        yield stage
 
 
 @pytest.fixture
-async def mirror(tmp_path: Path, source: Source) -> AsyncIterator[MirrorRole]:
-    directory = tmp_path / "node"
-    directory.mkdir(mode=0o700)
-
-    context = context_of("mirror/n", incarnation=(1, 9), segments=directory, ask=source.ask)
-    role = MirrorRole(MirrorSettings(), context)
-    await role.start()
-    await role.handle("follow", FOLLOW)
-    yield role
-    await role.stop()
+async def patient(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage on which a late heartbeat, on a busy machine, ends nothing."""
+    async with stage_in(tmp_path, limit_s=10.0) as stage:
+        yield stage
 
 
-async def until(reached: Callable[[], Any], role: MirrorRole | None = None) -> Any:
-    """Return the result of `reached` once it is true; beat the role meanwhile."""
-    async with asyncio.timeout(10.0):
-        while True:
-            if role is not None:
-                role.beat()
-            if found := reached():
-                return found
-            await asyncio.sleep(0.005)
+async def until_state(book: SegmentReader, state: BookState) -> None:
+    await until(lambda: book.state is state)
 
 
-async def reader(directory: Path) -> SegmentReader:
-    return SegmentReader(await until(lambda: find_newest(directory, A)))
+def trades(book: SegmentReader) -> list[tuple[int, int | None]]:
+    return [(trade.trade_id, trade.missed) for trade in book.trades(0)]
 
 
-async def until_state(book: SegmentReader, state: BookState, role: MirrorRole | None = None) -> None:
-    await until(lambda: book.state is state, role)
-
-
-async def test_a_book_is_republished_with_its_state_and_trades(
-    mirror: MirrorRole, source: Source, tmp_path: Path
-) -> None:
-    source.say(0)
-    source.say(1, trades=[[4, 44, 99, 3, "buy", None, 5, 0]])
-    book = await reader(tmp_path / "node")
+async def begun(stage: Stage) -> tuple[Writer, SegmentReader]:
+    """Return a writer whose book is LIVE on both nodes, and a reader of the copy."""
+    writer = stage.there.writer()
+    writer.say(1)
+    await stage.follow(ADDRESS)
+    book = await stage.reader()
     await until_state(book, BookState.LIVE)
+    return writer, book
+
+
+async def test_a_book_is_republished_with_its_state_and_trades(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    writer.trade(44)
     await until(lambda: book.last_trade_number == 1)
     assert book.incarnation == (1, 9)
-    assert book.top().bid_raw == (99, 7)
-    assert [trade.trade_id for trade in book.trades(0)] == [44]
-    source.say(2, state=int(BookState.GAP))
+    assert book.mirrored
+    assert book.top().bid_raw == (999, 7)
+    assert trades(book) == [(44, None)]
+    writer.segment.set_state(BookState.GAP, "a frame was lost")
     await until_state(book, BookState.GAP)
-    source.say(3)
+    assert book.statistics().reason == "a frame was lost"
+    writer.say(3)
     await until_state(book, BookState.LIVE)
     assert book.top().sequence == 3
-    await until(lambda: source.asked[-1][2]["after"][A] == [1, 5, 3, 4])
-    assert source.asked[-1][:2] == ("book/x/group-1", "poll:next")
-
-
-async def test_a_quiet_source_stays_live_and_an_absent_one_does_not(
-    mirror: MirrorRole, source: Source, tmp_path: Path
-) -> None:
-    source.say(1)
-    book = await reader(tmp_path / "node")
-    await until_state(book, BookState.LIVE)
-    source.away = True
-    await until_state(book, BookState.SILENT, mirror)
-    source.away = False
-    await until_state(book, BookState.LIVE, mirror)  # nothing new was published: the heartbeat proved its life
-
-
-async def test_a_later_source_has_a_separate_segment(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
-    source.say(1)
-    first = await reader(tmp_path / "node")
-    source.say(1, incarnation=(1, 12))
-    await until_state(first, BookState.RETIRED)
-    assert (await reader(tmp_path / "node")).incarnation == (1, 12)
-
-
-async def test_readers_see_no_gap_when_a_source_has_a_successor(
-    mirror: MirrorRole, source: Source, tmp_path: Path
-) -> None:
-    source.say(1)
-    first = await reader(tmp_path / "node")
-    await until_state(first, BookState.LIVE)
-    states: list[list[BookState]] = []
-    close = mirror_role.SegmentWriter.close
-
-    class Watched(mirror_role.SegmentWriter):
-        def close(self, unlink: bool = True) -> None:
-            close(self, unlink)
-            states.append([SegmentReader(path).state for _, _, path in list_segments(tmp_path / "node")])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mirror_role, "SegmentWriter", Watched)
-        for counter in (12, 13):
-            source.say(1, incarnation=(1, counter))
-            await until(
-                lambda n=counter: find_newest(tmp_path / "node", A) == tmp_path / "node" / segment_name(A, (1, n))
-            )
-            await until(lambda: len(list_segments(tmp_path / "node")) == 1)
-    assert states == [[BookState.LIVE]]
-
-
-def trades(*entries: tuple[int, int]) -> list[list[Any]]:
-    """Trades of (number, lost so far)."""
-    return [[number, 40 + number, 99, 3, "buy", None, 5, lost] for number, lost in entries]
-
-
-async def test_trades_begin_with_the_first_after_the_mirror_and_say_what_was_missed(
-    mirror: MirrorRole, source: Source, tmp_path: Path
-) -> None:
-    source.say(1, trades=trades((3, 0), (4, 10)))  # from before: an earlier mirror may have told them
-    book = await reader(tmp_path / "node")
-    source.say(2, trades=trades((5, 10)))
-    source.say(3, trades=trades((40, 13), (41, 15)))  # 34 lost by the source's ring, 3 and 2 by the source
-    await until(lambda: book.last_trade_number == 3)
-    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(45, None), (80, 37), (81, 2)]
-
-
-async def test_all_trades_of_a_later_source_are_reported(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
-    source.say(1, trades=trades((7, 0)))
-    first = await reader(tmp_path / "node")
-    source.say(1, incarnation=(1, 12), trades=trades((1, 0), (2, 0)))
-    await until_state(first, BookState.RETIRED)
-    book = await reader(tmp_path / "node")
-    await until(lambda: book.last_trade_number == 2)
-    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(41, None), (42, 0)]
-
-
-async def test_a_segment_remade_at_the_source_is_remade_here(
-    mirror: MirrorRole, source: Source, tmp_path: Path
-) -> None:
-    source.say(9, trades=trades((7, 0)))
-    first = await reader(tmp_path / "node")
-    source.say(2, trades=trades((1, 0)))
-    await until_state(first, BookState.RETIRED)
-    book = await reader(tmp_path / "node")
-    await until(lambda: book.last_trade_number == 1)
-    assert book.incarnation == first.incarnation
-    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(41, None)]
-
-
-async def test_state_and_reason_are_copied(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
-    source.say(1, sequenced=False, exact=False, state=int(BookState.GAP), reason="a frame was lost")
-    book = await reader(tmp_path / "node")
-    await until_state(book, BookState.GAP)
-    assert (book.sequenced, book.exact, book.statistics().reason) == (False, False, "a frame was lost")
-    source.away = True
-    await until_state(book, BookState.SILENT, mirror)
-    assert book.statistics().reason == "its source does not answer"
-    source.away = False
-    await until_state(book, BookState.GAP, mirror)
-    assert book.statistics().reason == "a frame was lost"
-    source.say(2)
-    await until_state(book, BookState.LIVE)
     assert book.statistics().reason == ""
 
 
-async def test_a_book_that_is_no_longer_followed_is_retired(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
-    source.say(1)
-    book = await reader(tmp_path / "node")
-    await mirror.handle("follow", {"sources": {}})
+async def test_every_level_and_flag_arrives(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    writer.say(7, levels=4)
+    await until(lambda: book.top().sequence == 7)
+    source = SegmentReader(writer.segment.path)
+    ours, theirs = book.snapshot(), source.snapshot()
+    assert ours.bids.tolist() == theirs.bids.tolist()
+    assert ours.asks.tolist() == theirs.asks.tolist()
+    assert (ours.bids_complete, ours.asks_complete, ours.ts_event_ns, ours.ts_recv_ns) == (False, True, 1, 2)
+
+
+async def test_a_quiet_source_stays_live_and_an_absent_one_does_not(stage: Stage) -> None:
+    _, book = await begun(stage)
+    version = book.version
+    await asyncio.sleep(1.2)  # longer than the heartbeat limit: only proofs of life keep it LIVE
+    assert (book.state, book.version) == (BookState.LIVE, version)
+    await stage.there.stop_link()
+    await until_state(book, BookState.SILENT)
+    assert book.statistics().reason == "its source does not answer"
+    await stage.there.start_link()
+    await until_state(book, BookState.LIVE)  # nothing new was published: the heartbeat proved its life
+
+
+async def test_a_source_without_heartbeats_is_silent_although_its_link_answers(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    other = stage.there.writer(address=OTHER)
+    other.say(1)
+    await stage.follow(ADDRESS, OTHER)
+    second = await stage.reader(OTHER)
+    await until_state(second, BookState.LIVE)
+    writer.beats = False
+    await until_state(book, BookState.SILENT)
+    assert second.state is BookState.LIVE
+    writer.beats = True
+    await until_state(book, BookState.LIVE)
+
+
+async def test_a_source_that_ends_is_silent_at_once(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    writer.end()
+    await until_state(book, BookState.SILENT)
+    assert book.statistics().reason == "its source has ended"
+
+
+async def test_a_later_source_has_a_separate_segment(stage: Stage) -> None:
+    writer, first = await begun(stage)
+    writer.end()
+    stage.there.writer((1, 12)).say(1)
+    await until_state(first, BookState.RETIRED)
+    assert (await stage.reader()).incarnation == (1, 12)
+
+
+async def test_trades_begin_with_the_first_after_the_mirror_and_say_what_was_missed(stage: Stage) -> None:
+    writer = stage.there.writer()
+    writer.say(1)
+    writer.trade(3)
+    writer.trade(4, missed=10)  # from before: an earlier mirror may have told them
+    await stage.follow(ADDRESS, sizes=SIZES | {"trades": 64})
+    book = await stage.reader()
+    await until_state(book, BookState.LIVE)
+    writer.trade(5)
+    await until(lambda: book.last_trade_number == 1)
+    for trade_id in range(6, 40):  # without a turn of the loop: the ring has 16
+        writer.trade(trade_id)
+    writer.trade(40, missed=3)
+    writer.trade(41, missed=2)
+    await until(lambda: book.last_trade_number == 17)
+    found = trades(book)
+    assert found[:2] == [(5, None), (26, 20)]
+    assert found[-2:] == [(40, 3), (41, 2)]
+
+
+async def test_all_trades_of_a_later_source_are_reported(stage: Stage) -> None:
+    writer, first = await begun(stage)
+    writer.trade(7)
+    await until(lambda: first.last_trade_number == 1)
+    writer.beats = False
+    mark_retired(writer.segment.path)
+    await until_state(first, BookState.SILENT)
+    later = stage.there.writer((1, 12))
+    later.say(1)
+    later.trade(41)
+    later.trade(42)
+    await until_state(first, BookState.RETIRED)
+    book = await stage.reader()
+    await until(lambda: book.last_trade_number == 2)
+    assert trades(book) == [(41, None), (42, 0)]
+
+
+async def test_a_segment_remade_at_the_source_is_remade_here(stage: Stage) -> None:
+    writer, first = await begun(stage)
+    writer.trade(7)
+    await until(lambda: first.last_trade_number == 1)
+    writer.end()
+    await until_state(first, BookState.SILENT)
+    again = stage.there.writer()
+    again.say(2)
+    again.trade(41)
+    await until_state(first, BookState.RETIRED)
+    book = await stage.reader()
+    await until(lambda: book.last_trade_number == 1)
+    assert book.incarnation == first.incarnation
+    assert trades(book) == [(41, None)]
+
+
+async def test_state_and_reason_are_copied(stage: Stage) -> None:
+    writer = stage.there.writer(sequenced=False, exact=False)
+    writer.say(1)
+    writer.segment.set_state(BookState.GAP, "a frame was lost")
+    await stage.follow(ADDRESS)
+    book = await stage.reader()
+    await until_state(book, BookState.GAP)
+    assert (book.sequenced, book.exact, book.statistics().reason) == (False, False, "a frame was lost")
+    writer.beats = False
+    await until_state(book, BookState.SILENT)
+    writer.beats = True
+    await until_state(book, BookState.GAP)
+    assert book.statistics().reason == "a frame was lost"
+
+
+async def test_a_book_that_is_no_longer_followed_is_retired(stage: Stage) -> None:
+    _, book = await begun(stage)
+    await stage.follow()
     assert book.state is BookState.RETIRED
-    assert find_newest(tmp_path / "node", A) is None
-    await mirror.handle("follow", FOLLOW)
-    source.say(1)
-    await until_state(await reader(tmp_path / "node"), BookState.LIVE)
-    assert mirror.status()["books"] == {A: "LIVE"}
+    assert find_newest(stage.here, ADDRESS) is None
+    assert stage.mirror.status()["links"] == {}
+    await stage.follow(ADDRESS)
+    await until_state(await stage.reader(), BookState.LIVE)
+    assert stage.mirror.status()["books"] == {ADDRESS: "LIVE"}
+    assert stage.mirror.status()["error"] is None
 
 
-async def test_other_kinds_are_refused(mirror: MirrorRole) -> None:
+async def test_other_sizes_make_another_segment(stage: Stage) -> None:
+    _, book = await begun(stage)
+    await stage.follow(ADDRESS, sizes=SIZES | {"levels": 5})
+    assert book.state is BookState.RETIRED
+    assert (await stage.reader()).levels == 5
+
+
+async def test_a_reconnected_mirror_repeats_and_loses_no_trade(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    writer.trade(1)
+    await until(lambda: book.last_trade_number == 1)
+    stage.there.proxy.cut()
+    writer.trade(2)
+    writer.trade(3)
+    await until(lambda: book.last_trade_number == 3)
+    assert trades(book) == [(1, None), (2, 0), (3, 0)]
+    assert book.state is BookState.LIVE
+
+
+async def test_a_later_link_has_another_port_and_secret_and_is_found(stage: Stage) -> None:
+    writer, book = await begun(stage)
+    before = stage.there.where
+    await stage.there.stop_link()
+    await stage.there.start_link()
+    assert stage.there.where["secret"] != before["secret"]
+    writer.say(9)
+    await until(lambda: book.state is BookState.LIVE and book.top().sequence == 9)
+
+
+class Watcher:
+    """Reads a book as strategies do, as often as the loop turns, and keeps why it could not."""
+
+    def __init__(self, directory: Path) -> None:
+        instrument = Instrument("x", "A-B", "AB", "A", "B", 2, 3)
+        self.view = BookView(directory, instrument, ADDRESS)
+        self.lost: list[str] = []
+        self.task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                self.view.top()
+            except NotSynced as error:
+                self.lost.append(str(error))
+            await asyncio.sleep(0)
+
+
+async def test_a_successor_next_to_its_predecessor_is_shown_when_it_is_live(patient: Stage) -> None:
+    old, first = await begun(patient)
+    old.trade(1)
+    await until(lambda: first.last_trade_number == 1)
+    watcher = Watcher(patient.here)
+    successor = patient.there.writer((1, 12))
+    successor.trade(1)  # both get the exchange's trades
+    await asyncio.sleep(0.15)
+    assert first.state is BookState.LIVE
+    old.say(2)
+    await until(lambda: first.top().sequence == 2)
+    successor.say(3)
+    await until_state(first, BookState.RETIRED)
+    book = await patient.reader(after=first.incarnation)
+    assert (book.state, book.top().sequence) == (BookState.LIVE, 3)
+    old.end()
+    successor.trade(2)
+    await until(lambda: book.last_trade_number == 1)
+    assert trades(book) == [(2, None)], "a trade that the predecessor reported must not be reported again"
+    await asyncio.sleep(0.3)
+    watcher.task.cancel()
+    assert not watcher.lost
+
+
+async def test_a_book_that_moves_to_a_third_node_has_no_gap(patient: Stage) -> None:
+    old, first = await begun(patient)
+    other = await patient.add_node("k")
+    watcher = Watcher(patient.here)
+    successor = other.writer((1, 12))
+    await patient.follow(ADDRESS, node="k")
+    await asyncio.sleep(0.3)
+    assert first.state is BookState.LIVE, "the successor is not LIVE yet"
+    old.say(2)
+    await until(lambda: first.top().sequence == 2)
+    successor.say(3)
+    await until_state(first, BookState.RETIRED)
+    book = await patient.reader(after=first.incarnation)
+    assert (book.state, book.top().sequence) == (BookState.LIVE, 3)
+    old.end()
+    await until(lambda: list(patient.mirror.status()["links"]) == ["k"])
+    await asyncio.sleep(0.3)
+    watcher.task.cancel()
+    assert not watcher.lost
+
+
+async def test_a_successor_is_shown_in_any_state_once_the_predecessor_is_dead(stage: Stage) -> None:
+    old, first = await begun(stage)
+    other = await stage.add_node("k")
+    other.writer((1, 12))
+    await stage.follow(ADDRESS, node="k")
+    await asyncio.sleep(0.2)
+    assert first.state is BookState.LIVE
+    old.beats = False
+    await until_state(first, BookState.RETIRED)
+    assert (await stage.reader(after=first.incarnation)).state is BookState.CONNECTING
+
+
+async def test_what_an_earlier_life_left_on_a_node_is_not_shown(patient: Stage) -> None:
+    _, book = await begun(patient)
+    other = await patient.add_node("k")
+    other.writer((1, 2)).say(77)
+    await patient.follow(ADDRESS, node="k")
+    await asyncio.sleep(0.3)
+    assert (book.state, book.top().sequence) == (BookState.LIVE, 1)
+
+
+async def test_other_kinds_are_refused(stage: Stage) -> None:
     with pytest.raises(Rejected):
-        await mirror.handle("dance", None)
+        await stage.mirror.handle("dance", None)
     with pytest.raises(Rejected):
-        await mirror.poll("next", {}, 0.0)
+        await stage.mirror.poll("next", {}, 0.0)

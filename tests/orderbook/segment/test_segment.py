@@ -57,6 +57,18 @@ def test_the_header_tells_a_reader_everything(writer, reader):
     assert os.listdir(writer.path.parent) == ["book~binance~BTC-USDT@3.17"]
 
 
+def test_content_is_all_that_the_writer_published(writer, reader):
+    """For mirrors: with the writer's own state, also when a reader would say DEAD."""
+    assert reader.content()[:6] == (0, 0, BookState.CONNECTING, 0, None, None)
+    bids, asks = book_of(20)
+    writer.publish_levels(bids, asks[:3], False, True, 20, BookState.GAP, 1_600, 1_700, reason="a frame was lost")
+    writer.trade(trade_of(1))
+    content = reader.content()
+    assert content[:9] == (2, 1, BookState.GAP, 20, 1_600, 1_700, False, True, "a frame was lost")
+    assert (content.bids, content.asks) == (bids.tobytes(), asks[:3].tobytes())
+    assert not reader.mirrored
+
+
 def test_what_is_published_is_read(writer, reader):
     bids, asks = book_of(20)
     writer.publish_levels(bids, asks, True, False, 20, LIVE, 1_600, 1_700)

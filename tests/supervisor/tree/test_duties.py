@@ -14,13 +14,13 @@ from venuemesh.supervisor.tree.duties import corrections, has_no_role
 from venuemesh.supervisor.tree.mirror_leases import mirror_spec
 
 MIRROR = mirror_spec("n", MirrorSettings())
-SOURCES = {"book/x/group-1": {"incarnation": [1, 1], "books": {"book/x/A-B": {"levels": 7, "trades": 20}}}}
+SOURCES = {"book/x/group-1": {"node": "far", "books": {"book/x/A-B": {"levels": 7, "trades": 20}}}}
 BOOKS = tuple(Instrument.from_dict(plain) for plain in listed("A-B", "C-D"))
 BOOK = ChildSpec("book/x/group-1", "book", replace(exchange_settings("x").book, instruments=BOOKS))
 
 
-def report(**books: dict[str, int]) -> dict[str, Any]:
-    return {"state": "SERVING", "sources": {"book/x/group-1": {"polls": 3, "books": books}} if books else {}}
+def report(node: str = "far", **books: dict[str, int]) -> dict[str, Any]:
+    return {"state": "SERVING", "sources": {"book/x/group-1": {"node": node, "books": books}} if books else {}}
 
 
 def test_a_mirror_gets_its_sources_again_while_its_report_differs() -> None:
@@ -29,6 +29,8 @@ def test_a_mirror_gets_its_sources_again_while_its_report_differs() -> None:
     assert corrections(MIRROR, report(**{"book/x/A-B": {"levels": 9, "trades": 20}}), SOURCES) == follow
     same = report(**{"book/x/A-B": {"levels": 7, "trades": 20}})
     assert corrections(MIRROR, same, SOURCES) == []
+    moved = report("nearer", **{"book/x/A-B": {"levels": 7, "trades": 20}})
+    assert corrections(MIRROR, moved, SOURCES) == follow
     assert corrections(MIRROR, same, {}) == [("follow", {"sources": {}})]
     assert corrections(MIRROR, report(), None) == []
 
