@@ -340,9 +340,7 @@ def test_mirror_leases_end_and_name_only_what_lives_elsewhere() -> None:
     table.set(Route("book/x/b", "book/x/b", "c2", "n2", (1, 2), {"name": "b"}))
     leases.ask("n2", ["book/x/a", "book/x/b", "book/x/none"], 0)
     books = {"book/x/a": {"levels": 7, "trades": 20}}
-    assert leases.sources("n2", table, {group.address: group}) == {
-        "book/x/group-1": {"incarnation": [1, 1], "books": books}
-    }
+    assert leases.sources("n2", table, {group.address: group}) == {"book/x/group-1": {"node": "n1", "books": books}}
     assert leases.nodes(9_000_000_000) == ["n2"]
     assert leases.nodes(10_000_000_000) == []
 
