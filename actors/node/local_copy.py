@@ -2,7 +2,8 @@
 
 A copy shows one segment of a source at a time. It has a feed for each node that it is subscribed at: one, or two while
 a book moves. A successor is shown when it is proved to live, and not before it is LIVE while the present source is
-LIVE; then the successor's segment is made and filled before the present one is retired, so readers see no gap.
+LIVE; then the successor's segment is made and filled before the present one is retired, so readers see no gap. It has
+all trades of the successor's ring, with those that the predecessor told: views yield each of them once, by its id.
 
 The proof of life: `proved_ns` is a time at which the source lived, and until which its content is here. When it is
 older than the limit, the copy is SILENT, even if news arrive; the next proof ends that.
@@ -10,6 +11,7 @@ older than the limit, the copy is SILENT, even if news arrive; the next proof en
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from ...orderbook.segment import SegmentWriter
 from ..cell.role import Incarnation
 from ..link.wire import Book, Position, Segment, Trade
 
+NO_SEGMENT = Segment(0, 0, 0)
 NOT_HEARD, ENDED = "its source does not answer", "its source has ended"
 
 
@@ -31,13 +34,13 @@ class Feed:
     node: str
     book: Book | None = None  # the newest
     proved_ns: int = 0
-    last_trade: int = 0  # number, in the source's segment, of the last trade told
-    lost: int = 0  # trades that the source had lost by that trade
+    start: tuple[int, int] = (0, 0)  # the newest trade when its segment was first told: its number, and the lost ones
+    held: deque[Trade] = field(default_factory=deque)  # trades of a source that is not shown yet
 
     def take(self, book: Book) -> None:
         if self.book is None or self.book.segment != book.segment:
-            self.proved_ns = 0
-            self.last_trade, self.lost = book.last_trade, book.lost
+            self.proved_ns, self.start = 0, (book.last_trade, book.lost)
+            self.held.clear()
         self.book = book
 
 
@@ -88,7 +91,9 @@ class LocalCopy:
         """Return how far the trades of a feed are known."""
         if feed is self._feed and self._shown is not None:
             return Position(self._shown.segment, self._last_trade)
-        return None if feed.book is None else Position(feed.book.segment, feed.last_trade)
+        if feed.book is not None and feed.held:
+            return Position(feed.book.segment, feed.held[-1].number)
+        return None if self._shown is None else Position(NO_SEGMENT, 0)
 
     # ---- what the feeds tell
 
@@ -101,8 +106,10 @@ class LocalCopy:
         if feed is self._feed and feed.book is not None and feed.book.segment == self.segment:
             for trade in trades:
                 self._trade(trade)
-        elif trades:
-            feed.last_trade, feed.lost = trades[-1].number, trades[-1].lost
+            return
+        feed.held.extend(trades)
+        while len(feed.held) > self.trades:
+            feed.held.popleft()
 
     def on_gone(self, feed: Feed, now_ns: int) -> None:
         feed.book, feed.proved_ns = None, 0
@@ -162,10 +169,9 @@ class LocalCopy:
     def _begin(self, feed: Feed, book: Book, now_ns: int) -> None:
         """Show a source from now on, in a separate segment.
 
-        Trades begin with the next one if they cannot be joined without repeating one: of the first source, and of a
-        successor whose predecessor was LIVE until now. Otherwise all trades of the successor are new.
+        Of the first source, trades begin with those after this mirror began to follow it.
         """
-        is_joined = self._shown is None or feed is not self._feed or self._is_live(now_ns)
+        is_first = self._shown is None
         before, incarnation = self.writer, max(book.segment.incarnation, self.mirror)
         if before is not None and before.incarnation == incarnation:
             before.close()  # the name is needed again
@@ -183,9 +189,11 @@ class LocalCopy:
             mirrored=True,
         )
         self._feed, self._proved_ns, self.silent = feed, feed.proved_ns, False
-        self._last_trade, self._lost = (feed.last_trade, feed.lost) if is_joined else (0, 0)
+        self._last_trade, self._lost = feed.start if is_first else (0, 0)
         self._traded = False
         self._show(book, now_ns)
+        while feed.held:
+            self._trade(feed.held.popleft())
         if before is not None:
             before.close()
 

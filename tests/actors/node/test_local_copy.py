@@ -121,8 +121,9 @@ def test_while_a_book_moves_both_nodes_are_followed_and_then_one(copy: LocalCopy
     assert first.state is BookState.RETIRED
     assert [feed.node for feed in copy.surplus] == ["l"]
     assert copy.position(successor) == Position(SECOND, 4)
+    assert copy.position(Feed(3, "m")) == Position(Segment(0, 0, 0), 0), "of a successor all trades are wanted"
     copy.on_trades(successor, [Trade(5, 41, 99, 1, False, None, 5, 2), Trade(9, 42, 99, 1, False, None, 5, 3)])
-    assert [(t.trade_id, t.missed) for t in shown(copy).trades(0)] == [(41, None), (42, 4)]
+    assert [(t.trade_id, t.missed) for t in shown(copy).trades(0)] == [(40, None), (41, 0), (42, 4)]
 
 
 def test_a_successor_with_the_same_name_is_shown_too(copy: LocalCopy) -> None:
