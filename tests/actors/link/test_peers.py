@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -126,7 +127,7 @@ async def test_the_token_and_the_secret_are_never_sent(stage: Stage, peer: Peer)
     "sent",
     [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        secrets.token_bytes(64),
+        random.Random(64).randbytes(64),
         frame(0, Kind.FOLLOW, wire.pack_follow({1: (ADDRESS, None)})),  # before the proof
         frame(0, Kind.PROOF, b"short"),
         HEAD.pack(wire.UNPROVEN_MAX + 1, 0, Kind.PROOF),
