@@ -64,13 +64,14 @@ class Terminal:
     def interrupt(self, prompt: str) -> None:
         """Wait for a prompt and type Ctrl-C until the process ends.
 
-        The interpreter does not act on an interrupt that comes just before it begins to wait for input.
+        The interpreter does not act on an interrupt that comes just before it begins to wait for input, and one that
+        comes while it ends kills it. So the next is typed when a slow machine would have ended, too.
         """
         self._read_until(lambda: prompt in self.seen)
         handle = os.pidfd_open(self.pid)
-        for _ in range(60):
+        for _ in range(4):
             os.write(self._master, b"\x03")
-            if select.select([handle], [], [], 1.0)[0]:
+            if select.select([handle], [], [], 20.0)[0]:
                 break
         os.close(handle)
 
