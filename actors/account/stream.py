@@ -128,11 +128,11 @@ class UserStreamRole:
     async def handle(self, kind: str, body: Any) -> Any:
         if kind == "stats":
             return self.status()
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         if kind != "raw":
-            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+            raise self._context.unknown_poll(kind)
         after = (body or {}).get("after", 0)
         if type(after) is not int:
             raise Rejected("bad_request", f"after is {after!r}; it must be a whole number")

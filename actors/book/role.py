@@ -180,7 +180,7 @@ class BookRole:
                 return None
             case "stats":
                 return self.status()
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     def _track(self, instrument: Instrument) -> None:
         """Serve `instrument`, or update the status of a served one. New scales need a new incarnation (Rejected)."""
@@ -229,7 +229,7 @@ class BookRole:
         return orders_answer(hosted.pair, hosted.address, self._context.incarnation, version, levels)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        raise self._context.unknown_poll(kind)
 
     # Time and status
 

@@ -176,13 +176,13 @@ class CatalogRole:
             case "check_network":
                 await self._check_network()
                 return None
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         if kind == "candles":
             return await self._poll_candles(await self._instrument(body), body, timeout_s)
         if kind != "instruments":
-            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+            raise self._context.unknown_poll(kind)
         after = (body or {}).get("after", 0)
         try:
             async with asyncio.timeout(timeout_s):

@@ -52,6 +52,14 @@ class Context:
     cluster: str = ""  # names the cluster that the mesh runs on, on any of its nodes
     host: str = "127.0.0.1"  # the address by which other nodes reach this one
 
+    def unknown(self, kind: str) -> Rejected:
+        """Return the refusal of a message that the role does not know."""
+        return Rejected("unknown_kind", f"{self.address} answers no {kind!r}")
+
+    def unknown_poll(self, kind: str) -> Rejected:
+        """Return the refusal of a long poll that the role does not know."""
+        return Rejected("unknown_kind", f"{self.address} has no poll {kind!r}")
+
     @classmethod
     def alone(
         cls,

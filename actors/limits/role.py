@@ -85,11 +85,11 @@ class LimitsRole:
                 return None
             case "cooldown":
                 return self._cooldown()
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         if kind != "cooldown":
-            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+            raise self._context.unknown_poll(kind)
         try:
             async with asyncio.timeout(timeout_s):
                 while (self._cooldown()["cooldown_s"] > 0) is bool((body or {}).get("cooling", False)):

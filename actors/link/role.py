@@ -14,7 +14,6 @@ import asyncio
 import secrets
 from typing import Any
 
-from ...model.errors import Rejected
 from ..cell.role import Context
 from .access import SECRET_BYTES, cluster_token, link_key, tls_context
 from .server import LinkServer
@@ -51,10 +50,10 @@ class LinkRole:
                 return {"host": self._context.host, "port": self._port, "secret": self._secret}
             case "stats":
                 return self.status()
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        raise self._context.unknown_poll(kind)
 
     def status(self) -> dict[str, Any]:
         server = {} if self._server is None else self._server.status()

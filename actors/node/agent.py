@@ -16,7 +16,6 @@ from typing import Any
 
 from loguru import logger
 
-from ...model.errors import Rejected
 from ...model.time import in_ns
 from ..cell.pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
 from ..cell.role import Context
@@ -73,12 +72,12 @@ class AgentRole:
                 return await asyncio.to_thread(self._sweep)
             case "usage":
                 return await asyncio.to_thread(self._usage)
-        raise Rejected("kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         """`health`: return the names of hung cells, as soon as they differ from `body["stale"]`."""
         if kind != "health":
-            raise Rejected("kind", f"{self._context.address} has no poll {kind!r}")
+            raise self._context.unknown_poll(kind)
         known = tuple(body.get("stale", ()))
         deadline = asyncio.get_running_loop().time() + timeout_s
         while self._stale == known and (remaining_s := deadline - asyncio.get_running_loop().time()) > 0:

@@ -27,7 +27,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...model.address import NODE_CHARACTERS
-from ...model.errors import Rejected
 from ...model.shown import few
 from ...model.time import in_ns
 from ..cell.pulse import PERIOD_S
@@ -98,10 +97,10 @@ class MirrorRole:
                 return len(self._sources)
             case "stats":
                 return self.status()
-        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        raise self._context.unknown_poll(kind)
 
     def status(self) -> dict[str, Any]:
         errors = [node.client.error for node in self._nodes.values() if node.client.error]

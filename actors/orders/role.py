@@ -118,7 +118,7 @@ class OrderManagerRole:
     async def handle(self, kind: str, body: Any) -> Any:
         handler = self._HANDLERS.get(kind)
         if handler is None:
-            raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+            raise self._context.unknown(kind)
         if body is not None and not isinstance(body, dict):
             raise Rejected("bad_request", f"{kind} takes a table")
         return await handler(self, body or {})
@@ -128,7 +128,7 @@ class OrderManagerRole:
         if kind == "lease":  # as a poll it does not wait behind commands that wait for the exchange
             return await self.handle(kind, body)
         if kind not in ("events", "order"):
-            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+            raise self._context.unknown_poll(kind)
         if body is not None and not isinstance(body, dict):
             raise Rejected("bad_request", f"{kind} takes a table")
         await shell.loaded()

@@ -255,6 +255,24 @@ class Watcher:
                 self.lost.append(str(error))
             await asyncio.sleep(0)
 
+    async def end(self) -> None:
+        """Watch a little longer; then nothing may have been lost."""
+        await asyncio.sleep(0.3)
+        self.task.cancel()
+        assert not self.lost
+
+
+async def taken_over(stage: Stage, first: SegmentReader, old: Writer, successor: Writer) -> SegmentReader:
+    """Let the successor of a book become LIVE while the old one serves, then end that one; return the new copy."""
+    old.say(2)
+    await until(lambda: first.top().sequence == 2)
+    successor.say(3)
+    await until_state(first, BookState.RETIRED)
+    book = await stage.reader(after=first.incarnation)
+    assert (book.state, book.top().sequence) == (BookState.LIVE, 3)
+    old.end()
+    return book
+
 
 async def test_a_successor_next_to_its_predecessor_is_shown_when_it_is_live(patient: Stage) -> None:
     old, first = await begun(patient)
@@ -266,20 +284,12 @@ async def test_a_successor_next_to_its_predecessor_is_shown_when_it_is_live(pati
     successor.trade(1)  # both get the exchange's trades
     await asyncio.sleep(0.15)
     assert first.state is BookState.LIVE
-    old.say(2)
-    await until(lambda: first.top().sequence == 2)
-    successor.say(3)
-    await until_state(first, BookState.RETIRED)
-    book = await patient.reader(after=first.incarnation)
-    assert (book.state, book.top().sequence) == (BookState.LIVE, 3)
-    old.end()
+    book = await taken_over(patient, first, old, successor)
     successor.trade(2)
     await until(lambda: book.last_trade_number == 2)
     assert trades(book) == [(1, None), (2, 0)]
     assert await asyncio.wait_for(yielded, 10.0) == [(1, None), (2, 0)], "each trade once, and none missed"
-    await asyncio.sleep(0.3)
-    watcher.task.cancel()
-    assert not watcher.lost
+    await watcher.end()
 
 
 async def test_a_book_that_moves_to_a_third_node_has_no_gap(patient: Stage) -> None:
@@ -290,17 +300,9 @@ async def test_a_book_that_moves_to_a_third_node_has_no_gap(patient: Stage) -> N
     await patient.follow(ADDRESS, node="k")
     await asyncio.sleep(0.3)
     assert first.state is BookState.LIVE, "the successor is not LIVE yet"
-    old.say(2)
-    await until(lambda: first.top().sequence == 2)
-    successor.say(3)
-    await until_state(first, BookState.RETIRED)
-    book = await patient.reader(after=first.incarnation)
-    assert (book.state, book.top().sequence) == (BookState.LIVE, 3)
-    old.end()
+    await taken_over(patient, first, old, successor)
     await until(lambda: list(patient.mirror.status()["links"]) == ["k"])
-    await asyncio.sleep(0.3)
-    watcher.task.cancel()
-    assert not watcher.lost
+    await watcher.end()
 
 
 async def test_a_successor_is_shown_in_any_state_once_the_predecessor_is_dead(stage: Stage) -> None:
