@@ -156,7 +156,7 @@ class Gateway:
     async def request_token(self, codec: UsesTokens) -> str:
         """Request a token for private connections. Raises as `admit_private`."""
         try:
-            return (await self.read(codec.token(), Priority.URGENT)).token or ""
+            return (await self.read(codec.token(), Priority.ACCOUNT)).token or ""
         except (Rejected, Misconfigured, DataError) as error:
             raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token: {error}") from error
 
@@ -184,7 +184,7 @@ class Gateway:
         raise NotOffered(self.spec.exchange, "market data that needs an account")
 
     async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
-        lease = await self.budget.acquire(request.cost, Priority.URGENT)
+        lease = await self.budget.acquire(request.cost, Priority.ACCOUNT)
         sent_ns = self._context.monotonic_ns()
         return sent_ns, await self._send(request, lease)
 
@@ -240,7 +240,7 @@ class Gateway:
             "method": method,
             "path": path,
             "params": [list(pair) for pair in draft.params],
-            "urgent": priority is Priority.URGENT,
+            "urgent": priority <= Priority.URGENT,
         }
         plain = await self._context.ask(self._manager, "signed_read", body, self.answer_s + WAIT_S)
         response = HttpResponse(
@@ -254,7 +254,7 @@ class Gateway:
 
         Raises as `read`, except for errors in the answer.
         """
-        priority = Priority.URGENT if urgent else Priority.NORMAL
+        priority = Priority.ACCOUNT if urgent else Priority.NORMAL
         return (await self._exchanged(draft, priority, WAIT_S, polls=not urgent))[1]
 
     async def _exchanged(

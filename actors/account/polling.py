@@ -176,7 +176,7 @@ class Poller:
     @property
     def _priority(self) -> Priority:
         """The first round after a start or a failure is urgent: without it the manager has no stream."""
-        return Priority.NORMAL if self.up else Priority.URGENT
+        return Priority.NORMAL if self.up else Priority.ACCOUNT
 
     async def _held(self) -> list[tuple[str, str, str]] | None:
         """Return (exchange's id, symbol, client id) of the orders that the manager holds open; None if it does not

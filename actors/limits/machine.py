@@ -29,6 +29,11 @@ in use. So requests that can be left out take at most `spare` of a limit, over a
 Orders wait behind no snapshot. They are served before all other requests except cancels, and a limit that an order has
 used keeps units (`orders`) that only orders and cancels may have, so the snapshots of many books at once leave some.
 
+Reads of an account, by which an order manager learns what became of its orders, stand in the line of the orders: orders
+as fast as the limit would starve them otherwise, and an account would be reconciled only after its strategies had
+stopped. They are paced: each has a start, so that reads in the line of the orders take at most `reads` of the refill.
+Before its start a read takes what other requests may take, and then its pace is given back.
+
 A refusal for the rate (`Hit`, as the connector reads it) that names limits blocks these for the stated time. A refusal
 without names starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
@@ -51,15 +56,18 @@ from ...model.time import SECOND_NS, in_ns
 
 SLOTS = 100  # of a period, in which settled units are counted
 QUIET_S = 600.0  # a hit this long after the last cool-down starts a new count of hits
+NEVER_NS = 2**63
 COOLING = "cooling down after the exchange refused a request for its rate"
 
 
 class Priority(IntEnum):
     """Order of service. One step is worth `step_s` of waiting, so the lowest priority is served too. FIRST waits behind
-    no other priority, ORDER behind FIRST only."""
+    no other priority, ORDER behind FIRST and paced reads of accounts only."""
 
-    FIRST = -2  # for cancels
-    ORDER = -1  # for orders; with FIRST it may have the units that are kept for both
+    FIRST = -4  # for cancels
+    ORDER = -3  # for orders; with FIRST it may have the units that are kept for both
+    DOUBT = -2  # for a read that settles the state of an order; paced in the line of the orders
+    ACCOUNT = -1  # for a read of a reconciliation; served as DOUBT, and a key's counters let DOUBT pass it
     URGENT = 0  # for a tracked book that is not LIVE
     NORMAL = 1
     BACKGROUND = 2  # for refreshes without a waiting caller
@@ -75,6 +83,7 @@ class Settings:
     step_s: float = 2.0  # see Priority
     first_s: float = 600.0  # longer than any request waits
     orders: float = 0.1  # share of `usable` that is kept for cancels and orders, where there are any
+    reads: float = 0.5  # share of the refill that reads of accounts may take from orders
     spare: float = 0.3  # share of `usable` that may be in use after a grant of priority SPARE
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
@@ -99,6 +108,7 @@ class Claim:
     cost: dict[str, int] = field(compare=False)
     deadline_ns: int = field(compare=False)
     priority: Priority = field(compare=False, default=Priority.NORMAL)
+    start_ns: int = field(compare=False, default=NEVER_NS)  # from then on it may have the units kept for orders
 
     @property
     def is_spare(self) -> bool:
@@ -138,6 +148,7 @@ class Bucket:
         self.leased = 0  # granted and not settled
         self.settled: deque[tuple[int, int]] = deque()  # when units were settled as spent, and how many; in one period
         self.most = 0  # largest number of units that were in use at once: no window of the exchange had more
+        self.paced_ns = now_ns  # start of the next read of an account
         self.floor: Floor | None = None
 
     @property
@@ -173,6 +184,10 @@ class Bucket:
 
     def _earned_ns(self, cost: int) -> int:
         return max(0, -(-(cost * self.divisor - self.level) // self.rate))
+
+    def refill_ns(self, cost: int) -> int:
+        """Return how long `cost` takes to refill."""
+        return cost * self.divisor // self.rate
 
     def take(self, cost: int) -> None:
         self.level -= cost * self.divisor
@@ -229,6 +244,9 @@ class ExactBucket(Bucket):
     @property
     def free(self) -> int:
         return max(0, self.usable - self.in_use) if self.at_ns >= self.opens_ns else 0
+
+    def refill_ns(self, cost: int) -> int:
+        return cost * self.period_ns // self.usable
 
     def _earned_ns(self, cost: int) -> int:
         wait = max(0, self.opens_ns - self.at_ns)
@@ -304,14 +322,28 @@ class LimitsMachine:
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
+        start_ns = NEVER_NS
         if priority <= Priority.ORDER:
-            key = now_ns + priority * in_ns(self.settings.first_s)
+            key, start_ns = now_ns + priority * in_ns(self.settings.first_s), now_ns
             self._kept |= {name: self.buckets[name].kept for name in wanted}
+        elif priority <= Priority.ACCOUNT:
+            start_ns = self._paced(wanted, now_ns)
+            key = start_ns + Priority.ORDER * in_ns(self.settings.first_s)
         else:
             key = now_ns + in_ns(priority * self.settings.step_s)
-        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, priority))
+        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns, priority, start_ns))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket
+
+    def _paced(self, wanted: Mapping[str, int], now_ns: int) -> int:
+        """Return the start of a read of an account."""
+        start_ns = max([now_ns, *(self.buckets[name].paced_ns for name in wanted)])
+        for name, units in wanted.items():
+            self.buckets[name].paced_ns = start_ns + self._pace_ns(name, units)
+        return start_ns
+
+    def _pace_ns(self, name: str, units: int) -> int:
+        return int(self.buckets[name].refill_ns(units) / self.settings.reads)
 
     def _checked(self, cost: Mapping[str, int]) -> dict[str, int]:
         wanted: dict[str, int] = {}
@@ -327,12 +359,12 @@ class LimitsMachine:
                 wanted[name] = amount
         return wanted
 
-    def cancel(self, ticket: int) -> None:
+    def cancel(self, ticket: int, now_ns: int) -> None:
         """Forget a waiting request; does nothing if the request no longer waits."""
         kept = [claim for claim in self._waiting if claim.ticket != ticket]
         if len(kept) != len(self._waiting):
             gone = next(claim for claim in self._waiting if claim.ticket == ticket)
-            self._forget(gone)
+            self._end(gone, now_ns)
             self._waiting = kept
             heapq.heapify(self._waiting)
 
@@ -413,10 +445,10 @@ class LimitsMachine:
             claim = heapq.heappop(self._waiting)
             blocked = now_ns < self.cool_ns or not claimed.isdisjoint(claim.cost) or not self._may_have(claim)
             if not blocked and self._wait_ns(claim) == 0 and len(self._leases) < self.settings.max_leases:
-                self._forget(claim)
+                self._end(claim, now_ns)
                 effects.append(Granted(claim.ticket, self._grant(claim, now_ns)))
             elif now_ns >= claim.deadline_ns:
-                self._forget(claim)
+                self._end(claim, now_ns)
                 least_ns = SECOND_NS if claim.is_spare else SECOND_NS // 100
                 wait_ns = max(self._wait_ns(claim), self.cool_ns - now_ns, least_ns)
                 effects.append(Refused(claim.ticket, RetryLater(wait_ns / SECOND_NS, self._why(claim, now_ns))))
@@ -456,16 +488,20 @@ class LimitsMachine:
                 at = max(
                     (self.buckets[name].at_ns + self.buckets[name].wait_ns(units) for name, units in needed), default=0
                 )
+                if any(self.buckets[name].at_ns < claim.start_ns for name, _ in needed):
+                    at = min(at, claim.start_ns)
                 first = min(first, max(at, self.cool_ns))
             claimed.update(claim.cost)
         return first
 
     def _needed(self, claim: Claim) -> dict[str, int]:
         """Return the units that must be free for a request: its own, and those that it must leave to orders."""
-        if claim.priority <= Priority.ORDER or not self._kept:
+        if not self._kept:
             return claim.cost
         return {
-            name: min(units + self._kept.get(name, 0), max(units, self.buckets[name].burst))
+            name: units
+            if self.buckets[name].at_ns >= claim.start_ns
+            else min(units + self._kept.get(name, 0), max(units, self.buckets[name].burst))
             for name, units in claim.cost.items()
         }
 
@@ -489,7 +525,11 @@ class LimitsMachine:
         self._leases[lease.id] = lease
         return lease
 
-    def _forget(self, claim: Claim) -> None:
+    def _end(self, claim: Claim, now_ns: int) -> None:
+        """Forget a request that was served, refused or cancelled."""
+        if now_ns < claim.start_ns < NEVER_NS:  # it took nothing from orders
+            for name, units in claim.cost.items():
+                self.buckets[name].paced_ns -= self._pace_ns(name, units)
         waiting = self._per_holder[claim.holder] - 1
         if waiting:
             self._per_holder[claim.holder] = waiting

@@ -127,7 +127,7 @@ class LimitsRole:
                 # The grant was never sent
                 self._machine.release(future.result().id, None, self._context.monotonic_ns())
             else:
-                self._machine.cancel(ticket)
+                self._machine.cancel(ticket, self._context.monotonic_ns())
             raise
         finally:
             self._tickets.pop(ticket, None)

@@ -53,7 +53,7 @@ class DeadMan:
     async def _arm(self) -> bool:
         asked_ns = self._monotonic_ns()
         try:
-            await self._gateway.read(self._codec.dead_man(self._after_s), Priority.URGENT)
+            await self._gateway.read(self._codec.dead_man(self._after_s), Priority.ORDER)
         except MeshError as error:
             if not self._problem:
                 logger.warning("the dead-man switch is not renewed", reason=str(error))
@@ -69,7 +69,7 @@ class DeadMan:
                 if self._renewal is not None:
                     await asyncio.wait({self._renewal}, timeout=RENEWED_S)
                     self._renewal.cancel()
-                await self._gateway.read(self._codec.dead_man(0), Priority.URGENT)
+                await self._gateway.read(self._codec.dead_man(0), Priority.ORDER)
 
     def status(self) -> dict[str, Any]:
         """Return the time of the switch, how long ago it was last armed (None: never), and why it is not renewed."""

@@ -202,7 +202,7 @@ class ManagerShell:
         draft = self.gateway.codec.order_counts()
         while draft is not None:
             try:
-                self.allowance.open((await self.gateway.read(draft, Priority.URGENT)).counts or {})
+                self.allowance.open((await self.gateway.read(draft, Priority.ACCOUNT)).counts or {})
                 return
             except MeshError as error:
                 self.allowance.problem = str(error)
@@ -427,7 +427,7 @@ class ManagerShell:
     async def _ask(self, effect: Ask) -> None:
         result: Reply | MeshError
         try:
-            result = await self.gateway.read(effect.draft, Priority.URGENT if effect.urgent else Priority.NORMAL)
+            result = await self.gateway.read(effect.draft, Priority.DOUBT if effect.urgent else Priority.ACCOUNT)
         except MeshError as error:
             result = error
         self._no_answer = str(result) if isinstance(result, MeshError) else None

@@ -26,7 +26,7 @@ from venuemesh.model.events import BookState
 EXCHANGE, ACCOUNT, PAIR = "binance", "main", "BTC-USDT"
 ADDRESS, STREAM = f"orders/{EXCHANGE}/{ACCOUNT}", f"stream/{EXCHANGE}/{ACCOUNT}"
 AMOUNT = Decimal("0.002")
-STEP_S = 0.03
+STEP_S = 0.06  # together, below the rate at which the limit on weight refills
 
 
 def account_config(folder: Path, key: Planted, **more: Any) -> dict[str, Any]:

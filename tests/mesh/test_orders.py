@@ -229,7 +229,8 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     )
     results = there.cancel_all()
     assert all(result.done for result in results)
-    assert {result.client_order_id for result in results} == set(resting)
+    # It may look up orders that ended before, because it finds their fills
+    assert {result.client_order_id for result in results} >= set(resting)
     until("this mesh has no order in flight", lambda: not scene.market().in_flight_orders())
     leave(other.mesh)
     scene.agrees()
