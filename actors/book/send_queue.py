@@ -10,6 +10,7 @@ from ...connectors.market_codec import Outgoing
 from ...connectors.spec import Limit
 from ...model.time import SECOND_NS, in_ns
 
+ANSWER_S = 5.0  # an answer that takes longer is no longer waited for
 CLOSER_S = 0.05  # two messages may arrive closer together by this much than they were sent
 
 
@@ -40,6 +41,15 @@ class _Spent:
             if name in self._sent:
                 self._sent[name].extend([now_ns] * amount)
 
+    def answered(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> None:
+        """Count the last message of `cost` from its answer on. The exchange had it by then, so what leaves a period
+        later arrives a period later."""
+        for name, amount in cost:
+            sent = self._sent.get(name, deque())
+            for _ in range(min(amount, len(sent))):
+                sent.pop()
+            sent.extend([now_ns - in_ns(CLOSER_S)] * amount)
+
     def clear(self) -> None:
         """Start at zero: each connection has its own limits."""
         for sent in self._sent.values():
@@ -60,6 +70,8 @@ class SendQueue:
         self._waiting: deque[Outgoing] = deque()
         self._spent = _Spent(limits)
         self._timer: asyncio.TimerHandle | None = None
+        self._asked: Outgoing | None = None  # sent, and not answered
+        self._paced_s = 0.0  # nothing is sent before this time of the loop
         messages = limits.get("messages")
         # one message slot stays free for a pong, which the transport may send at any time
         self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
@@ -79,20 +91,33 @@ class SendQueue:
         """Drop the waiting messages and reset the counts: the next connection has its own limits."""
         self._waiting.clear()
         self._spent.clear()
+        self._asked, self._paced_s = None, 0.0
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def answered(self) -> None:
+        """Note that the exchange has answered the last message that is answered."""
+        if self._asked is not None:
+            self._spent.answered(self._asked.cost, self._monotonic_ns())
+            self._asked = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._send_next()
 
     def _send_next(self) -> None:
         self._timer = None
         if not self._waiting:
             return
-        now_ns = self._monotonic_ns()
-        wait_ns = self._spent.wait_ns(self._waiting[0].cost, now_ns)
-        if wait_ns > 0:
-            self._timer = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._send_next)
+        loop, now_ns, message = asyncio.get_running_loop(), self._monotonic_ns(), self._waiting[0]
+        wait_s = max(self._paced_s - loop.time(), self._spent.wait_ns(message.cost, now_ns) / SECOND_NS)
+        if wait_s > 0:
+            self._timer = loop.call_later(wait_s, self._send_next)
             return
-        message = self._waiting.popleft()
-        self._spent.spend(message.cost, now_ns)
+        self._waiting.popleft()
+        # without an answer the message counts as if it arrived when its answer is no longer waited for
+        self._spent.spend(message.cost, now_ns + in_ns(ANSWER_S) if message.is_answered else now_ns)
+        self._asked = message if message.is_answered else self._asked
+        self._paced_s = loop.time() + self._pace_s
         self._write(message, now_ns)
-        self._timer = asyncio.get_running_loop().call_later(self._pace_s, self._send_next)
+        self._timer = loop.call_later(self._pace_s, self._send_next)

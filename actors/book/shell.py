@@ -284,6 +284,8 @@ class BookSession:
                 if key is not None:
                     self._refused(str(key), f"{code}: {reason}")
             case DepthSnapshot(request_id=key) | OrderSnapshot(request_id=key):
+                if key is not None:
+                    self._sending.answered()
                 pair, attempt = self._requests.pop(str(key), (None, 0))
                 if pair is not None:
                     self.ingest.answer(pair, attempt, event)
@@ -307,6 +309,7 @@ class BookSession:
         """Subscribe again to the refused pairs, one by one; other pairs are not affected."""
         request = self._requests.pop(key, None)
         if request is not None:
+            self._sending.answered()
             self.ingest.on(request[0], SnapshotFailed(request[1], reason))
             return
         awaited = self._awaited.pop(key, None)

@@ -6,6 +6,9 @@ import asyncio
 import itertools
 import time
 
+import pytest
+
+from venuemesh.actors.book import send_queue
 from venuemesh.actors.book.send_queue import CLOSER_S, SendQueue
 from venuemesh.connectors.market_codec import Outgoing
 from venuemesh.connectors.spec import Limit
@@ -15,27 +18,60 @@ PERIOD_S = 0.02
 COST = (("books", 1),)
 
 
+class Sent(list[int]):
+    """When each message was sent, in ns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def write(self, _: Outgoing, now_ns: int) -> None:
+        self.append(now_ns)
+        self._news.set()
+
+    async def reaches(self, count: int) -> None:
+        async with asyncio.timeout(30.0):
+            while len(self) < count:
+                self._news.clear()
+                await self._news.wait()
+
+
 async def sent_at(limit: Limit, count: int) -> list[int]:
     """Return when each of `count` messages of that cost was sent, in ns."""
-    times: list[int] = []
-    done = asyncio.Event()
-
-    def write(message: Outgoing, now_ns: int) -> None:
-        times.append(now_ns)
-        if len(times) == count:
-            done.set()
-
-    queue = SendQueue({"books": limit}, write, time.monotonic_ns)
+    sent = Sent()
+    queue = SendQueue({"books": limit}, sent.write, time.monotonic_ns)
     queue.send([Outgoing(b"{}", cost=COST) for _ in range(count)])
-    async with asyncio.timeout(30.0):
-        await done.wait()
+    await sent.reaches(count)
     queue.clear()
-    return times
+    return sent
 
 
 async def test_messages_keep_the_limit_even_if_they_arrive_closer_together() -> None:
     times = await sent_at(Limit(1, PERIOD_S, "connection"), 4)
     assert all(later - earlier >= in_ns(PERIOD_S + CLOSER_S) for earlier, later in itertools.pairwise(times))
+
+
+async def test_a_message_leaves_a_period_after_the_answer_to_the_one_before() -> None:
+    sent = Sent()
+    queue = SendQueue({"books": Limit(1, PERIOD_S, "connection")}, sent.write, time.monotonic_ns)
+    queue.send([Outgoing(b"{}", cost=COST, is_answered=True) for _ in range(2)])
+    await asyncio.sleep(3 * (PERIOD_S + CLOSER_S))
+    assert len(sent) == 1, "the first is not answered"
+    answered_ns = time.monotonic_ns()
+    queue.answered()
+    await sent.reaches(2)
+    queue.clear()
+    assert sent[1] - answered_ns >= in_ns(PERIOD_S)
+
+
+async def test_a_message_without_an_answer_blocks_the_next_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_queue, "ANSWER_S", 0.05)
+    sent = Sent()
+    queue = SendQueue({"books": Limit(1, PERIOD_S, "connection")}, sent.write, time.monotonic_ns)
+    queue.send([Outgoing(b"{}", cost=COST, is_answered=True) for _ in range(2)])
+    await sent.reaches(2)
+    queue.clear()
+    assert sent[1] - sent[0] >= in_ns(0.05 + PERIOD_S)
 
 
 async def test_a_limit_of_several_messages_lets_them_go_together() -> None:
