@@ -25,3 +25,21 @@ class LimitsSettings:
         return limits | {
             name: replace(limits[name], amount=amount, per_s=per_s) for name, (amount, per_s) in self.granted.items()
         }
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSettings:
+    """How the units of limits are granted."""
+
+    reserve: float = 0.1  # share of each limit that is never granted: clocks differ, answers are late
+    burst: float = 0.4  # share of `usable` that may be granted at once
+    lease_s: float = 10.0  # how long a grant is valid
+    exact_s: float = 5.0  # limits with a period up to this are counted exactly
+    step_s: float = 2.0  # see Priority
+    first_s: float = 600.0  # longer than any request waits
+    orders: float = 0.1  # share of `usable` that is kept for cancels and orders, where there are any
+    reads: float = 0.5  # share of the refill that reads of accounts may take from orders
+    spare: float = 0.3  # share of `usable` that may be in use after a grant of priority SPARE
+    max_waiting: int = 1000
+    max_waiting_per_holder: int = 200
+    max_leases: int = 10_000

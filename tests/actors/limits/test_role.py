@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
-from venuemesh.actors.limits.machine import Granted, Lease, LimitsMachine, Priority, Refused, Settings
+from venuemesh.actors.limits.machine import Granted, Lease, LimitsMachine, Priority, Refused
 from venuemesh.actors.limits.role import LimitsRole
-from venuemesh.actors.limits.settings import LimitsSettings
+from venuemesh.actors.limits.settings import GrantSettings, LimitsSettings
 from venuemesh.connectors.limit_answers import Hit, by_status, cause_of
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
@@ -29,7 +29,7 @@ LIMITS = {"weight": Limit(6000, 60.0), "connections": Limit(300, 300.0), "messag
 
 
 def machine(fresh: bool = True, now_ns: int = T0, limits: dict[str, Limit] = LIMITS, **options: Any) -> LimitsMachine:
-    return LimitsMachine("limits/acme/here", limits, now_ns, fresh, Settings(**options))
+    return LimitsMachine("limits/acme/here", limits, now_ns, fresh, GrantSettings(**options))
 
 
 def granted(m: LimitsMachine, cost: dict[str, int], now_ns: int, wait_s: float = 0.0, **how: Any) -> Any:
@@ -112,8 +112,8 @@ def test_a_read_of_an_account_that_takes_nothing_from_orders_keeps_its_pace() ->
     assert granted(m, {"weight": 10}, T0, priority=Priority.ORDER)
     for _ in range(15):
         assert granted(m, {"weight": 80}, T0, priority=Priority.ACCOUNT).cost == {"weight": 80}
-    paced_ns = m.buckets["weight"].paced_ns
-    assert T0 < paced_ns < T0 + 5 * S, "only the first was in the line of the orders"
+    next_ns = m.buckets["weight"].next_read_ns
+    assert T0 < next_ns < T0 + 5 * S, "only the first was in the line of the orders"
 
 
 def test_the_wake_of_a_paced_read_is_its_start() -> None:
@@ -444,7 +444,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
 ) -> None:
     """Every holder spends at the worst allowed moment, and the role may die and be replaced at any time."""
     limits, period = {"w": Limit(100, 10.0)}, 10 * S
-    options = Settings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50, exact_s=exact_s)
+    options = GrantSettings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50, exact_s=exact_s)
     m = LimitsMachine("limits/x/y", limits, T0, True, options)
     usable = m.buckets["w"].usable
     assert usable == 90
@@ -532,7 +532,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
 def test_every_caller_that_waits_long_enough_is_served(
     wanted: list[tuple[int, int]], count: int, exact_s: float
 ) -> None:
-    m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0, exact_s=exact_s))
+    m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, GrantSettings(lease_s=2.0, exact_s=exact_s))
     tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
     m.observe({"w": count}, Hit(5.0), None, T0)
     now = T0

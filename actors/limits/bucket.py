@@ -1,0 +1,183 @@
+"""One limit of an egress address, kept in every window of its period.
+
+Theory of operation. The exchange counts our address's requests per window of `period` seconds. Its windows follow the
+exchange's own clock, which we do not know exactly, so a bucket keeps the limit in *every* window of that length.
+Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease). The divisor contains the
+lease, because a grant may be spent at any moment until its lease ends. In any window the holders can spend at most the
+`burst` units of its beginning plus the refill, which together is at most `usable`: the limit less a reserve.
+
+Succession is safe because a bucket needs no memory of the past: a successor starts with *empty* buckets, as if its
+predecessor had spent everything, and refills from the first moment. So both together stay below `usable` in every
+window, without any message between them. Only the first start of a mesh begins with full buckets (`fresh`), because the
+mesh has spent nothing before.
+
+For a limit with a short period (up to `exact_s`) most of that divisor would be the lease, and a bucket would grant a
+small part of the limit. So `ExactBucket` counts such a limit exactly: a unit is in use from its grant until one period
+after its lease ended, and `usable` units may be in use. A spend lies between its grant and the end of its lease, so no
+window of the exchange has more. A successor cannot know what its predecessor granted; it grants nothing from an exact
+limit for a lease and a period, and then starts with none in use.
+
+Response headers state the exchange's own count. A bucket follows a count above its own (other programs may use the
+address): `floor` holds the count plus everything granted since. A lower count replaces the floor only if it is
+certainly later, that is, if its request was granted after the higher count had arrived; then a new window of the
+exchange has begun. After a full period without a count, the floor is no longer valid. A successor ignores lower
+counts, because they do not include units that the predecessor granted and its holders have not spent yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from ...connectors.limit_answers import LONGEST_BAN_S
+from ...connectors.spec import Limit
+from ...model.errors import Misconfigured
+from ...model.time import in_ns
+from .settings import GrantSettings
+
+SLOTS = 100  # of a period, in which settled units are counted
+
+
+@dataclass(slots=True)
+class Floor:
+    """The exchange's count, and the units granted since."""
+
+    count: int
+    extra: int
+    at_ns: int
+
+
+class Bucket:
+    """One limit. A level is kept as units x divisor, so that it refills by whole numbers every nanosecond."""
+
+    def __init__(self, name: str, limit: Limit, settings: GrantSettings, now_ns: int, fresh: bool) -> None:
+        self.limit = limit.amount
+        self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
+        self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
+        self.spare = int(self.usable * settings.spare)
+        self.kept = int(self.usable * settings.orders)
+        self.reads = settings.reads
+        self.period_ns = in_ns(limit.per_s)
+        self.slot_ns = max(1, self.period_ns // SLOTS)
+        self.divisor = self.period_ns + in_ns(settings.lease_s)
+        self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
+        self.full = self.burst * self.divisor
+        if self.usable == 1:  # one unit, then the next a full period later
+            self.rate = 1
+        elif self.usable == self.burst:
+            raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
+        self.level = self.full if fresh else 0
+        self.at_ns = now_ns
+        self.taken = 0  # everything granted so far; never decreases
+        self.leased = 0  # granted and not settled
+        self.settled: deque[tuple[int, int]] = deque()  # when units were settled as spent, and how many; in one period
+        self.most = 0  # largest number of units that were in use at once: no window of the exchange had more
+        self.next_read_ns = now_ns  # from when on the next read of an account stands in the line of the orders
+        self.floor: Floor | None = None
+
+    @property
+    def in_use(self) -> int:
+        """The units that the exchange may count in the window that ends now."""
+        return self.leased + sum(units for _, units in self.settled)
+
+    @property
+    def free(self) -> int:
+        """The units that can be granted at once."""
+        return max(0, self.level // self.divisor)
+
+    def is_spare(self, cost: int) -> bool:
+        """Return whether little is in use, by our count and by the exchange's, and stays so after `cost`."""
+        counted = 0 if self.floor is None else self.floor.count + self.floor.extra
+        return max(self.in_use, counted) + cost <= self.spare
+
+    def advance(self, now_ns: int) -> None:
+        if now_ns > self.at_ns:
+            self.level = min(self.full, self.level + self.rate * (now_ns - self.at_ns))
+            self.at_ns = now_ns
+            while self.settled and now_ns - self.settled[0][0] >= self.period_ns:
+                self.settled.popleft()
+        if self.floor is not None and now_ns - self.floor.at_ns >= self.period_ns:
+            self.floor = None
+
+    def wait_ns(self, cost: int) -> int:
+        """Return how long until `cost` can be granted if nothing else is granted or settled before; 0: now."""
+        wait = self._earned_ns(cost)
+        if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
+            wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
+        return wait
+
+    def _earned_ns(self, cost: int) -> int:
+        return max(0, -(-(cost * self.divisor - self.level) // self.rate))
+
+    def read_ns(self, cost: int) -> int:
+        """Return how long the share of the refill that is for reads of accounts takes to refill `cost`."""
+        return int(cost * self.divisor / (self.rate * self.reads))
+
+    def take(self, cost: int) -> None:
+        self.level -= cost * self.divisor
+        self.taken += cost
+        self.leased += cost
+        self.most = max(self.most, self.in_use)
+        if self.floor is not None:
+            self.floor.extra += cost
+
+    def settle(self, cost: int, spent: int, at_ns: int) -> None:
+        """End a lease of `cost` units; `spent` of them were spent, at `at_ns` at the latest."""
+        back = cost - spent
+        self.leased -= cost
+        if spent:
+            slot_ns = (
+                -(-at_ns // self.slot_ns) * self.slot_ns
+            )  # later by at most one slot, so that few entries are kept
+            if self.settled and self.settled[-1][0] >= slot_ns:
+                slot_ns, before = self.settled.pop()
+                spent += before
+            self.settled.append((slot_ns, spent))
+        self.level = min(self.full, self.level + back * self.divisor)
+        if self.floor is not None:
+            self.floor.extra = max(0, self.floor.extra - back)
+
+    def observe(self, count: int, since: tuple[int, int] | None, now_ns: int) -> None:
+        """Apply the exchange's own count.
+
+        `since` is known if the request was made under a lease that still runs: the time of that grant, and the granted
+        units that the count may not include (leases that ran then and still run, and all grants since).
+        """
+        if since is not None and (self.floor is None or since[0] >= self.floor.at_ns):
+            self.floor = Floor(count, since[1], now_ns)
+        elif self.floor is None or count + self.leased > self.floor.count + self.floor.extra:
+            self.floor = Floor(count, self.leased, now_ns)
+
+    def fill(self, wait_s: float, now_ns: int) -> None:
+        """Count the limit as used up for `wait_s`."""
+        self.advance(now_ns)
+        self.level = min(self.level, 0)
+        end_ns = now_ns + in_ns(min(wait_s, LONGEST_BAN_S))
+        self.floor = Floor(max(self.limit, self.usable), 0, end_ns - self.period_ns)
+
+
+class ExactBucket(Bucket):
+    """A limit with a short period: see the module."""
+
+    def __init__(self, name: str, limit: Limit, settings: GrantSettings, now_ns: int, fresh: bool) -> None:
+        super().__init__(name, limit, settings, now_ns, fresh)
+        self.burst = self.usable
+        self.lease_ns = in_ns(settings.lease_s)
+        self.opens_ns = now_ns if fresh else now_ns + self.period_ns + self.lease_ns
+
+    @property
+    def free(self) -> int:
+        return max(0, self.usable - self.in_use) if self.at_ns >= self.opens_ns else 0
+
+    def read_ns(self, cost: int) -> int:
+        return int(cost * self.period_ns / (self.usable * self.reads))
+
+    def _earned_ns(self, cost: int) -> int:
+        wait = max(0, self.opens_ns - self.at_ns)
+        above = self.in_use + cost - self.usable
+        for settled_ns, units in self.settled:
+            if above <= 0:
+                break
+            above -= units
+            wait = max(wait, settled_ns + self.period_ns - self.at_ns)
+        return wait if above <= 0 else max(wait, self.lease_ns)  # granted units must be settled before
