@@ -84,15 +84,15 @@ class Outgoing:
     """A message to send, the answers it `expects`, and its cost in limits of the connection other than "messages".
 
     A pair is subscribed when all expected answers that name it have come, for all messages. `masked` is the message
-    without its secrets, for recordings; None: it has none. `is_answered`: the next message of the same cost leaves only
-    after the answer to this one.
+    without its secrets, for recordings; None: it has none. `answer`: the key of the answer from which on the limits of
+    `cost` count this message; None: they count it from when it is sent.
     """
 
     frame: bytes = field(repr=False)
     expects: tuple[Expected, ...] = ()
     cost: tuple[tuple[str, int], ...] = ()
     masked: bytes | None = None
-    is_answered: bool = False
+    answer: str | None = None
 
 
 class Codec(Protocol):

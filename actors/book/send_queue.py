@@ -96,9 +96,9 @@ class SendQueue:
             self._timer.cancel()
             self._timer = None
 
-    def answered(self) -> None:
-        """Note that the exchange has answered the last message that is answered."""
-        if self._asked is not None:
+    def answered(self, key: str) -> None:
+        """Count the message that this answers from now on, if it was the last one with an answer."""
+        if self._asked is not None and self._asked.answer == key:
             self._spent.answered(self._asked.cost, self._monotonic_ns())
             self._asked = None
             if self._timer is not None:
@@ -115,9 +115,11 @@ class SendQueue:
             self._timer = loop.call_later(wait_s, self._send_next)
             return
         self._waiting.popleft()
-        # without an answer the message counts as if it arrived when its answer is no longer waited for
-        self._spent.spend(message.cost, now_ns + in_ns(ANSWER_S) if message.is_answered else now_ns)
-        self._asked = message if message.is_answered else self._asked
+        if message.answer is None:
+            self._spent.spend(message.cost, now_ns)
+        else:  # without an answer it counts as if it arrived when its answer is no longer waited for
+            self._spent.spend(message.cost, now_ns + in_ns(ANSWER_S))
+            self._asked = message
         self._paced_s = loop.time() + self._pace_s
         self._write(message, now_ns)
         self._timer = loop.call_later(self._pace_s, self._send_next)

@@ -284,8 +284,7 @@ class BookSession:
                 if key is not None:
                     self._refused(str(key), f"{code}: {reason}")
             case DepthSnapshot(request_id=key) | OrderSnapshot(request_id=key):
-                if key is not None:
-                    self._sending.answered()
+                self._sending.answered(str(key))
                 pair, attempt = self._requests.pop(str(key), (None, 0))
                 if pair is not None:
                     self.ingest.answer(pair, attempt, event)
@@ -307,9 +306,9 @@ class BookSession:
 
     def _refused(self, key: str, reason: str) -> None:
         """Subscribe again to the refused pairs, one by one; other pairs are not affected."""
+        self._sending.answered(key)
         request = self._requests.pop(key, None)
         if request is not None:
-            self._sending.answered()
             self.ingest.on(request[0], SnapshotFailed(request[1], reason))
             return
         awaited = self._awaited.pop(key, None)

@@ -121,7 +121,7 @@ class HtxCodec(MarketData):
     def book_request(self, instrument: Instrument, request_id: int) -> Outgoing:
         """Source: ws, mbp.$levels and Pull Data."""
         asked = {"req": f"market.{instrument.symbol}.{self._topic}", "id": str(request_id)}
-        return Outgoing(orjson.dumps(asked), cost=ASKED_COST, is_answered=True)
+        return Outgoing(orjson.dumps(asked), cost=ASKED_COST, answer=str(request_id))
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
         """Source: rest, /market/depth."""

@@ -54,11 +54,12 @@ async def test_messages_keep_the_limit_even_if_they_arrive_closer_together() -> 
 async def test_a_message_leaves_a_period_after_the_answer_to_the_one_before() -> None:
     sent = Sent()
     queue = SendQueue({"books": Limit(1, PERIOD_S, "connection")}, sent.write, time.monotonic_ns)
-    queue.send([Outgoing(b"{}", cost=COST, is_answered=True) for _ in range(2)])
+    queue.send([Outgoing(b"{}", cost=COST, answer=str(number)) for number in range(2)])
     await asyncio.sleep(3 * (PERIOD_S + CLOSER_S))
     assert len(sent) == 1, "the first is not answered"
     answered_ns = time.monotonic_ns()
-    queue.answered()
+    queue.answered("1")  # of a message that was not sent
+    queue.answered("0")
     await sent.reaches(2)
     queue.clear()
     assert sent[1] - answered_ns >= in_ns(PERIOD_S)
@@ -68,7 +69,7 @@ async def test_a_message_without_an_answer_blocks_the_next_for_a_limited_time(mo
     monkeypatch.setattr(send_queue, "ANSWER_S", 0.05)
     sent = Sent()
     queue = SendQueue({"books": Limit(1, PERIOD_S, "connection")}, sent.write, time.monotonic_ns)
-    queue.send([Outgoing(b"{}", cost=COST, is_answered=True) for _ in range(2)])
+    queue.send([Outgoing(b"{}", cost=COST, answer=str(number)) for number in range(2)])
     await sent.reaches(2)
     queue.clear()
     assert sent[1] - sent[0] >= in_ns(0.05 + PERIOD_S)
