@@ -26,7 +26,8 @@ from venuemesh.model.events import BookState
 EXCHANGE, ACCOUNT, PAIR = "binance", "main", "BTC-USDT"
 ADDRESS, STREAM = f"orders/{EXCHANGE}/{ACCOUNT}", f"stream/{EXCHANGE}/{ACCOUNT}"
 AMOUNT = Decimal("0.002")
-STEP_S = 0.06  # together, below the rate at which the limit on weight refills
+STEP_S = 0.06  # two strategies are slower than the limit on weight refills
+FAST_S = 0.03  # two strategies use up what refills
 
 
 def account_config(folder: Path, key: Planted, **more: Any) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def open_account(exchange: ExchangeProcess, name: str, key: Planted, **balances:
 
 
 class Strategy:
-    """Quotes, takes and cancels in turn, one order every `STEP_S`; follows every event from the first on."""
+    """Quotes, takes and cancels in turn, one order in each step; follows every event from the first on."""
 
     def __init__(self, market: AsyncMarket) -> None:
         self._market = market
@@ -61,9 +62,9 @@ class Strategy:
         """Follow the account's events from now to the end."""
         self._following = asyncio.create_task(self._follow())
 
-    async def begin(self) -> None:
-        """Trade until `finish`."""
-        self._working = asyncio.create_task(self._trade())
+    async def begin(self, step_s: float) -> None:
+        """Trade until `finish`, one step in `step_s`."""
+        self._working = asyncio.create_task(self._trade(step_s))
 
     async def seen(self) -> dict[str, Any]:
         """Return the counts so far. Raises the error that ended the work."""
@@ -132,13 +133,13 @@ class Strategy:
             self._numbers.append(event.number)
             self._kinds[event.type.value] += 1
 
-    async def _trade(self) -> None:
+    async def _trade(self, step_s: float) -> None:
         for turn in itertools.count():
             try:
                 await self._step(turn)
             except (Rejected, RetryLater, OutcomeUnknown, NotSynced) as error:
                 self._refused[type(error).__name__] += 1
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(step_s)
 
     async def _step(self, turn: int) -> None:
         market = self._market
@@ -207,10 +208,10 @@ class Scene:
         )
 
     @contextlib.contextmanager
-    def trading(self) -> Iterator[None]:
+    def trading(self, step_s: float = STEP_S) -> Iterator[None]:
         """Let both strategies trade in the block; then bring the account to rest and compare it with the exchange's
         ledger."""
-        ray.get([one.begin.remote() for one in self.strategies])
+        ray.get([one.begin.remote(step_s) for one in self.strategies])
         self.more_orders(12)
         yield
         self.more_orders(12)

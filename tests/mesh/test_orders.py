@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 from harness import Tree, kill, leftovers, until, wait_still
-from orders_strategy import ADDRESS, EXCHANGE, PAIR, STREAM, Scene, account_config, open_account
+from orders_strategy import ADDRESS, EXCHANGE, FAST_S, PAIR, STREAM, Scene, account_config, open_account
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import plant
@@ -79,7 +79,8 @@ def process_of(scene: Scene, address: str) -> tuple[int, int]:
 
 
 def test_a_killed_manager_loses_and_doubles_nothing(scene: Scene) -> None:
-    with scene.trading():
+    """It also becomes ready while the strategies use up the limit."""
+    with scene.trading(FAST_S):
         for _ in range(3):
             before = scene.tree.child(ADDRESS)
             time.sleep(random.uniform(0.0, 0.2))  # somewhere in the middle of what it does
@@ -216,6 +217,8 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     key = plant("ed25519")
     exchange.admin.add_key("main", key.api_key, public_key=key.public_pem)
     other = grow(**config(exchange, tmp_path, account_config(tmp_path, key, orders="websocket"), pairs=[]))
+    listed = scene.exchange.admin.ledger("main")["accounts"][0]["orders"]
+    ended = {order["client_order_id"] for order in listed if order["status"] not in ("NEW", "PARTIALLY_FILLED")}
     resting = few(scene, 3)
     scene.more += resting
     states = scene.market().tracking_states()
@@ -224,11 +227,14 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     there.wait_trading()
     assert sorted(there.restore(states)) == sorted(resting)
     assert there.restore(states) == []
-    # It also looks up orders that ended shortly before, because it walks the fills of the last minute
     in_flight = there.in_flight_orders()
     assert {one: in_flight[one].status.value for one in resting} == dict.fromkeys(resting, "OPEN")
+    # It walks the fills of the last minute, and also looks up their orders, which ended before
+    looked_up = in_flight.keys() - set(resting)
     results = there.cancel_all()
     assert all(result.done for result in results)
+    looked_up |= {result.client_order_id for result in results} - set(resting)
+    assert looked_up <= ended
     assert {result.client_order_id for result in results} >= set(resting)
     until("this mesh has no order in flight", lambda: not scene.market().in_flight_orders())
     leave(other.mesh)
