@@ -38,10 +38,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from .shown import storable
+from .shown import beginning, storable
 from .spelling import suggestion
 
 LONGEST_REASON = 400  # characters of a reason that may repeat foreign text
+LONGEST_FIELD = 1_000  # characters of a field of an error about a setup, which may repeat text of a file
 
 
 class MeshError(Exception):
@@ -56,8 +57,12 @@ class MeshError(Exception):
             raise TypeError(f"{type(self).__name__} takes {self.fields}, not {sorted(unknown) or args}")
         for name in self.fields:
             value = values.get(name)
-            setattr(self, name, storable(value) if isinstance(value, str) else value)  # logs and peers get it
+            setattr(self, name, self._kept(value) if isinstance(value, str) else value)  # logs and peers get it
         super().__init__(*(getattr(self, name) for name in self.fields))
+
+    def _kept(self, text: str) -> str:
+        """Return the text of a field as it is kept, logged and sent."""
+        return storable(text)
 
     def __str__(self) -> str:
         shown = [f"{name}={getattr(self, name)!r}" for name in self.fields if getattr(self, name) is not None]
@@ -251,6 +256,9 @@ class Misconfigured(MeshError):
     fields: ClassVar[tuple[str, ...]] = ("what", "reason")
     what: str
     reason: str | None
+
+    def _kept(self, text: str) -> str:
+        return beginning(storable(text), LONGEST_FIELD)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason}"

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-from .errors import LONGEST_REASON, Misconfigured
 from .fixed import decimals, to_decimal, to_raw
+from .plain import from_plain, to_plain
 
 TRADING = "TRADING"
-_TEXTS = ("order_types", "self_trade_modes", "features", "aliases")
-_DECIMALS = (
-    "price_increment",
-    "size_increment",
-    "min_price",
-    "max_price",
-    "min_size",
-    "max_size",
-    "min_notional",
-    "max_notional",
-    "market_size_increment",
-    "market_min_size",
-    "market_max_size",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +72,19 @@ class Instrument:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values (Decimal as text), for msgpack, JSON and configuration."""
-        plain = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
-        for key in _TEXTS:
-            plain[key] = list(plain[key])
-        if self.percent_price is not None:
-            plain["percent_price"] = [str(bound) for bound in self.percent_price]
+        plain: dict[str, Any] = to_plain(self)
         return plain
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Instrument:
-        """Return the instrument of the values of `to_dict`. Raises Misconfigured: they are not an instrument's."""
-        try:
-            fields = dict(plain)
-            for rule in _DECIMALS:
-                if fields.get(rule) is not None:
-                    fields[rule] = Decimal(fields[rule])
-            for key in _TEXTS:
-                fields[key] = tuple(fields.get(key, ()))
-            if fields.get("percent_price") is not None:
-                fields["percent_price"] = tuple(Decimal(bound) for bound in fields["percent_price"])
-            return cls(**fields)
-        except (TypeError, ValueError, ArithmeticError) as error:
-            reason = f"cannot be read: {type(error).__name__}: {error}"[:LONGEST_REASON]
-            raise Misconfigured("an instrument of another process or of the journal", reason) from error
+        """Return the instrument of the values of `to_dict`; a rule that they lack is not stated.
+
+        Raises Misconfigured: they are not an instrument's.
+        """
+        return from_plain(cls, {**_UNSTATED, **plain} if isinstance(plain, Mapping) else plain)
+
+
+_UNSTATED = {one.name: to_plain(one.default) for one in fields(Instrument) if one.default is not MISSING}
 
 
 def scale_for(wire_decimals: int, increment: Decimal | None, largest: Decimal | None) -> int:

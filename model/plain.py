@@ -8,16 +8,18 @@ them by the field's declared type and refuses an unknown key, a missing key or a
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from functools import cache
+from functools import cache, partial
+from itertools import repeat
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import Misconfigured
 from .fixed import INT64_MAX
+from .shown import few
 
 T = TypeVar("T")
 TYPE = "type"  # the key that names a record's class, "module:Class"
@@ -47,7 +49,10 @@ def from_plain(cls: type[T], plain: Any) -> T:
     Raises:
         Misconfigured: `plain` is not such a record. The error names the field and the problem, and shows no value.
     """
-    record: T = _record(cls, plain, cls.__name__)
+    try:
+        record: T = _record(cls, plain)
+    except _Unreadable as error:
+        raise Misconfigured(f"{cls.__name__}{error.path}", error.reason) from None
     return record
 
 
@@ -77,86 +82,156 @@ def _types(cls: type[Any]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(cls) if field.init}
 
 
-def _record(cls: Any, plain: Any, where: str) -> Any:
-    if not isinstance(plain, Mapping):
-        raise Misconfigured(where, "is not a table")
-    types = _types(cls)
-    if plain.keys() != types.keys():
-        odd = sorted(map(str, plain.keys() ^ types.keys()))
-        raise Misconfigured(where, f"does not have exactly the fields of this version: {', '.join(odd)}")
-    return cls(**{name: _value(types[name], value, f"{where}.{name}") for name, value in plain.items()})
+class _Unreadable(Exception):
+    """A plain value does not have the declared type. `path` leads to it from the record that is read."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.path = reason, path
 
 
-def _value(kind: Any, plain: Any, where: str) -> Any:
-    origin = get_origin(kind)
+Read = Callable[[Any], Any]  # returns the value that a plain value stands for; raises _Unreadable
+
+
+@cache
+def _reader(kind: Any) -> Read:
+    """Return the function that reads plain values of a declared type. Readers are made once, because `get_origin` and
+    `get_args` take longer than the reading."""
+    origin, of = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _one_of(get_args(kind), plain, where)
+        return _reader_of_union(of)
     if origin is Literal:
-        if plain in get_args(kind):
-            return plain
-        raise Misconfigured(where, f"is not one of {', '.join(map(repr, get_args(kind)))}")
+        return partial(_literal, of)
+    if origin is tuple and len(of) == 2 and of[1] is Ellipsis:
+        return partial(_list, _reader(of[0]))
     if origin is tuple:
-        return _tuple(get_args(kind), plain, where)
-    if origin is not None and issubclass(origin, Mapping) and isinstance(plain, Mapping):
-        _, of = get_args(kind)
-        return {_value(str, key, where): _value(of, value, f"{where}.{key}") for key, value in plain.items()}
-    if kind is float and type(plain) is int:
-        return float(plain)
-    if kind in _SCALARS and type(plain) is kind:
-        return _scalar(plain, where)
-    if kind is Decimal and isinstance(plain, str):
-        return _decimal(plain, where)
+        return partial(_tuple, tuple(map(_reader, of)))
+    if origin is not None and issubclass(origin, Mapping):
+        return partial(_mapping, _reader(of[1]))
+    if kind in _SCALARS:
+        return partial(_scalar, (kind,))
+    if kind is Decimal:
+        return _decimal
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return _enum(kind, plain, where)
+        return partial(_enum, kind)
     if is_dataclass(kind):
-        return _record(kind, plain, where)
-    raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
+        return partial(_record, kind)
+    return _never
 
 
-def _scalar(plain: Any, where: str) -> Any:
+def _reader_of_union(kinds: tuple[Any, ...]) -> Read:
+    """Return the reader of None and one other type, or of scalars."""
+    others = tuple(kind for kind in kinds if kind is not NoneType)
+    read = _reader(others[0]) if len(others) == 1 else partial(_scalar, others)
+    return partial(_optional, read) if NoneType in kinds else read
+
+
+def _optional(read: Read, plain: Any) -> Any:
+    return None if plain is None else read(plain)
+
+
+@cache
+def _readers(cls: Any) -> dict[str, Read]:
+    return {name: _reader(kind) for name, kind in _types(cls).items()}
+
+
+def _record(cls: Any, plain: Any) -> Any:
+    if not isinstance(plain, Mapping):
+        raise _Unreadable("is not a table")
+    readers = _readers(cls)
+    if plain.keys() != readers.keys():
+        odd = sorted(map(str, plain.keys() ^ readers.keys()))
+        raise _Unreadable(f"does not have exactly the fields of this version: {few(odd)}")
+    found = {}
+    for name, read in readers.items():
+        try:
+            found[name] = read(plain[name])
+        except _Unreadable as error:
+            raise _Unreadable(error.reason, f".{name}{error.path}") from None
+    return cls(**found)
+
+
+def _items(readers: Iterable[Read], plain: Iterable[Any]) -> tuple[Any, ...]:
+    found: list[Any] = []
+    for read, item in zip(readers, plain, strict=False):
+        try:
+            found.append(read(item))
+        except _Unreadable as error:
+            raise _Unreadable(error.reason, f"[{len(found)}]{error.path}") from None
+    return tuple(found)
+
+
+def _list(read: Read, plain: Any) -> tuple[Any, ...]:
+    if not isinstance(plain, (list, tuple)):
+        raise _Unreadable("is not a list")
+    return _items(repeat(read), plain)
+
+
+def _tuple(readers: tuple[Read, ...], plain: Any) -> tuple[Any, ...]:
+    if not isinstance(plain, (list, tuple)):
+        raise _Unreadable("is not a list")
+    if len(plain) != len(readers):
+        raise _Unreadable(f"has {len(plain)} items instead of {len(readers)}")
+    return _items(readers, plain)
+
+
+def _mapping(read: Read, plain: Any) -> dict[str, Any]:
+    if not isinstance(plain, Mapping):
+        raise _wrong_type(plain)
+    found = {}
+    for key, value in plain.items():
+        try:
+            found[_scalar((str,), key)] = read(value)
+        except _Unreadable as error:
+            raise _Unreadable(error.reason, f".{key}{error.path}") from None
+    return found
+
+
+def _scalar(kinds: tuple[Any, ...], plain: Any) -> Any:
     """Return a scalar that every store of the mesh can keep."""
-    if isinstance(plain, int) and abs(plain) > INT64_MAX:
-        raise Misconfigured(where, f"is an integer of {plain.bit_length()} bits; 63 are the most")
-    if isinstance(plain, str) and not plain.isascii():
+    kind = type(plain)
+    if kind is int and abs(plain) > INT64_MAX:
+        raise _Unreadable(f"is an integer of {plain.bit_length()} bits; 63 are the most")
+    if kind not in kinds:
+        if kind is int and kinds == (float,):
+            return float(plain)
+        raise _wrong_type(plain)
+    if kind is str and not plain.isascii():
         try:
             plain.encode()
         except UnicodeEncodeError:
-            raise Misconfigured(where, "has half of a surrogate pair, which is no text") from None
+            raise _Unreadable("has half of a surrogate pair, which is no text") from None
     return plain
 
 
-def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
-    """Read a value of a union type: None and one other type, or scalars."""
-    if plain is None and NoneType in kinds:
-        return None
-    others = [kind for kind in kinds if kind is not NoneType]
-    if len(others) == 1:
-        return _value(others[0], plain, where)
-    if type(plain) in others:
-        return _scalar(plain, where)
-    raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
+def _literal(values: tuple[Any, ...], plain: Any) -> Any:
+    if plain in values:
+        return plain
+    raise _Unreadable(f"is not one of {', '.join(map(repr, values))}")
 
 
-def _tuple(kinds: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(plain, (list, tuple)):
-        raise Misconfigured(where, "is not a list")
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_value(kinds[0], item, f"{where}[{index}]") for index, item in enumerate(plain))
-    if len(plain) != len(kinds):
-        raise Misconfigured(where, f"has {len(plain)} items instead of {len(kinds)}")
-    pairs = enumerate(zip(kinds, plain, strict=True))
-    return tuple(_value(kind, item, f"{where}[{index}]") for index, (kind, item) in pairs)
-
-
-def _decimal(plain: str, where: str) -> Decimal:
+def _decimal(plain: Any) -> Any:
+    if not isinstance(plain, str):
+        raise _wrong_type(plain)
     try:
-        return Decimal(plain)
+        number = Decimal(plain)
     except InvalidOperation:
-        raise Misconfigured(where, "is not a number") from None
+        raise _Unreadable("is not a number") from None
+    if not number.is_finite():
+        raise _Unreadable("is not finite")
+    return number
 
 
-def _enum(kind: type[Enum], plain: Any, where: str) -> Enum:
+def _enum(kind: type[Enum], plain: Any) -> Enum:
     try:
         return kind(plain)
     except ValueError:
-        raise Misconfigured(where, f"is not a valid {kind.__name__}") from None
+        raise _Unreadable(f"is not a valid {kind.__name__}") from None
+
+
+def _never(plain: Any) -> Any:
+    raise _wrong_type(plain)
+
+
+def _wrong_type(plain: Any) -> _Unreadable:
+    return _Unreadable(f"is {type(plain).__name__}, which is the wrong type")

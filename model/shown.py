@@ -52,6 +52,11 @@ def whole(text: str) -> str:
     return text if more <= 0 else f"{text[:LONGEST_CAUSE]}... ({more} more characters)"
 
 
+def beginning(text: str, longest: int) -> str:
+    """Return a text as it is, or the beginning of a longer one, with a mark; at most `longest` characters."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def is_name(text: str) -> bool:
     """Return whether a text can name an asset or a pair: up to 64 characters that are shown as they are, no space and
     no slash."""

@@ -41,6 +41,16 @@ def test_nesting_without_end_is_an_error_of_the_file(tmp_path):
         load(tmp_path, "a = " + "[" * 10_000)
 
 
+@pytest.mark.parametrize("text", ['[mesh]\n"{long}" = 1', '[mesh]\nname = "{long}"', "[mesh]\n{long}", '["{long}"]'])
+def test_an_error_repeats_only_the_beginning_of_a_long_text(tmp_path, text):
+    path = tmp_path / "mesh.toml"
+    path.write_text(text.replace("{long}", "x\\u001b" * 5_000 if '"' in text else "x" * 100_000))
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert len(str(caught.value)) < 3_000
+    assert str(caught.value).startswith(f"{path}: ")
+
+
 def test_a_good_file(tmp_path):
     config = load(tmp_path, GOOD)
     settings = config.for_supervisor()
