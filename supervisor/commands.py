@@ -14,6 +14,7 @@ from loguru import logger
 from ..model.address import AGENT, Route, has_kind, is_book_of
 from ..model.errors import Misconfigured, RetryLater
 from .cells import UNANSWERED
+from .relocation import Relocation
 from .shell import SupervisorShell
 from .status import describe
 from .tree import events as m
@@ -31,6 +32,7 @@ class Commands:
     ) -> None:
         """`cluster` is the address of the Ray cluster; `clear` removes the mesh's files from this node."""
         self._shell, self._watchers, self._cluster, self._clear = shell, watchers, cluster, clear
+        self._relocation = Relocation(shell, watchers)
         self._restarts: dict[str, tuple[str, ...]] = {}  # the last requested restarts: addresses by request
 
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
@@ -100,10 +102,19 @@ class Commands:
                 del self._restarts[next(iter(self._restarts))]
             self._shell.on(m.RestartRequested(found))
         rolling = self._shell.machine.rolling
-        await self._shell.until(lambda: not any(address in rolling.queue for address in found))
+        await self._shell.until(lambda: not any(map(rolling.has, found)))
         if reasons := {rolling.failed[address] for address in found if address in rolling.failed}:
             raise RetryLater(1.0, "; ".join(sorted(reasons)))
         return list(found)
+
+    async def move(self, address: str, where: str) -> dict[str, Any]:
+        return await self._relocation.move(address, where)
+
+    async def drain(self, where: str, undo: bool = False, timeout_s: float = 300.0) -> dict[str, Any]:
+        return await self._relocation.drain(where, undo, timeout_s)
+
+    async def rebalance(self, plan: bool = False) -> dict[str, Any]:
+        return await self._relocation.rebalance(plan)
 
     async def mirror(self, node: str, addresses: list[str]) -> float:
         if not self._shell.machine.nodes:

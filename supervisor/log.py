@@ -51,6 +51,10 @@ class EventLog:
                 logger.info("no longer wanted", addresses=" ".join(addresses))
             case m.RestartRequested(addresses):
                 logger.info("restart requested", addresses=" ".join(addresses))
+            case m.MovesRequested(nodes):
+                logger.info("moves requested", moves=" ".join(f"{a}->{node[:12]}" for a, node in nodes.items()))
+            case m.Drained(hosts):
+                logger.info("drained hosts", hosts=" ".join(hosts) or None)
             case m.ShutDown():
                 logger.info("shutting down", children=len(machine.children), cells=len(machine.cells))
 

@@ -58,6 +58,9 @@ METHODS = frozenset(
         "untrack",
         "network",
         "restart",
+        "move",
+        "drain",
+        "rebalance",
         "mirror",
         "shutdown",
     }
@@ -174,6 +177,40 @@ class Supervisor:
                 the children after it were not restarted.
         """
         return await self._at_home(self._commands.restart(pattern, request))
+
+    @ray.method(concurrency_group="control")
+    async def move(self, address: str, where: str) -> dict[str, Any]:
+        """Move a child to a host (its name) or node (the beginning of its id); return when it is ready there.
+
+        A book serves until its successor is ready there; any other child is stopped first. Idempotent. Return
+        {"address", "from", "to", "moved"}.
+
+        Raises:
+            Misconfigured: no such child or host, several nodes on the host, or the child may not run there.
+            RetryLater: it was not moved; the reason says whether it still serves.
+        """
+        return await self._at_home(self._commands.move(address, where))
+
+    @ray.method(concurrency_group="control")
+    async def drain(self, where: str, undo: bool = False, timeout_s: float = 300.0) -> dict[str, Any]:
+        """Let all children leave a host, and place none there, durably, until `undo`. Idempotent.
+
+        Return when the host runs nothing that can leave it, or at the timeout (the children continue to leave):
+        {"host", "drained", "moved": addresses, "left": {address: why it is still there}}.
+
+        Raises:
+            Misconfigured: no such host, or no other would be left; undo: it is not drained.
+            RetryLater: the change could not be made durable now; send it again.
+        """
+        return await self._at_home(self._commands.drain(where, undo, timeout_s))
+
+    @ray.method(concurrency_group="control")
+    async def rebalance(self, plan: bool = False) -> dict[str, Any]:
+        """Move books from the most loaded nodes to the least loaded ones that fit; `plan`: only return the moves.
+
+        Return {"moves": [{"address", "from", "to", "error"}], "before", "after": pairs by host}.
+        """
+        return await self._at_home(self._commands.rebalance(plan))
 
     @ray.method(concurrency_group="control")
     async def mirror(self, node: str, addresses: list[str]) -> float:

@@ -85,6 +85,9 @@ class SupervisorShell:
         known = recall(kept, settings.tree.policy, time.monotonic_ns(), time.time_ns())
         self._homes = await self.durable.run(self.store.get, "homes", patience_s=None) or {}
         self.machine = Machine(epoch, settings.tree, lambda: f"{PREFIX}{secrets.token_hex(6)}", known, self._homes)
+        drained = await self.durable.run(self.store.get, "drained", patience_s=None)
+        if drained is not None and drained["birth"] == settings.birth:
+            self.on(m.Drained(tuple(drained["hosts"])))
         await self._find_cells()
         self.on(m.RunChildren(tuple(self.desired.first_specs())))
         specs = {address: child.spec for address, child in self.machine.children.items()}
@@ -362,6 +365,16 @@ class SupervisorShell:
             self.desired.take(changed)
         self.machine.routes.bump()
         self.replan(exchange)
+
+    async def drain(self, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
+        """Change which hosts are drained: first in the store, then in the machine.
+
+        Raises RetryLater, and errors of `change`.
+        """
+        async with self._wishing:
+            hosts = tuple(sorted(change(self.machine.drained)))
+            await self.durable.run(self.store.put, "drained", {"birth": self.settings.birth, "hosts": list(hosts)})
+            self.on(m.Drained(hosts))
 
     def replan(self, exchange: str) -> None:
         """Start and stop books of an exchange according to the desired state."""

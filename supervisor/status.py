@@ -70,7 +70,7 @@ def _node_row(machine: Machine, node: str, unreachable: Mapping[str, float]) -> 
     return {
         "node": node,
         "host": machine.hosts.get(node) or None,
-        "state": "UNREACHABLE" if node in unreachable else "UP",
+        "state": "UNREACHABLE" if node in unreachable else "DRAINED" if node in machine.drained_nodes else "UP",
         "silent_s": unreachable.get(node),
         "labels": dict(labels),
         "egress": sorted({Address.parse(spec.address).name for spec in limits if fits(spec, machine.view(node))}),
@@ -120,8 +120,12 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
         first = [other.spec.address for other in others if other is not None and not other.served_once]
         if first and not child.served_once:
             return f"starts after {', '.join(first)}{before}"
-        if machine.nodes and not any(fits(child.spec, machine.view(node)) for node in machine.nodes):
+        fitting = {node for node in machine.nodes if fits(child.spec, machine.view(node))}
+        if machine.nodes and not fitting:
             return f"no node of the cluster has the labels {dict(child.spec.labels)}{before}"
+        if fitting and child.spec.node is None and fitting <= machine.drained_nodes:
+            hosts = ", ".join(sorted(host_of(machine, node) for node in fitting))
+            return f"the only hosts where it may run are drained: {hosts}{before}"
         missing = _no_process(machine, child)
         return f"waits for a process{f': {missing}' if missing else ''}{before}"
     if state in (ChildState.BACKOFF, ChildState.DEGRADED):

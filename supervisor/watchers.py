@@ -29,7 +29,7 @@ from .retirement import ListingClock
 from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import ChildSpec, Tier
-from .tree.duties import corrections, has_no_role, is_ready, settled_pairs
+from .tree.duties import SETTLED, corrections, has_no_role, is_ready, settled_pairs
 from .tree.mirror_leases import MirrorLeases, link_spec, mirror_spec
 from .tree.quorum import Quorum
 from .tree.records import CellState, ChildState
@@ -182,6 +182,7 @@ class Watchers:
             await asyncio.sleep(MIRROR_S)
             if shell.machine.isolated_ns is not None:
                 continue
+            await self._follow_moved()
             leased = self.leases.nodes(time.monotonic_ns())
             asked = {mirror_address(node) for node in leased}
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
@@ -219,6 +220,21 @@ class Watchers:
         if missing:
             shell.on(m.RunChildren(tuple(link_spec(node, shell.settings.link) for node in missing)))
 
+    async def _follow_moved(self) -> None:
+        """Lease mirrors of books that have moved away for the readers on the nodes that they leave; report each leaving
+        cell whose books its node's mirror has."""
+        machine = self._shell.machine
+        for cell in [cell for cell in machine.cells.values() if cell.state is CellState.LEAVING]:
+            child = machine.children.get(cell.address or "")
+            if child is None or child.node == cell.node or cell.node not in machine.nodes:
+                continue
+            books = [address for address, _ in child.spec.serves]
+            self.leases.ask(cell.node, books, time.monotonic_ns())
+            route = machine.routes.get(mirror_address(cell.node))
+            states = (await self._status(route.cell) or {}).get("books", {}) if route is not None else {}
+            if all(states.get(address) in SETTLED for address in books):
+                self._shell.on(m.Followed(cell.name))
+
     def _sources(self, node: str) -> dict[str, Any]:
         """Return the sources of a node's mirror now; see `MirrorLeases.sources`."""
         machine = self._shell.machine
@@ -229,8 +245,8 @@ class Watchers:
         machine = self._shell.machine
         while not machine.ending:
             await asyncio.sleep(READY_S)
-            restarted = list(machine.rolling.queue)[:1]
-            for address in dict.fromkeys((*restarted, *(one.address for one in machine.handovers))):
+            head = [machine.rolling.head] if machine.rolling.head is not None else []
+            for address in dict.fromkeys((*head, *(one.address for one in machine.handovers))):
                 child, successor = machine.children.get(address), machine.handovers.get(address)
                 if child is not None and child.state is ChildState.SERVING and child.cell is not None:
                     await self._report_readiness(child.spec, child.cell)

@@ -294,6 +294,9 @@ class BookReading:
             except SegmentMismatch:
                 self._look_after_ns = 0  # so that the next read fails too
                 raise
+        elif reader is not None and len(self._opened) > 1 and reader.state not in _SETTLED:
+            # While two incarnations run, a late heartbeat of one must not cost the time until the next search.
+            reader = self._reader = next((one for one in self._opened.values() if one.state in _SETTLED), reader)
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS
             self._ask_for()

@@ -119,6 +119,29 @@ class RestartRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class MovesRequested:
+    """Move these children, one after another: address -> node. `independent`: a failure ends no other move."""
+
+    nodes: Mapping[str, str]
+    independent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """These hosts (names, or ids of nodes), and no others, are drained: children leave them, and none is placed
+    there."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The readers on the node of a leaving cell have another source of its books, so it may stop."""
+
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether the role of a cell is ready: see `duties.is_ready`.
 
@@ -166,6 +189,9 @@ Event = (
     | Amend
     | StopChildren
     | RestartRequested
+    | MovesRequested
+    | Drained
+    | Followed
     | Readiness
     | ShutDown
     | Isolated

@@ -50,15 +50,18 @@ from .events import (
     Degraded,
     Died,
     Discard,
+    Drained,
     Effect,
     Event,
     Failed,
+    Followed,
     Found,
     HandedOver,
     Hung,
     Isolated,
     KillCell,
     KillFailed,
+    MovesRequested,
     NodeLost,
     NodeSeen,
     Readiness,
@@ -72,10 +75,11 @@ from .events import (
     Tick,
 )
 from .handover import Handovers, Successor
+from .moves import evacuation
 from .placement import NodeView, Seats, fits, pick
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
-from .rolling import Rolling
+from .rolling import Rolling, Task
 from .routes import RouteTable
 from .settings import TreeSettings
 
@@ -110,6 +114,7 @@ class Machine:
         self.children: dict[str, Child] = {}
         self.rolling = Rolling(in_ns(settings.ready_timeout_s))
         self.handovers = Handovers(in_ns(settings.ready_timeout_s))
+        self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
@@ -135,6 +140,11 @@ class Machine:
     def _may_run(self, spec: ChildSpec, node: str) -> bool:
         """Return whether a child may run on a living node; cheaper than by `view` for one that is not pinned."""
         return fits(spec, self.view(node) if spec.pinned else NodeView(node, self.nodes[node]))
+
+    @property
+    def drained_nodes(self) -> frozenset[str]:
+        """The living nodes that are drained."""
+        return frozenset(node for node in self.nodes if node in self.drained or self.hosts.get(node) in self.drained)
 
     def _formerly(self, node: str) -> frozenset[str]:
         identity = self.identities.get(node)
@@ -366,14 +376,26 @@ class Machine:
     def _restart_asked(self, event: RestartRequested, now_ns: int) -> None:
         self.rolling.ask(address for address in event.addresses if address in self.children)
 
+    def _moves_asked(self, event: MovesRequested, now_ns: int) -> None:
+        known = {address: node for address, node in event.nodes.items() if address in self.children}
+        self.rolling.ask(known, known, event.independent)
+
+    def _drain(self, event: Drained, now_ns: int) -> None:
+        self.drained = frozenset(event.hosts)
+
+    def _followed(self, event: Followed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is not None and cell.state is CellState.LEAVING:
+            cell.deadline_ns = min(cell.deadline_ns or now_ns, now_ns + in_ns(self.settings.leave_s))
+
     def _readiness(self, event: Readiness, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
         child = self._child_of(cell) if cell is not None else None
         if child is not None and child.state is ChildState.SERVING:
             child.ready, child.settled = event.is_ready, event.settled
             successor = self.handovers.get(child.spec.address)
-            if successor is not None and successor.owed is None:
-                successor.owed = event.settled
+            if successor is not None:
+                successor.owed = event.settled | (successor.owed or frozenset())
         elif cell is not None and (successor := self.handovers.of(cell)) is not None:
             successor.report(event.is_ready, event.settled, event.paced, now_ns)
 
@@ -574,7 +596,8 @@ class Machine:
                 leaving = self.cells[child.cell] if child.cell is not None else None
                 self._take_over(child, now_ns)
                 if leaving is not None:
-                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(self.settings.leave_s)
+                    longest_s = self.settings.leave_s if leaving.node == child.node else self.settings.follow_s
+                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
             elif (late := self.handovers.overdue(successor, now_ns)) is not None:
                 self._drop_successor(successor.address, now_ns, late)
             elif successor.cell is None and self._is_alone(child):
@@ -605,17 +628,20 @@ class Machine:
             elif cell.state is CellState.CREATING and cell.node in creating:
                 creating[cell.node].append(cell)
         ready = spares if self.settings.spares_per_node else None
-        child = self.rolling.step(self.children, ready, self.handovers, now_ns)
-        if child is not None and child.spec.overlaps and child.node is not None:
-            self._begin_handover(child, child.node, now_ns)
-        elif child is not None:
-            self._stop(child, now_ns, restart=True)
+        drained = self.drained_nodes
+        self._evacuate(drained, spares, now_ns)
+        if (task := self.rolling.step(self.children, ready, self.handovers, now_ns)) is not None:
+            self._begin(task, now_ns)
         lacking = self._seat_waiting(spares, creating, now_ns)
         self._hand_over(spares, lacking, now_ns)
         managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
         for node in self.nodes:
             trades = any(self._may_run(one.spec, node) for one in managers)
-            self._replenish(node, trades, lacking[node], spares[node], creating[node], now_ns)
+            wanted = 0 if node in drained else self.settings.spares_per_node
+            self._replenish(node, wanted, trades, lacking[node], spares[node], creating[node], now_ns)
+            if node in drained and not lacking[node]:
+                for cell in spares[node]:
+                    self._end(cell, self.settings.leave_s, now_ns)
 
     def _seat_waiting(
         self, spares: dict[str, list[Cell]], creating: dict[str, list[Cell]], now_ns: int
@@ -635,7 +661,7 @@ class Machine:
                 continue
             if not ready and full >= len(self.nodes):
                 break
-            seats = seats or Seats(self.nodes, self.children.values(), spares, self._formerly)
+            seats = seats or self._seats(spares)
             node = seats.seat(child, self.cells.values())
             if node is None:
                 continue
@@ -648,6 +674,29 @@ class Machine:
                 lacking[node] += 1
                 full += len(creating[node]) < most == lacking[node]
         return lacking
+
+    def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
+        return Seats(self.nodes, self.children.values(), spares, self._formerly, self.drained_nodes)
+
+    def _begin(self, task: Task, now_ns: int) -> None:
+        """Begin to restart or to move a child."""
+        child = self.children[task.address]
+        node = task.node or child.node
+        if child.cell is not None and child.spec.overlaps and node is not None:
+            self._begin_handover(child, node, now_ns)
+            return
+        child.move_to = task.node
+        if child.cell is not None:
+            self._stop(child, now_ns, restart=True)
+
+    def _evacuate(self, drained: frozenset[str], spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Let the next child leave the drained nodes, one at a time."""
+        if not drained or self.rolling.queue:
+            return
+        waits_ns, failed_ns = in_ns(self.settings.again_s), self.rolling.failed_ns
+        due = (c for a, c in self.children.items() if now_ns - failed_ns.get(a, -waits_ns) >= waits_ns)
+        if (move := evacuation(due, self._seats(spares), drained)) is not None:
+            self.rolling.ask([move.address], {move.address: move.target}, independent=True)
 
     def _by_urgency(self) -> list[Child]:
         """Return all children, those of the first tiers first, each tier in the order in which they were wanted."""
@@ -668,7 +717,7 @@ class Machine:
         predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
         child.incarnation = self._assign(cell, child, child.restarts, predecessor, now_ns)
         child.state, child.cell, child.node = ChildState.STARTING, cell.name, cell.node
-        child.ready, child.settled = None, None
+        child.ready, child.settled, child.move_to = None, None, None
 
     def _assign(
         self, cell: Cell, child: Child, restarts: int, predecessor: tuple[int, int] | None, now_ns: int
@@ -682,10 +731,18 @@ class Machine:
         return incarnation
 
     def _replenish(
-        self, node: str, trades: bool, missing: int, spares: list[Cell], creating: list[Cell], now_ns: int
+        self,
+        node: str,
+        wanted: int,
+        trades: bool,
+        missing: int,
+        spares: list[Cell],
+        creating: list[Cell],
+        now_ns: int,
     ) -> None:
-        """Create processes on a node, a few at a time; `trades`: order managers may run there."""
-        wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
+        """Create processes on a node, a few at a time: `wanted` spares, and those that are missing; `trades`: order
+        managers may run there."""
+        plain = sum(1 for cell in spares if not cell.trading)
         lack = max(0, wanted - plain)
         if wanted and trades:
             lack += plain == len(spares)  # no spare is prepared for an order manager
@@ -736,6 +793,9 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     Amend: Machine._amend,
     StopChildren: Machine._stop_children,
     RestartRequested: Machine._restart_asked,
+    MovesRequested: Machine._moves_asked,
+    Drained: Machine._drain,
+    Followed: Machine._followed,
     Readiness: Machine._readiness,
     ShutDown: Machine._shut_down,
     Isolated: Machine._isolated,

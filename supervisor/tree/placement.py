@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .child import ChildSpec, Tier
@@ -35,6 +35,8 @@ class Seats:
     A pinned child runs on the host of its node only. Other nodes must have all labels of the child. The child stays on
     the node where it ran last, because its readers are there; otherwise the order is: least weight of the same tier (so
     that books are spread, and no host has all order managers), least weight, most spares, id.
+
+    A drained node gets no child, except those that belong to it, and one that ran there last and fits nowhere else.
     """
 
     def __init__(
@@ -43,10 +45,11 @@ class Seats:
         children: Iterable[Child] = (),
         spares: Mapping[str, list[Cell]] | None = None,
         formerly: Callable[[str], frozenset[str]] = _never,
+        drained: Collection[str] = (),
     ) -> None:
         """`nodes` are labels by node; `children` weigh on the nodes of their cells; `spares` are the cells that are
         ready to adopt, by node; `formerly` is that of `NodeView`, by node."""
-        self._nodes, self._formerly = nodes, formerly
+        self._nodes, self._formerly, self._drained = nodes, formerly, drained
         self.spares: dict[str, list[Cell]] = dict(spares) if spares is not None else {node: [] for node in nodes}
         self._alike: Counter[tuple[str, int]] = Counter()
         self._weights: Counter[str] = Counter()
@@ -64,22 +67,27 @@ class Seats:
         """Return the node where a waiting child runs next, or None if no node fits now.
 
         While the predecessor's process may be alive, the child runs on that node only, because only there the successor
-        can check that the process is gone. Afterwards the child stays on that node if possible. A child that served on
-        a lost node takes the least loaded node that has a spare: a new process can take long on a node that has just
-        come back, and its readers wait.
+        can check that the process is gone. Afterwards the child stays on that node if possible, unless it moves. A
+        child that served on a lost node takes the least loaded node that has a spare: a new process can take long on a
+        node that has just come back, and its readers wait.
         """
-        before = child.predecessor
+        before, there = child.predecessor, child.move_to
+        if there is not None and (there in self._drained or not self._fits(child.spec, there)):
+            there = None
         if before is None or before[0] not in self._nodes:
             ready = self._ready(child.spec) if child.served_once else None
-            return ready or self.choose(child.spec, child.node)
-        if self._fits(child.spec, before[0]):
+            return there or ready or self.choose(child.spec, child.node)
+        if there in (None, before[0]) and self._may_stay(child.spec, before[0]):
             return before[0]
         lives = any((cell.node, cell.pid, cell.start) == before for cell in cells)
-        return None if lives else self.choose(child.spec)
+        return None if lives else there or self.choose(child.spec, before[0])
+
+    def _may_stay(self, spec: ChildSpec, node: str) -> bool:
+        return self._fits(spec, node) and (node not in self._drained or spec.node is not None)
 
     def choose(self, spec: ChildSpec, last: str | None = None) -> str | None:
         """Return the node for `spec`, which ran on node `last`; None if no node fits."""
-        if last is not None and self._fits(spec, last):
+        if last is not None and self._may_stay(spec, last):
             return last
         if spec.node is not None:
             homes = (spec.node,) if not spec.pinned else (spec.node, *self._nodes)
@@ -91,11 +99,11 @@ class Seats:
             if key == heap[0]:
                 return node
             heapq.heapreplace(heap, key)  # within one decision keys only grow
-        return None
+        return last if last is not None and self._fits(spec, last) else None
 
     def _ready(self, spec: ChildSpec) -> str | None:
         """Return the node for a child that starts at once; None: no node that fits has a spare."""
-        nodes = [node for node, cells in self.spares.items() if cells and self._fits(spec, node)]
+        nodes = [node for node, cells in self.spares.items() if cells and self._may_stay(spec, node)]
         return min(nodes, key=lambda node: self._key(node, spec.tier), default=None)
 
     def _fits(self, spec: ChildSpec, node: str) -> bool:
@@ -107,7 +115,8 @@ class Seats:
         of = spec.labels, spec.tier
         heap = self._heaps.get(of)
         if heap is None:
-            heap = [self._key(node, spec.tier) for node in self._nodes if self._fits(spec, node)]
+            fitting = (node for node in self._nodes if node not in self._drained and self._fits(spec, node))
+            heap = [self._key(node, spec.tier) for node in fitting]
             heapq.heapify(heap)
             self._heaps[of] = heap
         return heap

@@ -61,3 +61,4 @@ class Child:
     ready: bool | None = None  # whether its incarnation does its work, such as a LIVE book; None: not reported
     settled: frozenset[str] | None = None  # the pairs of a book that are LIVE or HALTED; None: not reported
     restarting: bool = False
+    move_to: str | None = None  # the node of its next start, if that still exists

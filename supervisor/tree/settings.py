@@ -28,6 +28,8 @@ class TreeSettings:
     kill_timeout_s: float = 2.0
     ready_timeout_s: float = 60.0  # of a restart: until a spare waits, and until the successor is ready
     leave_s: float = 0.5  # a replaced book serves so much longer: callers and mirrors have the new route by then
+    follow_s: float = 15.0  # if it moved: at most so long until a mirror on its node has its books
+    again_s: float = 60.0  # before a move away from a drained host that failed is tried again
     policy: Policy = field(default_factory=Policy)
     agent: AgentSettings = field(default_factory=AgentSettings)
 

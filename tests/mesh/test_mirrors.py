@@ -41,3 +41,7 @@ def test_a_remote_reader_reads_its_own_node_and_sees_when_its_mirror_is_gone(out
 
 def test_a_view_of_a_market_holds_its_mirror_and_follows_a_book_that_moves(output: str) -> None:
     assert "market: all held" in output, output
+
+
+def test_a_book_moves_and_leaves_a_drained_node_without_a_gap(output: str) -> None:
+    assert "moves: all held" in output, output

@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 import threading
+import time
 from decimal import Decimal
 
 import numpy as np
@@ -14,7 +15,7 @@ from venuemesh.model.events import BookState, PublicTrade, Side
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter
 from venuemesh.orderbook.segment.directory import mark_retired
-from venuemesh.orderbook.view import AsyncBookView, BookView
+from venuemesh.orderbook.view import AsyncBookView, BookView, reading
 
 ADDRESS = "book/binance/BTC-USDT"
 INSTRUMENT = Instrument("binance", "BTC-USDT", "BTCUSDT", "BTC", "USDT", PRICE_SCALE, SIZE_SCALE)
@@ -407,6 +408,21 @@ def test_a_starting_successor_does_not_replace_a_live_book(write, view, director
     for read in (view, later):
         read.look_again()
         assert (read.top().sequence, read.incarnation) == (21, (1, 2))
+
+
+def test_a_late_heartbeat_while_a_successor_starts_costs_no_time(directory, write, view, monkeypatch):
+    first, second = write(1, limit_ns=20_000_000), write(2)
+    first.beat()
+    publish(first)
+    monkeypatch.setattr(reading, "LOOK_NS", 60_000_000_000)
+    time.sleep(0.05)
+    assert view.state is not BookState.LIVE
+    assert view.incarnation == (1, 2)
+    first.beat()
+    assert (view.top().sequence, view.incarnation) == (20, (1, 1))
+    first.retire()
+    publish(second, 21)
+    assert (view.top().sequence, view.incarnation) == (21, (1, 2))
 
 
 def test_a_reader_returns_to_the_live_book_when_its_successor_fails(write, view):

@@ -387,6 +387,75 @@ def restart(
         out.print(name)
 
 
+@app.command()
+def move(
+    actor: Annotated[
+        str, typer.Argument(help="Address of an actor.", metavar="ACTOR", autocompletion=completion.addresses)
+    ],
+    host: Annotated[str, typer.Argument(help="Name of a host, or the beginning of a node's id.")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move one actor to a host. A book serves until its successor there is LIVE; other actors are stopped first."""
+    from .running import attach
+
+    moved = attach(mesh, address=address).move(actor, host)
+    if as_json:
+        print(json.dumps(moved))
+        return
+    out.print(f"{actor}: {moved['from']} -> {moved['to']}" if moved["moved"] else f"{actor} runs on {moved['to']}")
+
+
+@app.command()
+def drain(
+    host: Annotated[str, typer.Argument(help="Name of a host, or the beginning of a node's id.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Place actors on the host again.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until the host is empty.", min=1)] = 600.0,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move every actor away from a host, one at a time, and place none there. Exit status 1: some could not leave."""
+    from .running import attach
+
+    done = attach(mesh, address=address).drain(host, undo, timeout_s=wait)
+    if as_json:
+        print(json.dumps(done))
+    else:
+        for name in done["moved"]:
+            out.print(f"moved   {name}")
+        for name, why in done["left"].items():
+            out.print(f"remains {name}: {why}")
+        out.print(f"{host} is drained" if done["drained"] else f"{host} takes actors again")
+    if done["left"].keys() - {"supervisor"}:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebalance(
+    plan: Annotated[bool, typer.Option("--plan", help="Show the moves only.")] = False,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Spread the books over the hosts that may run them, one at a time and without a gap."""
+    from .running import attach
+
+    done = attach(mesh, address=address).rebalance(plan)
+    if as_json:
+        print(json.dumps(done))
+    else:
+        for one in done["moves"]:
+            failed = f": {one['error']}" if one["error"] else ""
+            out.print(f"{one['address']}: {one['from']} -> {one['to']}{failed}")
+        loads = done["before" if plan else "after"]
+        pairs = ", ".join(f"{host} {load}" for host, load in sorted(loads.items()))
+        out.print(f"{len(done['moves'])} {'planned' if plan else 'moved'}; pairs: {pairs}")
+    if any(one["error"] for one in done["moves"]):
+        raise typer.Exit(1)
+
+
 # ---------------------------------------------------------------------- trading
 
 app.add_typer(orders.app)

@@ -58,6 +58,28 @@ async def restart(own_session: Session, pattern: str, timeout_s: float) -> list[
 
 
 @command
+async def move(own_session: Session, address: str, where: str, timeout_s: float) -> dict[str, Any]:
+    """See `Mesh.move`."""
+    moved: dict[str, Any] = await own_session.supervisor("move", address, where, timeout_s=timeout_s)
+    return moved
+
+
+@command
+async def drain(own_session: Session, where: str, undo: bool, timeout_s: float) -> dict[str, Any]:
+    """See `Mesh.drain`."""
+    share_s = max(0.0, timeout_s - 1.0)  # the supervisor answers a little before this gives up
+    drained: dict[str, Any] = await own_session.supervisor("drain", where, undo, share_s, timeout_s=timeout_s)
+    return drained
+
+
+@command
+async def rebalance(own_session: Session, plan: bool, timeout_s: float) -> dict[str, Any]:
+    """See `Mesh.rebalance`."""
+    done: dict[str, Any] = await own_session.supervisor("rebalance", plan, timeout_s=timeout_s)
+    return done
+
+
+@command
 async def network(own_session: Session, exchange: str, running: bool, timeout_s: float) -> None:
     """Start or stop the feeds of an exchange; see `Market.stop_network`."""
     share_s = max(0.0, timeout_s - 1.0)  # the supervisor answers a little before this gives up

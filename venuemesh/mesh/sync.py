@@ -125,6 +125,41 @@ class Commands:
         """
         return Waits.answer(commands.restart, self.name, pattern, timeout_s)
 
+    def move(self, address: str, where: str, timeout_s: float = 300.0) -> dict[str, Any]:
+        """Move an actor to a host (its name) or a node (at least 8 characters of its id); return {"address", "from",
+        "to", "moved"} when it is ready there. Idempotent.
+
+        A book serves until its successor is LIVE there, so readers see no gap. Any other actor is stopped first.
+
+        Raises:
+            Misconfigured: no such actor or host, several nodes on the host, or the actor may not run there: labels, the
+                host of an SQLite journal, a drained host.
+            RetryLater: the supervisor is away, or the actor was not moved for the reason named.
+        """
+        return Waits.answer(commands.move, self.name, address, where, timeout_s)
+
+    def drain(self, where: str, undo: bool = False, timeout_s: float = 600.0) -> dict[str, Any]:
+        """Move every actor away from a host and place none there until `undo`. Idempotent.
+
+        The host stays drained if the supervisor dies. Return when the host runs nothing that can leave it, or at the
+        timeout (the actors continue to leave): {"host", "drained", "moved": addresses, "left": {address: reason}}.
+
+        Raises:
+            Misconfigured: no such host, or no other would be left; `undo`: it is not drained.
+            RetryLater: the supervisor is away, or the change could not be stored.
+        """
+        return Waits.answer(commands.drain, self.name, where, undo, timeout_s)
+
+    def rebalance(self, plan: bool = False, timeout_s: float = 3600.0) -> dict[str, Any]:
+        """Move books from the most loaded hosts to the least loaded ones that fit; `plan`: move nothing.
+
+        Return {"moves": [{"address", "from", "to", "error"}], "before", "after": number of pairs by host}.
+
+        Raises:
+            RetryLater: the supervisor is away, or the moves are not done within the timeout (they continue).
+        """
+        return Waits.answer(commands.rebalance, self.name, plan, timeout_s)
+
     def status(self) -> dict[str, Any]:
         """Return the supervisor's tree: nodes, spares, and a row per child."""
         return Waits.answer(commands.status, self.name)
