@@ -51,7 +51,8 @@ class Manager:
         assert (address, kind) == (ACCOUNT, "poll:events")
         self.polls.append((body["after"], timeout_s))
         after = self.last if body["after"] is None else body["after"]
-        self.waiting += 1
+        waits = timeout_s > 0.0  # a reader first asks without waiting; an error then would be that reader's
+        self.waiting += waits
         try:
             async with asyncio.timeout(timeout_s):
                 while self.error is None and self.last <= after:
@@ -59,7 +60,7 @@ class Manager:
         except TimeoutError:
             pass
         finally:
-            self.waiting -= 1
+            self.waiting -= waits
         if self.error is not None:
             raise self.error
         if body["lineage"] not in (None, self.lineage):
