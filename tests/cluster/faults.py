@@ -14,6 +14,7 @@ from tests.cluster.running import TITLE, Running, node_of
 
 DETECTED_S = 60.0  # Ray declares a lost host dead after 9 to 12 s; a lost supervisor is replaced then
 FROZEN_S, BRIEF_S, LONG_S = 20.0, 6.0, 30.0
+LATE_MS, LOSS = 25.0, 0.01  # each way
 MOVES = 12  # Ray chooses the host of a supervisor; this many restarts find a worker
 PARTS = ("limits/east/east", "orders/east/second", "supervisor")
 Fault = Callable[[Running, Host, dict[str, Any]], None]

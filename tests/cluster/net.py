@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 BRIDGE = "br0"
 NOWHERE = "02:00:00:00:00:fe"  # an Ethernet address that no host has
@@ -51,6 +52,7 @@ class Network:
                 raise RuntimeError("the namespace of the bridge was not made")
         self._ip("link", "add", BRIDGE, "type", "bridge")
         self._ip("link", "set", BRIDGE, "up")
+        self._impaired: dict[str, subprocess.Popen[bytes]] = {}
 
     def attach(self, name: str, pid: int, address: str) -> None:
         """Lay a cable from the bridge to the host whose process 1 is `pid`, and give the host its address."""
@@ -70,7 +72,31 @@ class Network:
     def plug(self, name: str) -> None:
         self._ip("link", "set", _port(name), "up")
 
+    def impair(self, name: str, delay_ms: float, loss: float, seed: int = 1) -> None:
+        """Make the host's cable a bad one: each frame of either direction is late, and this part of them is lost."""
+        near, far = f"near-{name}", f"far-{name}"
+        self._ip("link", "add", "name", near, "type", "veth", "peer", "name", far)
+        self._ip("link", "set", far, "up")
+        self._ip("link", "set", near, "master", BRIDGE, "up")
+        self._ip("link", "set", _port(name), "nomaster")
+        program = [sys.executable, "-m", "tests.cluster.impair", _port(name), far, f"{delay_ms}", f"{loss}", f"{seed}"]
+        process = subprocess.Popen(self._inside(*program), stdout=subprocess.PIPE, preexec_fn=end_with_parent)
+        self._impaired[name] = process
+        assert process.stdout is not None
+        if process.stdout.readline() != b"passes\n":
+            raise RuntimeError("the bad cable passes nothing")
+
+    def repair(self, name: str) -> None:
+        """End `impair`."""
+        process = self._impaired.pop(name)
+        process.kill()
+        process.communicate()
+        self._ip("link", "set", _port(name), "master", BRIDGE)
+        self._ip("link", "del", f"near-{name}")
+
     def end(self) -> None:
+        for name in list(self._impaired):
+            self.repair(name)
         self._holder.kill()
         self._holder.wait()
 

@@ -15,6 +15,7 @@ from tests.cluster.evidence import Log, contradictions, live_at, shown, since_wh
 from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
+from venuemesh.model.address import OF_NODES
 
 LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster again
 JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
@@ -91,6 +92,23 @@ class Running:
         lines = (Path(f"/proc/{pid}/cmdline") for pid in host.titled(TITLE))
         texts = [line.read_bytes().rstrip(b"\0").decode() for line in lines if line.exists()]
         return sorted(text.removeprefix(TITLE) for text in texts)
+
+    def incarnations(self) -> dict[str, list[int]]:
+        """Return the incarnation of every role."""
+        return {address: child["incarnation"] for address, child in self.children().items()}
+
+    def on(self, host: Host) -> list[Child]:
+        """Return the children that run on a host."""
+        return [child for child in self.children().values() if child["node"] == node_of(host)]
+
+    def belonging(self, host: Host) -> set[str]:
+        """Return the addresses of the children that run on this host only."""
+        return {child["address"] for child in self.on(host) if child["address"].split("/")[0] in OF_NODES}
+
+    def state_of(self, host: Host) -> str:
+        """Return the state of a host's node, as `status` has it."""
+        state: str = next(row["state"] for row in self.status()["nodes"] if row["node"] == node_of(host))
+        return state
 
     def books(self) -> set[str]:
         return {f"book/{name}" for name in self.world.books}

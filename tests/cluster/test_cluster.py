@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -78,6 +80,35 @@ def test_a_partition_loses_one_way(running: Running, way: str) -> None:
         faults.last(faults.LONG_S)
         for sender, receiver in lost:
             deliver(sender.pid, receiver.address)
+
+
+@pytest.mark.parametrize("part", ["limits/east/east", "supervisor"], ids=lambda part: part.partition("/")[0])
+def test_a_host_has_a_bad_cable(running: Running, part: str) -> None:
+    """Frames that are late or lost are no reason to replace anything."""
+    host = faults.victim(running, part)
+    with running.case(f"bad cable with {part}", host=host.name, roles=running.roles(host)):
+        before = running.incarnations()
+        running.world.network.impair(host.name, faults.LATE_MS, faults.LOSS)
+        faults.last(faults.LONG_S)
+        running.world.network.repair(host.name)
+        assert running.incarnations() == before
+
+
+def test_a_host_is_drained_and_takes_actors_again(running: Running) -> None:
+    host = faults.victim(running, "orders/east/second")
+    with running.case("drained", host=host.name, roles=running.roles(host)) as row:
+        other = next(one for one in running.hosts.values() if one is not host)
+        answer = json.loads(other.run(f"venuemesh drain {host.name} --json --wait 200", 240.0).splitlines()[-1])
+        row["drain"] = answer
+        assert answer["left"].keys() <= {"supervisor", *running.belonging(host)}
+        assert {child["address"] for child in running.on(host)} <= running.belonging(host)
+        assert running.state_of(host) == "DRAINED"
+        running.wait_live(time.monotonic_ns())
+        other.run(f"venuemesh drain --undo {host.name}", 60.0)
+        assert running.state_of(host) == "UP"
+        row["rebalance"] = json.loads(other.run("venuemesh rebalance --json", 240.0).splitlines()[-1])
+        loads = row["rebalance"]["after"].values()
+        assert max(loads) - min(loads) <= 1, row["rebalance"]
 
 
 def test_the_supervisor_is_killed_three_times(running: Running) -> None:
