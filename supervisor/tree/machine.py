@@ -38,6 +38,7 @@ from ...model.address import AGENT, Route, agent_address
 from ...model.errors import InvalidTransition
 from ...model.time import in_ns
 from . import policy as policies
+from .balancer import Balancer
 from .child import ChildSpec, Tier
 from .escalations import Past
 from .events import (
@@ -115,6 +116,7 @@ class Machine:
         self.rolling = Rolling(in_ns(settings.ready_timeout_s))
         self.handovers = Handovers(in_ns(settings.ready_timeout_s))
         self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
+        self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
@@ -491,6 +493,8 @@ class Machine:
                 self._drop_successor(cell.address, now_ns, f"its successor ended: {error or why.value}")
             return
         stopping = child.state is ChildState.STOPPING
+        if not stopping:
+            self._balancer.disturbed()
         if error is not None and not stopping:
             child.last_error = error
         if self._has_successor(child) and not stopping:
@@ -629,7 +633,7 @@ class Machine:
                 creating[cell.node].append(cell)
         ready = spares if self.settings.spares_per_node else None
         drained = self.drained_nodes
-        self._evacuate(drained, spares, now_ns)
+        self._relocate(drained, spares, now_ns)
         if (task := self.rolling.step(self.children, ready, self.handovers, now_ns)) is not None:
             self._begin(task, now_ns)
         lacking = self._seat_waiting(spares, creating, now_ns)
@@ -689,13 +693,19 @@ class Machine:
         if child.cell is not None:
             self._stop(child, now_ns, restart=True)
 
-    def _evacuate(self, drained: frozenset[str], spares: dict[str, list[Cell]], now_ns: int) -> None:
-        """Let the next child leave the drained nodes, one at a time."""
-        if not drained or self.rolling.queue:
+    def _relocate(self, drained: frozenset[str], spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Let the next child leave the drained nodes, or the next book a node that has too many; one at a time."""
+        if self.rolling.queue:
             return
-        waits_ns, failed_ns = in_ns(self.settings.again_s), self.rolling.failed_ns
-        due = (c for a, c in self.children.items() if now_ns - failed_ns.get(a, -waits_ns) >= waits_ns)
-        if (move := evacuation(due, self._seats(spares), drained)) is not None:
+        move = None
+        if drained:
+            waits_ns, failed_ns = in_ns(self.settings.again_s), self.rolling.failed_ns
+            due = (c for a, c in self.children.items() if now_ns - failed_ns.get(a, -waits_ns) >= waits_ns)
+            move = evacuation(due, self._seats(spares), drained)
+        if move is None and self.settings.rebalance:
+            nodes = {node: labels for node, labels in self.nodes.items() if node not in drained}
+            move = self._balancer.next_move(self.children.values(), nodes, self.rolling.failed_ns, now_ns)
+        if move is not None:
             self.rolling.ask([move.address], {move.address: move.target}, independent=True)
 
     def _by_urgency(self) -> list[Child]:

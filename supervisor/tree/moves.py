@@ -62,19 +62,26 @@ def evacuation(children: Iterable[Child], seats: Seats, drained: Collection[str]
     return None
 
 
-def balance(children: Iterable[Child], nodes: Mapping[str, Mapping[str, str]], most: int | None = None) -> list[Move]:
+def balance(
+    children: Iterable[Child],
+    nodes: Mapping[str, Mapping[str, str]],
+    most: int | None = None,
+    loads: Mapping[str, int] | None = None,
+) -> list[Move]:
     """Return the moves of books, at most `most`, that spread them over `nodes` (labels by node; none is drained).
+
+    `loads`: the loads of the nodes, if `children` are not all that run there.
 
     Each move goes from the most loaded node to the least loaded one that fits, as long as it brings both nearer to each
     other. So books of one pair end within one of each other, where labels permit it.
     """
-    loads = dict.fromkeys(nodes, 0)
+    children = list(children)
+    loads = dict(loads_of(children, nodes) if loads is None else loads)
     books: dict[str, dict[_Kind, list[str]]] = {node: defaultdict(list) for node in nodes}
     for child in sorted(children, key=lambda c: c.order, reverse=True):
         spec = child.spec
         if not spec.overlaps or child.node not in loads or child.cell is None or not child.wanted:
             continue
-        loads[child.node] += spec.weight
         if spec.node is None:
             books[child.node][spec.labels, spec.weight].append(spec.address)
     moves: list[Move] = []

@@ -30,6 +30,9 @@ class TreeSettings:
     leave_s: float = 0.5  # a replaced book serves so much longer: callers and mirrors have the new route by then
     follow_s: float = 15.0  # if it moved: at most so long until a mirror on its node has its books
     again_s: float = 60.0  # before a move away from a drained host that failed is tried again
+    rebalance: bool = True  # books move by themselves: see `balancer`
+    balance_after_s: float = 60.0  # the mesh must have been calm for so long
+    balance_every_s: float = 5.0  # between two looks
     policy: Policy = field(default_factory=Policy)
     agent: AgentSettings = field(default_factory=AgentSettings)
 

@@ -66,6 +66,11 @@ class MeshTable(Strict):
         ge=0.2,
         le=600,
     )
+    rebalance: bool = setting(
+        TreeSettings,
+        "rebalance",
+        "Books move to hosts that have fewer, one at a time and without a gap, once the mesh is calm.",
+    )
     link_port: int = setting(
         LinkSettings,
         "port",
@@ -276,6 +281,7 @@ class MeshConfig(Strict):
             {name: table.settings(name, journal, mesh.heartbeat_limit_s) for name, table in self.exchanges.items()},
             tree=TreeSettings(
                 spares_per_node=mesh.spares_per_node,
+                rebalance=mesh.rebalance,
                 policy=Policy(restart.intensity, restart.period_s, restart.backoff_s, restart.backoff_cap_s),
                 agent=AgentSettings(mesh.hang_limit_s, heartbeat_limit_s=mesh.heartbeat_limit_s),
             ),

@@ -222,3 +222,70 @@ def test_a_plan_ends_respects_labels_and_leaves_nothing_to_do(books: list[tuple[
         assert all(NODES[move.target][key] == value for key, value in child.spec.labels)
         child.node = move.target
     assert not balance(children, NODES)
+
+
+# --- by itself --------------------------------------------------------------------------------------------------------
+
+
+def counts(world: World, *nodes: str) -> list[int]:
+    """The number of books on each node."""
+    return [sum(node_of(world, spec.address) == node for spec in MANY) for node in nodes]
+
+
+MANY = tuple(ChildSpec(f"book/x/{n}", "book", group="x") for n in range(9))
+
+
+def joined(**changes: object) -> World:
+    """A mesh of nine books on one node, and a second node that has just joined."""
+    world = grown("n1", specs=MANY, **changes)
+    world.tell(m.NodeSeen("n2"))
+    return world
+
+
+def test_books_move_to_a_node_that_joined_once_the_mesh_is_calm_and_readers_see_no_gap() -> None:
+    world = joined(balance_after_s=30.0)
+    served = [spec.address for spec in MANY]
+    world.was_ready |= {world.serving(address) or "" for address in served}
+    world.run(25)
+    assert counts(world, "n1", "n2") == [9, 0]
+    moving: set[int] = set()
+    for _ in range(1_500):
+        world.run(0.05)
+        assert all(is_served(world, address) for address in served)
+        moving.add(len(list(world.machine.handovers)))
+    assert counts(world, "n1", "n2") == [5, 4]
+    assert moving == {0, 1}  # never two at a time
+    log = list(world.log)
+    world.run(60)
+    assert [one for one in world.log[len(log) :] if isinstance(one[1], m.AdoptCell)] == []  # it does not move again
+
+
+def test_a_mesh_in_trouble_is_left_alone() -> None:
+    world = joined(balance_after_s=30.0)
+    for _ in range(5):
+        world.run(20)
+        cell = world.serving(MANY[0].address)
+        assert cell is not None
+        world.kill(cell)
+    assert counts(world, "n1", "n2") in ([9, 0], [8, 1])  # only the killed one may have started elsewhere
+    world.run(70)
+    assert counts(world, "n1", "n2") == [5, 4]
+
+
+@pytest.mark.parametrize("changes", [{"rebalance": False}, {}])
+def test_nothing_moves_by_itself_where_that_is_switched_off_or_the_node_is_drained(changes: dict[str, object]) -> None:
+    world = joined(balance_after_s=10.0, **changes)
+    if not changes:
+        world.tell(m.Drained(("n2",)))
+    world.run(60)
+    assert counts(world, "n1", "n2") == [9, 0]
+
+
+def test_a_book_that_does_not_get_ready_there_stays_and_the_others_move() -> None:
+    world = joined(balance_after_s=10.0, ready_timeout_s=5.0)
+    world.was_ready |= {world.serving(spec.address) or "" for spec in MANY}
+    stuck_one = balance(world.machine.children.values(), world.machine.nodes)[0].address
+    world.unready.add(stuck_one)
+    world.run(60)
+    assert node_of(world, stuck_one) == "n1"
+    assert counts(world, "n1", "n2") == [5, 4]
