@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -49,6 +50,8 @@ from .writes import (
     Write,
 )
 
+DIALECTS = ("sqlite", "postgresql")
+
 
 def text(value: Any) -> str:
     return orjson.dumps(value).decode()
@@ -75,7 +78,7 @@ def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
 
 
 class Statements:
-    """The statements of a commit in one dialect, built once, because building one costs as much as executing it."""
+    """The statements of a commit in one dialect; see `statements`."""
 
     def __init__(self, dialect: str) -> None:
         account, done = schema.accounts.c, schema.batches.c
@@ -145,6 +148,13 @@ class Statements:
         self.mark = put(dialect, schema.marks, ("account_id", "name"))
         self.no_mark = _remove(schema.marks, schema.marks.c.name)
         self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
+
+
+@cache
+def statements(dialect: str) -> Statements:
+    """Return the statements of one of `DIALECTS`, built once in a process, because building one costs as much as
+    executing it."""
+    return Statements(dialect)
 
 
 def _transition() -> Insert:

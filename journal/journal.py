@@ -25,7 +25,7 @@ from ..model.failpoint import reach
 from ..model.order import AccountEvent, EventType, Fill, Order
 from ..model.time import SECOND_NS
 from . import queries, schema
-from .apply import Changes, Statements, put_new
+from .apply import Changes, put_new, statements
 from .database import Database
 from .migrate import is_current, migrate, version
 from .prepared import Transaction
@@ -57,7 +57,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
+        self._statements = statements("sqlite" if database.is_sqlite else "postgresql")
         self._seen: tuple[Key, Counters] | None = None  # as the last commit of this object left them
         self._known: tuple[Key, Counters] | None = None  # the same, also after a failed commit: the row is not behind
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - a process imports it at its first connection, which takes 20 ms
 import importlib
 from collections.abc import Iterable
 from typing import Any, cast
@@ -43,7 +44,7 @@ def load(kind: str) -> RoleFactory:
 
 
 def preload(trading: bool = True, connectors: Iterable[str] = ()) -> None:
-    """Import every role and connector now, so that a spare imports nothing when it adopts a role.
+    """Import every role and connector now, so that a spare imports and builds nothing when it adopts a role.
 
     Without `trading` the order manager is left out, because it imports a database library (0.3 s, 17 MB). `connectors`
     are those of the mesh besides the installed ones: ccxt alone knows its own, and its import takes seconds.
@@ -51,6 +52,11 @@ def preload(trading: bool = True, connectors: Iterable[str] = ()) -> None:
     for kind in KINDS:
         if trading or kind != ORDERS:
             load(kind)
+    if trading:
+        from ...journal.apply import DIALECTS, statements  # the database library
+
+        for dialect in DIALECTS:
+            statements(dialect)
     for exchange in {*known(), *connectors}:
         with contextlib.suppress(Misconfigured, UnknownExchange):  # the role that needs the connector reports the error
             connector(exchange)

@@ -126,7 +126,9 @@ def contradictions(notes: Iterable[Mapping[str, Any]], accounts: Mapping[str, Ma
             found += [
                 f"{order}: cancel told as done, but the journal has it {status}"
                 for note in rows
-                if note["what"] == "cancelled" and note["done"] and status in (None, "OPEN", "UNKNOWN")
+                if note["what"] == "cancelled"
+                and note["done"]
+                and (status in ("OPEN", "UNKNOWN") or (status is None and "refused" not in what))  # refused: never sent
             ]
         found += [f"{order}: at the exchange, but no trader placed it" for order in exchange - mine.keys()]
         problems += [f"{name}: {one}" for one in found[:SHOWN]]

@@ -38,12 +38,18 @@ def test_agreement_is_no_contradiction() -> None:
         (GOOD, {"receipts": {"o1": 2}}, "received it 2 times"),
         (GOOD, {"fills": []}, "fill 7"),
         ([*GOOD, note("cancelled", done=True)], {"journal": {"o1": "OPEN"}}, "cancel told as done"),
+        ([note("placing"), note("cancelled", done=True)], {"journal": {}, "exchange": []}, "cancel told as done"),
         (GOOD, {"exchange": ["o1", "o2"]}, "o2: at the exchange"),
     ],
 )
 def test_each_contradiction_is_found(notes: list[dict[str, Any]], changed: dict[str, Any], complaint: str) -> None:
     (found,) = contradictions(notes, account(**changed))
     assert complaint in found
+
+
+def test_the_cancel_of_an_order_that_was_never_sent_may_be_told_as_done() -> None:
+    rows = [note("placing"), note("refused"), note("cancelled", done=True)]
+    assert contradictions(rows, account(journal={}, exchange=[], fills=[], receipts={})) == []
 
 
 def test_a_sign_of_life_from_before_the_time_does_not_count() -> None:

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.account_host import Mesh, Place, order, placing
+from venuemesh.actors.cell.kinds import preload
 from venuemesh.actors.cell.loop_thread import new_loop
 from venuemesh.model import failpoint
 from venuemesh.model.errors import MeshError
@@ -299,6 +300,7 @@ def finish(job: dict[str, Any], outcome: dict[str, Any], status: int) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
+    preload()
     pipe = os.pipe()
     for end in pipe:
         os.set_blocking(end, False)
