@@ -119,6 +119,15 @@ class SupervisorShell:
                 self.on(found)
                 self.spawn(self._attend(found.cell))
 
+    async def find_stranger(self, name: str) -> None:
+        """Take over a cell that the cluster has and this supervisor does not know, if it still lives."""
+        found = await self._find_cell(name)
+        if found is None or name in self.machine.cells:
+            return
+        logger.warning("found a process that no supervisor knew", cell=name, node=found.node[:12], pid=found.pid)
+        self.on(found)
+        self.spawn(self._attend(name))
+
     async def _find_cell(self, name: str) -> m.Found | None:
         try:
             await self._patiently(lambda: self.port.find(name))

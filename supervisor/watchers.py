@@ -40,6 +40,7 @@ EPOCH_S = 2.0  # between two looks for a later supervisor
 MIRROR_S = 0.1
 DUTIES_S = 4.0  # the status of every role is read and compared once in this time
 STATUS_S = 0.5
+STRANGERS_S = 5.0  # between two lists of the cells that the cluster has
 READY_S = 0.05  # between two looks whether a restarted child is ready
 
 
@@ -60,7 +61,8 @@ class Watchers:
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         self._inherit_mirrors(time.monotonic_ns())
-        for work in (self._watch_nodes(), self._mirrors(), self._duties(), self._readiness(), *catalogs):
+        works = (self._watch_nodes(), self._strangers(), self._mirrors(), self._duties(), self._readiness())
+        for work in (*works, *catalogs):
             shell.spawn(work)
 
     def _inherit_mirrors(self, now_ns: int) -> None:
@@ -130,6 +132,22 @@ class Watchers:
                 with contextlib.suppress(RetryLater):  # the store is away: looked up again
                     await shell.check_epoch()
             await asyncio.sleep(NODES_S)
+
+    async def _strangers(self) -> None:
+        """Find cells that the cluster has and the machine does not: what an earlier supervisor asked for from behind a
+        partition can reach the cluster after the cells were listed."""
+        shell, before = self._shell, set[str]()
+        while not shell.machine.ending:
+            await asyncio.sleep(STRANGERS_S)
+            if shell.machine.isolated_ns is not None:
+                continue
+            try:
+                unknown = set(await shell.port.names()) - shell.machine.cells.keys()
+            except Unreachable:
+                continue
+            for cell in sorted(unknown & before):  # twice in a row: one that has just ended is still listed
+                await shell.find_stranger(cell)
+            before = unknown
 
     async def _health(self, cell: str, node: str) -> None:
         """Long-poll one agent while it serves."""

@@ -55,6 +55,7 @@ class FakeCells:
         self.held: set[str] = set()
         self.epoch = 0
         self.away = 0
+        self.gone: set[str] = set()  # cells that are listed and have ended
         self.created: list[str] = []
         self.adopted: list[Mapping[str, Any]] = []
         self.refusals: dict[str, Exception] = {}  # by cell: its answer to every message
@@ -82,7 +83,7 @@ class FakeCells:
 
     async def find(self, cell: str) -> None:
         self._try()
-        if cell not in self.cells:
+        if cell not in self.cells or cell in self.gone:
             raise Gone(sent=False)
         self.held.add(cell)
 

@@ -24,7 +24,7 @@ from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.mirror_leases import link_spec, mirror_spec
-from venuemesh.supervisor.tree.records import ChildState
+from venuemesh.supervisor.tree.records import CellState, ChildState
 from venuemesh.supervisor.watchers import Watchers
 
 BOOK_AT = "book/x/A-B"
@@ -205,3 +205,21 @@ async def test_a_restart_that_is_requested_again_restarts_nothing_twice(port: Fa
     shell.machine.rolling.clear()
     shell.on(m.Tick())
     assert await another == [BOOK_AT]
+
+
+async def test_a_process_that_an_earlier_supervisor_made_late_is_found(
+    port: FakeCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "STRANGERS_S", 0.02)
+    shell = await taken_over(port)
+    await until(lambda: "n" in shell.machine.nodes)
+    mirror = shell.machine.children[MIRROR.address]
+    port.cells["cell-s"] = {"node": "n", "pid": 90, "start": 5, "assignment": None}  # a spare
+    port.cells["cell-r"] = living(MIRROR, (1, 1)) | {"node": "n", "pid": 91}  # older than the mirror that serves
+    port.cells["cell-gone"] = port.cells["cell-s"]
+    port.gone.add("cell-gone")  # listed, but it has ended
+    await until(lambda: {"cell-s", "cell-r"} <= shell.machine.cells.keys())
+    assert shell.machine.cells["cell-s"].pid == 90
+    assert shell.machine.cells["cell-r"].state is CellState.KILLING
+    assert mirror.cell == "cell-m"
+    assert "cell-gone" not in shell.machine.cells
