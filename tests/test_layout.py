@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,12 +44,16 @@ def modules():
             yield folder, path
 
 
+@cache
 def imports(path):
+    """Return the level and the name of each imported module."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((0, alias.name) for alias in node.names)
+            found += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or node.names[0].name
+            found.append((node.level, node.module or node.names[0].name))
+    return found
 
 
 def test_imports_are_relative_and_point_down():

@@ -15,7 +15,7 @@ from tests.cluster.evidence import Log, contradictions, live_at, shown, since_wh
 from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
-from venuemesh.model.address import OF_NODES
+from venuemesh.model.address import LINK, MIRROR, OF_NODES
 
 LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster again
 JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
@@ -23,6 +23,7 @@ PAUSED_WITHIN_S = 30.0
 COMPARED_WITHIN_S = 120.0
 AWAY_S = 120.0  # a supervisor's return
 COMMAND_S = 40.0  # one command `status`, while hosts start on the same two cores
+REBALANCED_S = 240.0
 STATUS_S = 2.0  # between two commands `status`
 LEFT_S = 20.0  # a node agent sweeps every few seconds
 TITLE = "venuemesh: "
@@ -94,8 +95,18 @@ class Running:
         return sorted(text.removeprefix(TITLE) for text in texts)
 
     def incarnations(self) -> dict[str, list[int]]:
-        """Return the incarnation of every role."""
-        return {address: child["incarnation"] for address, child in self.children().items()}
+        """Return the incarnation of every role that no reader asks for."""
+        asked = (MIRROR, LINK)
+        return {
+            address: child["incarnation"]
+            for address, child in self.children().items()
+            if address.split("/")[0] not in asked
+        }
+
+    def rebalance(self, host: Host) -> dict[str, Any]:
+        """Spread the books, by the command on a host; return its answer."""
+        answer: dict[str, Any] = json.loads(host.run("venuemesh rebalance --json", REBALANCED_S).splitlines()[-1])
+        return answer
 
     def on(self, host: Host) -> list[Child]:
         """Return the children that run on a host."""

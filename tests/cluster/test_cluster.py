@@ -87,6 +87,7 @@ def test_a_host_has_a_bad_cable(running: Running, part: str) -> None:
     """Frames that are late or lost are no reason to replace anything."""
     host = faults.victim(running, part)
     with running.case(f"bad cable with {part}", host=host.name, roles=running.roles(host)):
+        running.rebalance(host)  # or books of an earlier case would move by themselves now
         before = running.incarnations()
         running.world.network.impair(host.name, faults.LATE_MS, faults.LOSS)
         faults.last(faults.LONG_S)
@@ -106,7 +107,7 @@ def test_a_host_is_drained_and_takes_actors_again(running: Running) -> None:
         running.wait_live(time.monotonic_ns())
         other.run(f"venuemesh drain --undo {host.name}", 60.0)
         assert running.state_of(host) == "UP"
-        row["rebalance"] = json.loads(other.run("venuemesh rebalance --json", 240.0).splitlines()[-1])
+        row["rebalance"] = running.rebalance(other)
         loads = row["rebalance"]["after"].values()
         assert max(loads) - min(loads) <= 1, row["rebalance"]
 
