@@ -95,7 +95,7 @@ class Running:
         return sorted(text.removeprefix(TITLE) for text in texts)
 
     def incarnations(self) -> dict[str, list[int]]:
-        """Return the incarnation of every role that no reader asks for."""
+        """Return the incarnation of every role that does not depend on readers."""
         asked = (MIRROR, LINK)
         return {
             address: child["incarnation"]

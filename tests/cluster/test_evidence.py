@@ -47,7 +47,7 @@ def test_each_contradiction_is_found(notes: list[dict[str, Any]], changed: dict[
     assert complaint in found
 
 
-def test_the_cancel_of_an_order_that_was_never_sent_may_be_told_as_done() -> None:
+def test_an_order_that_was_never_sent_has_ended_for_a_later_cancel() -> None:
     rows = [note("placing"), note("refused"), note("cancelled", done=True)]
     assert contradictions(rows, account(journal={}, exchange=[], fills=[], receipts={})) == []
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests.cluster import page
+from tests.cluster.hosts import until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, MESH, PORT, PYTHON, World
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
-UP_S = 900.0
+UP_S, ANSWERED_S = 900.0, 120.0
 LISTED = 3  # pairs that the exchange lists by name
 URLS = f"""rest = "http://127.0.0.1:{PORT}"
 ws = "ws://127.0.0.1:{PORT}"
@@ -51,9 +52,15 @@ def started(permitted: None, rows: list[dict[str, Any]], config: str, pairs: int
         printed = world.hosts["a"].run(page.command("up"), UP_S)
         row = {"case": f"up with {pairs} pairs", "up_s": round(time.monotonic() - began, 1), "printed": printed[-2000:]}
         rows.append(row)
-        yield world, json.loads(world.hosts["b"].run("venuemesh status --json").splitlines()[-1])
+        yield world, until("every actor's status is known", lambda: answered_by_all(world), ANSWERED_S)
         row["passed"] = True
         world.hosts["b"].run(page.command("down"), 120.0)
+
+
+def answered_by_all(world: World) -> Any:
+    """Return the status of the mesh once every actor has answered in it; on a busy machine some are late."""
+    status = json.loads(world.hosts["b"].run("venuemesh status --json").splitlines()[-1])
+    return status if all(child["status"] is not None for child in status["children"]) else None
 
 
 def states(status: Any) -> list[str]:
