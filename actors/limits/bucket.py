@@ -55,7 +55,8 @@ class Bucket:
         self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
         self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
         self.spare = int(self.usable * settings.spare)
-        self.kept = int(self.usable * settings.orders)
+        self._kept = int(self.usable * settings.orders)
+        self._since_ns = None if fresh else now_ns  # when a successor began, with empty buckets
         self.reads = settings.reads
         self.period_ns = in_ns(limit.per_s)
         self.slot_ns = max(1, self.period_ns // SLOTS)
@@ -84,6 +85,14 @@ class Bucket:
     def free(self) -> int:
         """The units that can be granted at once."""
         return max(0, self.level // self.divisor)
+
+    @property
+    def kept(self) -> int:
+        """The units that are kept for orders and cancels. A successor sets them aside over one period: all at once they
+        would take the first 12 s of its refill, and every book that is not LIVE would wait for them."""
+        if self._since_ns is None:
+            return self._kept
+        return min(self._kept, self._kept * (self.at_ns - self._since_ns) // self.period_ns)
 
     def is_spare(self, cost: int) -> bool:
         """Return whether little is in use, by our count and by the exchange's, and stays so after `cost`."""

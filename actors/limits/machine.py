@@ -115,7 +115,7 @@ class LimitsMachine:
         self.hits = 0  # hits in a row, each after the cool-down of the previous hit
         self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
-        self._kept: dict[str, int] = {}  # units of the limits of orders that other requests leave
+        self._of_orders: set[str] = set()  # limits of which other requests leave units to orders
         self._per_holder: dict[str, int] = {}
         self._ids = itertools.count(1)
 
@@ -145,7 +145,7 @@ class LimitsMachine:
         start_ns = NEVER_NS
         if priority <= Priority.ORDER:
             key, start_ns = now_ns + priority * in_ns(self.settings.first_s), now_ns
-            self._kept |= {name: self.buckets[name].kept for name in wanted}
+            self._of_orders |= wanted.keys()
         elif priority <= Priority.ACCOUNT:
             start_ns = self._start_of_read(wanted, now_ns)
             key = start_ns + Priority.ORDER * in_ns(self.settings.first_s)
@@ -313,14 +313,18 @@ class LimitsMachine:
 
     def _needed(self, claim: Claim) -> dict[str, int]:
         """Return the units that must be free for a request: its own, and those that it must leave to orders."""
-        if not self._kept:
+        if not self._of_orders:
             return claim.cost
         return {
-            name: units
-            if self.buckets[name].at_ns >= claim.start_ns
-            else min(units + self._kept.get(name, 0), max(units, self.buckets[name].burst))
+            name: units if self.buckets[name].at_ns >= claim.start_ns else self._left_to_orders(name, units)
             for name, units in claim.cost.items()
         }
+
+    def _left_to_orders(self, name: str, units: int) -> int:
+        """Return how much must be free for `units` of a request that leaves some to orders."""
+        bucket = self.buckets[name]
+        kept = bucket.kept if name in self._of_orders else 0
+        return min(units + kept, max(units, bucket.burst))
 
     def _wait_ns(self, claim: Claim) -> int:
         return max((self.buckets[name].wait_ns(units) for name, units in self._needed(claim).items()), default=0)

@@ -69,6 +69,24 @@ def test_orders_wait_behind_no_snapshot_and_have_separate_units() -> None:
     assert served[:3] == [cancel, order, books[6]]
 
 
+def test_the_books_of_a_successor_do_not_wait_until_the_units_for_orders_are_refilled() -> None:
+    m = machine(fresh=False)  # 46.3 units a second
+    order = m.acquire({"weight": 1}, "orders", 60.0, T0, Priority.ORDER)
+    books = [m.acquire({"weight": 250}, f"book {n}", 60.0, T0, Priority.URGENT) for n in range(3)]
+    at: dict[int, float] = {}
+    for tick in range(3_000):
+        for effect in m.advance(T0 + tick * S // 100):
+            assert isinstance(effect, Granted)
+            at[effect.ticket] = tick / 100
+    assert at[order] < 0.1
+    assert [round(at[book]) for book in books] == [7, 13, 20]  # with all 540 at once the first came after 17 s
+    later = T0 + 100 * S  # a period later all are kept
+    m.advance(later)
+    snapshots = [m.acquire({"weight": 250}, f"book {n}", 60.0, later, Priority.URGENT) for n in range(20)]
+    assert [effect.ticket for effect in m.advance(later)] == snapshots[:6]
+    assert m.buckets["weight"].free >= 540
+
+
 def saturated(m: LimitsMachine, reads: int, seconds: int) -> tuple[int, int, list[float]]:
     """Let 60 orders come each second, more than the limit refills, and `reads` reads of 80 units at once, each repeated
     when it is refused. Return the units of orders, of reads, and when each read was granted."""
