@@ -51,12 +51,8 @@ class Holder:
                 keep_logs(world)
                 world.end()
                 raise
-            self._running.results, self._running.keep = self._rows, self._write
+            self._running.results, self._running.keep = self._rows, lambda: write(self._rows)
         return self._running
-
-    def _write(self) -> None:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({"cases": self._rows}, indent=1) + "\n")
 
     def end(self) -> None:
         if self._running is not None:
@@ -79,9 +75,17 @@ def keep_logs(world: World) -> None:
 
 
 @pytest.fixture(scope="session")
-def rows() -> list[dict[str, Any]]:
-    """A row per case of all modules."""
-    return []
+def rows() -> Iterator[list[dict[str, Any]]]:
+    """A row per case of all modules. They are written after each case of `Holder`, and at the end."""
+    found: list[dict[str, Any]] = []
+    yield found
+    if found:
+        write(found)
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"cases": rows}, indent=1) + "\n")
 
 
 @pytest.fixture(scope="module")
