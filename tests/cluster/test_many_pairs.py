@@ -82,7 +82,7 @@ def test_two_egresses_on_two_hosts_carry_twice_the_budget(permitted: None, rows:
     with started(permitted, rows, TWO_EGRESSES, pairs) as (world, status):
         assert states(status) == ["LIVE"] * 2 * pairs
         windows = [
-            child["status"]["windows"]["request_weight"]
+            child["status"]["windows"]["weight"]
             for child in status["children"]
             if child["address"].startswith("limits/")
         ]
