@@ -90,7 +90,7 @@ def test_two_egresses_on_two_hosts_carry_twice_the_budget(permitted: None, rows:
         assert sum(one["granted"] for one in windows) > windows[0]["limit"], windows
         assert len(windows) == 2
         assert all(0 < one["most"] <= one["limit"] for one in windows), windows
-        assert set(answered(world)) == {"101", "200"}, "the exchange refused requests"
+        assert {"200"} <= set(answered(world)) <= {"101", "200"}, "the exchange refused requests"
 
 
 def answered(world: World) -> dict[str, int]:
