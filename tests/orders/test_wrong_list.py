@@ -45,8 +45,8 @@ def knows(mesh: LocalMesh, pair: str) -> bool:
 def test_a_wrong_list_retires_no_book_and_loses_no_order(exchange: LocalExchange, mesh: LocalMesh) -> None:
     mesh.wait_ready()
     market, admin = mesh.market("binance"), exchange.admin
-    low = f"{Decimal(admin.book('BTCUSDT')['bids'][0][0]) * Decimal('0.9'):.0f}"
-    filled, other = (market.buy(PAIR, "0.01", price=low) for _ in range(2))
+    best = Decimal(admin.book("BTCUSDT")["bids"][0][0])
+    filled, other = (market.buy(PAIR, "0.01", price=f"{best * Decimal(share):.0f}") for share in ("0.9", "0.89"))
     for one in (filled, other):
         market.wait(one, "open")
     updates = mesh.role_status(f"book/binance/{PAIR}")["pairs"][PAIR]["updates"]

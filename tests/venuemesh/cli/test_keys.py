@@ -53,6 +53,7 @@ class Terminal:
     def __init__(self, *arguments: object) -> None:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell ignores it for tests in the background
             os.execv(COMMAND[0], [*COMMAND, *map(str, arguments)])
         self.seen = ""
 
