@@ -99,6 +99,11 @@ def has_kind(address: str, kind: str) -> bool:
     return address.startswith(f"{kind}/")
 
 
+def belongs_to_node(address: str) -> bool:
+    """Return whether an address is of a role that runs on one node and cannot leave it."""
+    return any(has_kind(address, kind) for kind in OF_NODES)
+
+
 def is_book_of(address: str, exchange: str) -> bool:
     """Return whether an address is a book, or a group of books, of an exchange; False if the text is not an address."""
     return address.startswith(f"{BOOK}/{exchange}/")

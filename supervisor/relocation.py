@@ -55,8 +55,8 @@ class Relocation:
         """Return the nodes of a host, or the node whose id begins so. Raises Misconfigured: there is none."""
         machine = self._shell.machine
         found = [node for node in machine.nodes if machine.hosts.get(node) == where]
-        if not found and len(where) >= ID_CHARACTERS:
-            found = [node for node in machine.nodes if node.startswith(where)]
+        if not found:
+            found = [node for node in machine.nodes if self._begins(node, where)]
         if not found:
             hosts = ", ".join(sorted({host_of(machine, node) for node in machine.nodes}))
             raise Misconfigured(f"host {where!r}", f"is no host or node of the cluster, which has {hosts}")
@@ -75,8 +75,7 @@ class Relocation:
         name = where if any(machine.hosts.get(node) == where for node in nodes) else nodes[0]
         before = {child.spec.address for child in self._children_on(nodes) if child.spec.tier not in OF_A_NODE}
         for address in before:
-            machine.rolling.failed.pop(address, None)
-            machine.rolling.failed_ns.pop(address, None)
+            machine.rolling.forget(address)
         await self._shell.drain(lambda drained: drained | {name})
         mirrors_s = 2 * self._watchers.leases.lease_s
         await self._shell.until(lambda: self._is_empty(nodes, with_mirrors=False), timeout_s)
@@ -138,7 +137,7 @@ class Relocation:
     async def rebalance(self, plan: bool) -> dict[str, Any]:
         machine = self._shell.machine
         before = self._loads()
-        moves = balance(machine.children.values(), self._open_nodes())
+        moves = balance(machine.children.values(), machine.open_nodes)
         if moves and not plan:
             self._shell.on(m.MovesRequested({move.address: move.target for move in moves}))
             await self._shell.until(lambda: not any(machine.rolling.has(move.address) for move in moves))
@@ -149,10 +148,6 @@ class Relocation:
             "before": before,
             "after": before if plan else self._loads(),
         }
-
-    def _open_nodes(self) -> dict[str, Any]:
-        drained = self._shell.machine.drained_nodes
-        return {node: labels for node, labels in self._shell.machine.nodes.items() if node not in drained}
 
     def _loads(self) -> dict[str, int]:
         machine = self._shell.machine

@@ -116,8 +116,11 @@ class SupervisorShell:
         names = await self._patiently(self.port.names)
         for found in await asyncio.gather(*(self._find_cell(name) for name in names)):
             if found is not None:
-                self.on(found)
-                self.spawn(self._attend(found.cell))
+                self._take_over(found)
+
+    def _take_over(self, found: m.Found) -> None:
+        self.on(found)
+        self.spawn(self._attend(found.cell))
 
     async def find_stranger(self, name: str) -> None:
         """Take over a cell that the cluster has and this supervisor does not know, if it still lives."""
@@ -125,8 +128,7 @@ class SupervisorShell:
         if found is None or name in self.machine.cells:
             return
         logger.warning("found a process that no supervisor knew", cell=name, node=found.node[:12], pid=found.pid)
-        self.on(found)
-        self.spawn(self._attend(name))
+        self._take_over(found)
 
     async def _find_cell(self, name: str) -> m.Found | None:
         try:

@@ -8,7 +8,7 @@ a mesh in trouble, or one that is nearly even, is left alone. The command `rebal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from .moves import OF_A_NODE, Move, balance, loads_of
@@ -32,16 +32,24 @@ class Balancer:
         """A child ended by itself: the mesh must be calm for the whole time again."""
         self._calm_ns = None
 
+    def is_due(self, now_ns: int) -> bool:
+        """Return whether it is time for the next look."""
+        return now_ns - self._looked_ns >= self.again_ns
+
     def next_move(
-        self, children: Iterable[Child], nodes: Mapping[str, Mapping[str, str]], failed: Mapping[str, int], now_ns: int
+        self,
+        children: Iterable[Child],
+        nodes: Mapping[str, Mapping[str, str]],
+        failed_lately: Callable[[str], bool],
+        now_ns: int,
     ) -> Move | None:
-        """Return the book that moves now. `nodes`: labels of the nodes that take children; `failed`: when a move of a
-        book failed last."""
+        """Return the book that moves now. `nodes`: labels of the nodes that take children; `failed_lately`: whether a
+        move of this book failed, so that another one moves."""
+        self._looked_ns = now_ns
         if self._nodes != nodes.keys():
             self._nodes, self._calm_ns = frozenset(nodes), None
-        if len(nodes) < 2 or now_ns - self._looked_ns < self.again_ns:
+        if len(nodes) < 2:
             return None
-        self._looked_ns = now_ns
         own = [child for child in children if child.spec.tier not in OF_A_NODE]
         if not all(map(_is_calm, own)):
             self._calm_ns = None
@@ -51,12 +59,11 @@ class Balancer:
             return None
         loads = loads_of(own, nodes)
         mean = sum(loads.values()) / len(loads)
-        able = [child for child in own if now_ns - failed.get(child.spec.address, -self.after_ns) >= self.after_ns]
-        for move in balance(able, nodes, most=1, loads=loads):
-            weight = next(child.spec.weight for child in able if child.spec.address == move.address)
-            if loads[move.source] - loads[move.target] > max(FEWEST * weight, SLACK * mean):
-                return move
-        return None
+        able = [child for child in own if not failed_lately(child.spec.address)]
+        move = next(iter(balance(able, nodes, most=1, loads=loads)), None)
+        if move is None or loads[move.source] - loads[move.target] <= max(FEWEST * move.weight, SLACK * mean):
+            return None
+        return move
 
 
 def _is_calm(child: Child) -> bool:

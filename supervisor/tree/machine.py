@@ -148,6 +148,12 @@ class Machine:
         """The living nodes that are drained."""
         return frozenset(node for node in self.nodes if node in self.drained or self.hosts.get(node) in self.drained)
 
+    @property
+    def open_nodes(self) -> dict[str, Mapping[str, str]]:
+        """The labels of the living nodes that take children."""
+        drained = self.drained_nodes
+        return {node: labels for node, labels in self.nodes.items() if node not in drained}
+
     def _formerly(self, node: str) -> frozenset[str]:
         identity = self.identities.get(node)
         lost = (old for old, known in self.identities.items() if known == identity and old not in self.nodes)
@@ -697,14 +703,16 @@ class Machine:
         """Let the next child leave the drained nodes, or the next book a node that has too many; one at a time."""
         if self.rolling.queue:
             return
+
+        def failed_lately(address: str) -> bool:
+            return self.rolling.failed_lately(address, in_ns(self.settings.again_s), now_ns)
+
         move = None
         if drained:
-            waits_ns, failed_ns = in_ns(self.settings.again_s), self.rolling.failed_ns
-            due = (c for a, c in self.children.items() if now_ns - failed_ns.get(a, -waits_ns) >= waits_ns)
+            due = (child for address, child in self.children.items() if not failed_lately(address))
             move = evacuation(due, self._seats(spares), drained)
-        if move is None and self.settings.rebalance:
-            nodes = {node: labels for node, labels in self.nodes.items() if node not in drained}
-            move = self._balancer.next_move(self.children.values(), nodes, self.rolling.failed_ns, now_ns)
+        if move is None and self.settings.rebalance and self._balancer.is_due(now_ns):
+            move = self._balancer.next_move(self.children.values(), self.open_nodes, failed_lately, now_ns)
         if move is not None:
             self.rolling.ask([move.address], {move.address: move.target}, independent=True)
 

@@ -23,6 +23,7 @@ class Move:
     address: str
     source: str
     target: str
+    weight: int = 1
 
 
 def obstacle(spec: ChildSpec, node: NodeView, drained: bool = False) -> str | None:
@@ -91,7 +92,7 @@ def balance(
         books[target][kind].append(address)
         loads[source] -= kind[1]
         loads[target] += kind[1]
-        moves.append(Move(address, source, target))
+        moves.append(Move(address, source, target, kind[1]))
     return moves
 
 

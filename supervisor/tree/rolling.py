@@ -58,9 +58,18 @@ class Rolling:
         request = next(self._requests)
         for address in addresses:
             node = None if nodes is None else nodes[address]
-            self.failed.pop(address, None)
+            self.forget(address)
             if not any((task.address, task.node) == (address, node) for task in self.queue):
                 self.queue.append(Task(address, node, request, independent))
+
+    def forget(self, address: str) -> None:
+        """Forget that a task of this child failed."""
+        self.failed.pop(address, None)
+        self.failed_ns.pop(address, None)
+
+    def failed_lately(self, address: str, within_ns: int, now_ns: int) -> bool:
+        at_ns = self.failed_ns.get(address)
+        return at_ns is not None and now_ns - at_ns < within_ns
 
     def clear(self) -> None:
         self.queue.clear()

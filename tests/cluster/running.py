@@ -15,7 +15,7 @@ from tests.cluster.evidence import Log, contradictions, live_at, shown, since_wh
 from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
-from venuemesh.model.address import LINK, MIRROR, OF_NODES
+from venuemesh.model.address import LINK, MIRROR, belongs_to_node, has_kind
 
 LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster again
 JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
@@ -96,11 +96,10 @@ class Running:
 
     def incarnations(self) -> dict[str, list[int]]:
         """Return the incarnation of every role that does not depend on readers."""
-        asked = (MIRROR, LINK)
         return {
             address: child["incarnation"]
             for address, child in self.children().items()
-            if address.split("/")[0] not in asked
+            if not has_kind(address, MIRROR) and not has_kind(address, LINK)
         }
 
     def rebalance(self, host: Host) -> dict[str, Any]:
@@ -114,7 +113,7 @@ class Running:
 
     def belonging(self, host: Host) -> set[str]:
         """Return the addresses of the children that run on this host only."""
-        return {child["address"] for child in self.on(host) if child["address"].split("/")[0] in OF_NODES}
+        return {child["address"] for child in self.on(host) if belongs_to_node(child["address"])}
 
     def state_of(self, host: Host) -> str:
         """Return the state of a host's node, as `status` has it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import defaults
-from ..model.address import OF_NODES
+from ..model.address import belongs_to_node
 from ..model.errors import MeshError, Misconfigured, RetryLater
 from . import completion, connectors, journal, keys, orders, recording
 from .arguments import (
@@ -429,7 +429,7 @@ def drain(
         for name, why in done["left"].items():
             out.print(f"remains {name}: {why}")
         out.print(f"{host} is drained" if done["drained"] else f"{host} takes actors again")
-    if [name for name in done["left"] if name != "supervisor" and name.split("/")[0] not in OF_NODES]:
+    if [name for name in done["left"] if name != "supervisor" and not belongs_to_node(name)]:
         raise typer.Exit(1)
 
 
