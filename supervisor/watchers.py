@@ -263,8 +263,8 @@ class Watchers:
         machine = self._shell.machine
         while not machine.ending:
             await asyncio.sleep(READY_S)
-            head = [machine.rolling.head] if machine.rolling.head is not None else []
-            for address in dict.fromkeys((*head, *(one.address for one in machine.handovers))):
+            awaited = (machine.rolling.head, *(one.address for one in machine.handovers))
+            for address in dict.fromkeys(filter(None, awaited)):
                 child, successor = machine.children.get(address), machine.handovers.get(address)
                 if child is not None and child.state is ChildState.SERVING and child.cell is not None:
                     await self._report_readiness(child.spec, child.cell)

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..actors.cell.pulse import process_start
 from ..keystore.private import WRITABLE, check_folder, check_owner
 from ..keystore.state_folder import WHAT, make_state_folder, state_folder
-from ..model.errors import LONGEST_REASON, MeshNotRunning, Misconfigured
+from ..model.errors import MeshNotRunning, Misconfigured
 from ..model.plain import from_plain
 
 
@@ -80,6 +80,6 @@ def read_run_file(mesh: str) -> RunFile | None:
     try:
         return from_plain(RunFile, {**OLDER, **json.loads(raw)})
     except (ValueError, TypeError, RecursionError) as error:
-        raise Misconfigured(str(path), f"is not a run file: {error}"[:LONGEST_REASON]) from error
+        raise Misconfigured(str(path), f"is not a run file: {error}") from error
     except Misconfigured as error:
-        raise Misconfigured(str(path), f"is not a run file: {error.what} {error.reason}"[:LONGEST_REASON]) from error
+        raise Misconfigured(str(path), f"is not a run file: {error.what} {error.reason}") from error
