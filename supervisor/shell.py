@@ -146,7 +146,7 @@ class SupervisorShell:
             if noted is None:  # the cell had no assignment, so no role is lost
                 await self._discard(name)
                 return None
-            answer = noted
+            answer = noted | {"answers": False}
         assignment = answer["assignment"]
         if assignment is None:
             return m.Found(
@@ -172,6 +172,7 @@ class SupervisorShell:
             assignment["restarts"],
             serving,
             identity=answer.get("identity", ""),
+            answers=answer.get("answers", True),
         )
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:

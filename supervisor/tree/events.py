@@ -90,6 +90,7 @@ class Found:
     serving: bool = True
     trading: bool = False  # see `Create`
     identity: str = ""  # see `CellCreated`
+    answers: bool = True  # False: it hangs, and this is what was stored about it
 
 
 @dataclass(frozen=True, slots=True)

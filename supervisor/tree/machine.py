@@ -286,7 +286,7 @@ class Machine:
 
     def _found(self, event: Found, now_ns: int) -> None:
         cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start, trading=event.trading)
-        self.cells[cell.name] = cell
+        self.cells[cell.name], cell.answers = cell, event.answers
         self._identify(cell.node, event.identity)
         if event.spec is None or event.incarnation is None:
             return
@@ -329,8 +329,14 @@ class Machine:
         if last is cell and event.spec is not None:
             child.spec = event.spec
         child.restarts = event.restarts if first is cell else max(0, event.restarts - 1)
-        child.cell, child.node, child.incarnation = first.name, first.node, first.incarnation
+        hangs = last.answers and not first.answers  # it may have been replaced already, and hang while it leaves
+        serving = last if hangs else first
+        child.cell, child.node, child.incarnation = serving.name, serving.node, serving.incarnation
         self._route(child)
+        if hangs:
+            self._kill(first, now_ns)
+            self.handovers.take(child.spec.address)
+            return
         successor = Successor(child.spec.address, last.node, now_ns, cell=last.name, incarnation=last.incarnation)
         successor.serves = True
         self.handovers.add(successor)

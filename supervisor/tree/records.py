@@ -41,6 +41,7 @@ class Cell:
     address: str | None = None
     incarnation: tuple[int, int] | None = None
     trading: bool = False  # has imported the modules of an order manager
+    answers: bool = True  # whether it answered when this supervisor found it
 
 
 @dataclass(slots=True)

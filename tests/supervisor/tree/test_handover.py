@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.port import World
@@ -265,7 +265,8 @@ def taken_over(old: World) -> World:
         serving = before is not None and before.state is not CellState.ADOPTING
         restarts = child.restarts if child is not None else 0
         if spec is not None or fake.address is None:
-            world.tell(m.Found(fake.name, fake.node, fake.pid, fake.pid, fake.incarnation, spec, restarts, serving))
+            about = (fake.name, fake.node, fake.pid, fake.pid, fake.incarnation, spec, restarts, serving)
+            world.tell(m.Found(*about, answers=not fake.stopped))
     world.tell(m.RunChildren(ALL))
     return world
 
@@ -306,6 +307,7 @@ DEEDS = st.lists(
 
 
 @settings(max_examples=100, deadline=None)
+@example([("restart", 0, 120), ("hang", 0, 1), ("take over", 0, 5)])
 @given(DEEDS)
 def test_a_live_book_stays_served_while_anything_but_its_process_ends(deeds: list[tuple[str, int, int]]) -> None:
     """Spares and successors end, supervisors change, restarts are requested: no book is without a ready process."""
