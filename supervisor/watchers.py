@@ -54,7 +54,8 @@ class Watchers:
         self.leases = MirrorLeases(shell.settings.mirror_lease_s)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> number of its answers
-        self._agents = HangDetector(in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s), in_ns(3 * PERIOD_S))
+        agent_limit_s = HEALTH_S + shell.settings.tree.agent.watcher_hang_limit_s
+        self._agents = HangDetector(in_ns(agent_limit_s), in_ns(3 * PERIOD_S))
 
     def start(self) -> None:
         """Start watching. The shell must be ready."""

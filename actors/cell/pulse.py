@@ -1,10 +1,10 @@
 """The heartbeat of a process: a small file that the process's loop writes every 50 ms and the node agent reads.
 
 A pulse is the file `<segments>/pulse/<cell>`. The process maps it and stores a few integers, so a heartbeat costs no
-system call; a reader learns pid, process start time, time of the last heartbeat, loop lag and progress. A pulse
+system call; a reader learns pid, process start time, thread, time of the last heartbeat, loop lag and progress. A pulse
 outlives its process: the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the
 start time of a process is in clock ticks since boot (proc(5), field 22), which together with the pid identifies one
-process.
+process. `thread` is the kernel's id of the loop's thread: the kernel counts how long it waited for a processor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import os
 import select
 import signal
 import struct
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from ...model.errors import Misconfigured
 PERIOD_S = 0.05
 HEARTBEAT_LIMIT_S = 0.25  # default: a book or process whose last heartbeat is older counts as dead
 SUPERVISOR = "supervisor"  # the supervisor's pulse on its node
-_MAGIC = b"VMPULSE1"
-_LAYOUT = struct.Struct("<8sQQQQQ")
+STARVED_TIMES = 10  # a process without a processor counts as hung after this many times the limit
+_MAGIC = b"VMPULSE2"
+_LAYOUT = struct.Struct("<8sQQQQQQ")
 _ADDRESS = 256
 _SIZE = _LAYOUT.size + _ADDRESS
 
@@ -38,6 +40,7 @@ class Beat:
     cell: str
     pid: int
     start: int
+    thread: int
     beat_ns: int
     lag_ns: int
     progress: int
@@ -45,12 +48,13 @@ class Beat:
 
 
 class Pulse:
-    """The writer of a pulse. One per process. Raises Misconfigured: there is no room for it."""
+    """The writer of a pulse, made in the loop's thread. One per process. Raises Misconfigured: no room for it."""
 
     def __init__(self, directory: Path, cell: str, address: str = "") -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / cell
         self.pid, self.start = os.getpid(), process_start(os.getpid()) or 0
+        self.thread = threading.get_native_id()
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, _SIZE)
@@ -73,7 +77,8 @@ class Pulse:
 
     def beat(self, now_ns: int, lag_ns: int) -> None:
         self._progress += 1
-        _LAYOUT.pack_into(self._map, 0, _MAGIC, self.pid, self.start, now_ns, max(0, lag_ns), self._progress)
+        process = self.pid, self.start, self.thread
+        _LAYOUT.pack_into(self._map, 0, _MAGIC, *process, now_ns, max(0, lag_ns), self._progress)
 
     def close(self) -> None:
         self._map.close()
@@ -88,11 +93,11 @@ def read_beat(path: Path) -> Beat | None:
         return None
     if len(raw) != _SIZE:
         return None
-    magic, pid, start, beat_ns, lag_ns, progress = _LAYOUT.unpack_from(raw)
+    magic, pid, start, thread, beat_ns, lag_ns, progress = _LAYOUT.unpack_from(raw)
     if magic != _MAGIC:
         return None
     address = raw[_LAYOUT.size :].rstrip(b"\0").decode(errors="replace")
-    return Beat(path.name, pid, start, beat_ns, lag_ns, progress, address)
+    return Beat(path.name, pid, start, thread, beat_ns, lag_ns, progress, address)
 
 
 def read_beats(directory: Path) -> dict[str, Beat]:
@@ -105,29 +110,61 @@ def read_beats(directory: Path) -> dict[str, Beat]:
     return {beat.cell: beat for beat in beats if beat is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A process without progress: `counted_ns` of its `silent_ns` count against it."""
+
+    progress: int
+    counted_ns: int = 0
+    silent_ns: int = 0
+    starved_ns: int | None = None  # how long the process had waited for a processor at the last observation
+
+
 @dataclass(slots=True)
 class HangDetector:
     """Find the processes that stopped beating, by regular observations. Pure.
 
     Time counts against a process only while the observer itself ran: after a pause of the observer or of its machine,
-    at most `step_ns` of the pause count.
+    at most `step_ns` of the pause count. Time in which the process waited for a processor does not count either: an
+    overloaded machine makes processes slow, and killing them makes it slower. There is an end to that: a process
+    without progress for `STARVED_TIMES` times the limit counts as hung.
     """
 
     limit_ns: int
     step_ns: int
-    _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> (progress, unchanged for ns)
+    _seen: dict[str, _Silence] = field(default_factory=dict)
     _last_ns: int | None = None
 
-    def look(self, progress: Mapping[str, int], now_ns: int) -> list[str]:
-        """Return the names without progress for longer than the limit."""
+    def look(
+        self, progress: Mapping[str, int], now_ns: int, starved: Callable[[str], int | None] = lambda _: None
+    ) -> list[str]:
+        """Return the names without progress for longer than the limit.
+
+        `starved` returns for how long a process has waited for a processor since its start, in ns; None: unknown.
+        """
         step = 0 if self._last_ns is None else min(now_ns - self._last_ns, self.step_ns)
         self._last_ns = now_ns
-        seen = {}
-        for name, count in progress.items():
-            before = self._seen.get(name)
-            seen[name] = (count, before[1] + step if before is not None and before[0] == count else 0)
-        self._seen = seen
-        return [name for name, (_, still_ns) in seen.items() if still_ns > self.limit_ns]
+        self._seen = {name: self._silence(name, count, step, starved) for name, count in progress.items()}
+        longest_ns = STARVED_TIMES * self.limit_ns
+        return [n for n, one in self._seen.items() if one.counted_ns > self.limit_ns or one.silent_ns > longest_ns]
+
+    def _silence(self, name: str, count: int, step: int, starved: Callable[[str], int | None]) -> _Silence:
+        before = self._seen.get(name)
+        if before is None or before.progress != count:
+            return _Silence(count)
+        waited_ns = starved(name)
+        excused_ns = 0 if waited_ns is None or before.starved_ns is None else waited_ns - before.starved_ns
+        counted_ns = before.counted_ns + max(0, step - max(0, excused_ns))
+        return _Silence(count, counted_ns, before.silent_ns + step, waited_ns)
+
+
+def starved_ns(pid: int, thread: int) -> int | None:
+    """Return for how long a thread has waited for a processor since its start; None when the kernel does not tell."""
+    try:
+        with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as schedstat:
+            return int(schedstat.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def process_start(pid: int) -> int | None:

@@ -2,7 +2,7 @@
 
 A new incarnation rebuilds nothing, because all its data is on its node (pulses, segments, /proc). Kinds: `kill`,
 `sweep`, `usage`; long poll `health`. The agent also watches the pulse of a supervisor on its node. If the supervisor's
-loop does not run for longer than `supervisor_limit_s`, the agent kills the supervisor, so that Ray restarts it.
+loop does not run for longer than `watcher_limit_s`, the agent kills the supervisor, so that Ray restarts it.
 
 If a pulse continues although no visible process has its id, its process runs in another pid namespace. While there is
 such a process, the agent removes the files of a process that seems dead only after a longer silence; otherwise at once.
@@ -17,7 +17,18 @@ from typing import Any
 from loguru import logger
 
 from ...model.time import in_ns
-from ..cell.pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
+from ..cell.pulse import (
+    PERIOD_S,
+    SUPERVISOR,
+    Beat,
+    HangDetector,
+    Usage,
+    is_alive,
+    kill_process,
+    read_beats,
+    starved_ns,
+    usage,
+)
 from ..cell.role import Context
 from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
@@ -38,7 +49,7 @@ class AgentRole:
         step_ns = in_ns(3 * PERIOD_S)
         self._silent_ns = in_ns(max(settings.hang_limit_s, SILENT_BEATS * settings.heartbeat_limit_s))
         self._cells = HangDetector(in_ns(settings.hang_limit_s), step_ns)
-        self._supervisor = HangDetector(in_ns(settings.supervisor_hang_limit_s), step_ns)
+        self._supervisor = HangDetector(in_ns(settings.watcher_hang_limit_s), step_ns)
         self._stale: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used
@@ -103,13 +114,19 @@ class AgentRole:
         now_ns = self._context.monotonic_ns()
         beats = read_beats(self._pulses)
         self._judge(beats.values())
-        supervisor = beats.pop(SUPERVISOR, None)
-        stale = tuple(sorted(self._cells.look({cell: beat.progress for cell, beat in beats.items()}, now_ns)))
+
+        def starved(name: str) -> int | None:
+            return starved_ns(beats[name].pid, beats[name].thread)
+
+        cells = {name: beat.progress for name, beat in beats.items()}
+        own_supervisor = {SUPERVISOR: cells.pop(SUPERVISOR)} if SUPERVISOR in cells else {}
+        stale = tuple(sorted(self._cells.look(cells, now_ns, starved)))
         if stale != self._stale:
             logger.log("WARNING" if stale else "INFO", "hung cells", cells=" ".join(stale) or "none")
             self._stale = stale
             self._changed.set()
-        if self._supervisor.look({SUPERVISOR: supervisor.progress} if supervisor else {}, now_ns) and supervisor:
+        if self._supervisor.look(own_supervisor, now_ns, starved):
+            supervisor = beats[SUPERVISOR]
             if is_alive(supervisor.pid, supervisor.start):
                 logger.warning("the supervisor hangs: killing it", pid=supervisor.pid)
                 self._spawn(asyncio.to_thread(kill_process, supervisor.pid, supervisor.start))

@@ -13,18 +13,19 @@ MIRROR_LEASE_S = 15.0  # length of the lease of a process that reads a book of a
 class AgentSettings:
     """When a node agent considers a process hung.
 
-    A cell whose event loop did not run for `hang_limit_s` is killed and replaced; the supervisor after
-    `supervisor_limit_s` (None: five times as long as a cell, at least 5 s). Readers consider a segment dead after
+    A cell whose event loop did not run for `hang_limit_s` is killed and replaced. The supervisor and an agent, which
+    watch the others, are killed after `watcher_limit_s` (None: five times as long as a cell, at least 5 s): to the
+    supervisor, an agent of a busy host looks like one that hangs. Readers consider a segment dead after
     `heartbeat_limit_s`.
     """
 
     hang_limit_s: float = 2.0
-    supervisor_limit_s: float | None = None
+    watcher_limit_s: float | None = None
     heartbeat_limit_s: float = HEARTBEAT_LIMIT_S
 
     @property
-    def supervisor_hang_limit_s(self) -> float:
-        return max(5.0, 5 * self.hang_limit_s) if self.supervisor_limit_s is None else self.supervisor_limit_s
+    def watcher_hang_limit_s(self) -> float:
+        return max(5.0, 5 * self.hang_limit_s) if self.watcher_limit_s is None else self.watcher_limit_s
 
 
 @dataclass(frozen=True, slots=True)

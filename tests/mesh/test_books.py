@@ -47,7 +47,7 @@ def shared(grow_shared: Callable[..., Tree], exchange: ExchangeProcess) -> Tree:
 def starter(grow: Callable[..., Tree], exchange: ExchangeProcess) -> Start:
     def begin(pairs: list[str] = PAIRS, hang_limit_s: float = 2.0, **settings: Any) -> Tree:
         binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": pairs, **settings}
-        return grow(exchanges={"binance": binance}, hang_limit_s=hang_limit_s, supervisor_limit_s=4.0)
+        return grow(exchanges={"binance": binance}, hang_limit_s=hang_limit_s, watcher_limit_s=4.0)
 
     return begin
 

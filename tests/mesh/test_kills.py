@@ -33,7 +33,7 @@ def calm(grow_shared: Grow) -> Tree:
 @pytest.fixture(scope="module")
 def tense(grow_shared: Grow) -> Tree:
     """A mesh for tests that stop processes: a process without a heartbeat for half a second counts as hung."""
-    return grow_shared(children=CHILDREN, hang_limit_s=HANG_S, supervisor_limit_s=1.0)
+    return grow_shared(children=CHILDREN, hang_limit_s=HANG_S, watcher_limit_s=1.0)
 
 
 def test_a_killed_role_is_adopted_by_a_spare(calm: Tree) -> None:
@@ -149,7 +149,7 @@ def test_a_stopped_node_agent_is_killed_by_its_successor(tense: Tree) -> None:
 
 
 def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(grow: Grow) -> None:
-    tree = grow(children=CHILDREN, supervisor_limit_s=1.0)
+    tree = grow(children=CHILDREN, watcher_limit_s=1.0)
     before = tree.whole(children=3)
     process = (before["pid"], process_start(before["pid"]) or 0)
     kill(before["pid"], signal.SIGSTOP)
@@ -160,7 +160,7 @@ def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(grow: Grow) -> 
 
 
 def test_a_supervisor_that_was_stopped_takes_no_cell_for_hung(grow: Grow) -> None:
-    tree = grow(children=CHILDREN, hang_limit_s=HANG_S, supervisor_limit_s=30.0)
+    tree = grow(children=CHILDREN, hang_limit_s=HANG_S, watcher_limit_s=30.0)
     before = tree.whole(children=3)
     kill(before["pid"], signal.SIGSTOP)
     wait_still(tree, before["pid"], 4 * HANG_S)

@@ -64,7 +64,7 @@ def config(exchange: ExchangeProcess, folder: Path, account: dict[str, object], 
         "exchanges": {EXCHANGE: binance},
         "journal": {"url": f"sqlite:///{folder / 'journal.sqlite3'}"},
         "hang_limit_s": HANG_S,
-        "supervisor_limit_s": 2 * HANG_S,
+        "watcher_limit_s": 2 * HANG_S,
         "account_limits": MANY_ORDERS,
         **QUICK,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from venuemesh.actors.cell.pulse import (
+    STARVED_TIMES,
     HangDetector,
     Pulse,
     is_alive,
@@ -20,6 +21,7 @@ from venuemesh.actors.cell.pulse import (
     process_start,
     read_beat,
     read_beats,
+    starved_ns,
     usage,
 )
 from venuemesh.actors.cell.sweep import leave, sweep
@@ -85,6 +87,37 @@ def test_an_observer_that_was_stopped_reports_no_process() -> None:
     detector.look({"a": 1}, 0)
     assert detector.look({"a": 1}, 60_000 * MS) == []
     assert detector.look({"a": 2}, 60_050 * MS) == []
+
+
+def test_time_that_a_process_waited_for_a_processor_does_not_count() -> None:
+    detector = HangDetector(limit_ns=200 * MS, step_ns=150 * MS)
+    stale = []
+    for n in range(16):
+        waited = {"starved": n * 40 * MS, "stopped": 7 * MS}
+        stale.append(detector.look({"starved": 1, "stopped": 1, "unknown": 1}, n * 50 * MS, waited.get))
+    assert stale[:5] == [[]] * 5
+    assert stale[5:14] == [["stopped", "unknown"]] * 9
+    assert detector.look({"starved": 2, "stopped": 1}, 800 * MS, {}.get) == ["stopped"]
+
+
+def test_a_process_that_gets_no_processor_counts_as_hung_in_the_end() -> None:
+    detector = HangDetector(limit_ns=100 * MS, step_ns=50 * MS)
+    looks = [detector.look({"a": 1}, n * 50 * MS, lambda _, n=n: n * 50 * MS) for n in range(40)]
+    last = STARVED_TIMES * 2  # looks in ten times the limit
+    assert looks[: last + 1] == [[]] * (last + 1)
+    assert looks[last + 1 :] == [["a"]] * (40 - last - 1)
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/schedstat"), reason="this kernel does not count waits for a processor"
+)
+def test_the_kernel_tells_how_long_a_thread_waited_for_a_processor(child: subprocess.Popen[bytes]) -> None:
+    known = starved_ns(child.pid, child.pid)
+    assert known is not None
+    assert known >= 0
+    child.kill()
+    child.wait()
+    assert starved_ns(child.pid, child.pid) is None
 
 
 def test_a_newcomer_has_the_whole_limit() -> None:

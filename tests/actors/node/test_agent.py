@@ -21,7 +21,7 @@ from venuemesh.model.errors import Rejected
 
 BEAT_NS = int(PERIOD_S * 1e9)
 NOBODY = 2**22 + 1  # above the largest pid
-SETTINGS = AgentSettings(hang_limit_s=0.5, supervisor_limit_s=1.0, heartbeat_limit_s=0.1)
+SETTINGS = AgentSettings(hang_limit_s=0.5, watcher_limit_s=1.0, heartbeat_limit_s=0.1)
 
 
 class Node:
