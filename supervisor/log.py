@@ -27,6 +27,9 @@ class EventLog:
                     logger.info("node seen", node=node[:12], host=host, labels=_own(labels))
             case m.NodeLost(node):
                 logger.warning("node lost", node=node[:12], host=machine.hosts.get(node))
+            case m.Suspected(nodes):
+                log = logger.warning if nodes else logger.info
+                log("nodes that do not answer", nodes=" ".join(sorted(node[:12] for node in nodes)) or "none")
             case m.CellCreated(cell, pid, _):
                 logger.debug("spare ready", cell=cell, pid=pid)
             case m.CreateFailed(cell, error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ from .tree import events as m
 from .tree.child import ChildSpec, Tier
 from .tree.duties import SETTLED, corrections, has_no_role, is_ready, settled_pairs
 from .tree.mirror_leases import MirrorLeases, link_spec, mirror_spec
-from .tree.quorum import Quorum
+from .tree.quorum import UNREACHABLE_NS, Quorum
 from .tree.records import CellState, ChildState
 
 HEALTH_S = 0.25
@@ -42,6 +43,8 @@ DUTIES_S = 4.0  # the status of every role is read and compared once in this tim
 STATUS_S = 0.5
 STRANGERS_S = 5.0  # between two lists of the cells that the cluster has
 READY_S = 0.05  # between two looks whether a restarted child is ready
+PROBE_S = 0.5  # between two probes of the silent nodes
+PROBED = 8  # cells of a silent node that are asked at once
 
 
 class Watchers:
@@ -54,6 +57,7 @@ class Watchers:
         self.leases = MirrorLeases(shell.settings.mirror_lease_s)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> number of its answers
+        self._suspect_ns = max(UNREACHABLE_NS, in_ns(shell.settings.tree.agent.hang_limit_s))
         agent_limit_s = HEALTH_S + shell.settings.tree.agent.watcher_hang_limit_s
         self._agents = HangDetector(in_ns(agent_limit_s), in_ns(3 * PERIOD_S))
 
@@ -62,7 +66,14 @@ class Watchers:
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         self._inherit_mirrors(time.monotonic_ns())
-        works = (self._watch_nodes(), self._strangers(), self._mirrors(), self._duties(), self._readiness())
+        works = (
+            self._watch_nodes(),
+            self._strangers(),
+            self._mirrors(),
+            self._duties(),
+            self._readiness(),
+            self._probe(),
+        )
         for work in (*works, *catalogs):
             shell.spawn(work)
 
@@ -88,12 +99,20 @@ class Watchers:
         self._inherit_mirrors(now_ns)  # readers could not renew their leases
         shell.on(m.Rejoined())
 
+    def _look_for_suspects(self, now_ns: int) -> None:
+        """Tell the machine which nodes do not answer."""
+        machine = self._shell.machine
+        suspects = frozenset(n for n in machine.nodes if self.quorum.silent_ns(n, now_ns) > self._suspect_ns)
+        if machine.isolated_ns is None and suspects != machine.suspected:
+            self._shell.on(m.Suspected(suspects))
+
     def beat(self, now_ns: int) -> None:
         """Send the machine a tick, and find agents that no longer answer."""
         shell = self._shell
         for node in shell.machine.nodes.keys() - self._serving_agents().keys():
             self.quorum.keep(node, now_ns)
         self._look_for_majority(now_ns)
+        self._look_for_suspects(now_ns)
         shell.on(m.Tick())
         agents = self._serving_agents()
         for node, cell in agents.items():
@@ -207,7 +226,7 @@ class Watchers:
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
             if gone := tuple(address for address in running if address not in asked):
                 shell.on(m.StopChildren(gone))
-            for node in [node for node in leased if node in shell.machine.nodes]:
+            for node in [node for node in leased if node in shell.machine.nodes.keys() - shell.machine.suspected]:
                 address = mirror_address(node)
                 if address not in shell.machine.children:
                     shell.on(m.RunChildren((mirror_spec(node, shell.settings.mirror),)))
@@ -245,7 +264,7 @@ class Watchers:
         machine = self._shell.machine
         for cell in [cell for cell in machine.cells.values() if cell.state is CellState.LEAVING]:
             child = machine.children.get(cell.address or "")
-            if child is None or child.node == cell.node or cell.node not in machine.nodes:
+            if child is None or child.node == cell.node or cell.node not in machine.nodes.keys() - machine.suspected:
                 continue
             books = [address for address, _ in child.spec.serves]
             self.leases.ask(cell.node, books, time.monotonic_ns())
@@ -265,12 +284,17 @@ class Watchers:
         while not machine.ending:
             await asyncio.sleep(READY_S)
             awaited = (machine.rolling.head, *(one.address for one in machine.handovers))
-            for address in dict.fromkeys(filter(None, awaited)):
-                child, successor = machine.children.get(address), machine.handovers.get(address)
-                if child is not None and child.state is ChildState.SERVING and child.cell is not None:
-                    await self._report_readiness(child.spec, child.cell)
-                if child is not None and successor is not None and successor.serves and successor.cell is not None:
-                    await self._report_readiness(child.spec, successor.cell)
+            await asyncio.gather(*(self._follow_handover(address) for address in dict.fromkeys(filter(None, awaited))))
+
+    async def _follow_handover(self, address: str) -> None:
+        """Report whether a child and its successor are ready."""
+        machine = self._shell.machine
+        child, successor = machine.children.get(address), machine.handovers.get(address)
+        is_silent = child is not None and child.node in machine.suspected
+        if child is not None and child.state is ChildState.SERVING and child.cell is not None and not is_silent:
+            await self._report_readiness(child.spec, child.cell)
+        if child is not None and successor is not None and successor.serves and successor.cell is not None:
+            await self._report_readiness(child.spec, successor.cell)
 
     async def _report_readiness(self, spec: ChildSpec, cell: str) -> None:
         status = await self._status(cell)
@@ -293,9 +317,8 @@ class Watchers:
         """Read the status of every role in turn; correct a role that does not do what it must."""
         shell = self._shell
         while not shell.machine.ending:
-            if shell.machine.isolated_ns is not None:
-                await self._probe_silent()
-            serving = [c.spec.address for c in shell.machine.children.values() if c.state is ChildState.SERVING]
+            running = [c for c in shell.machine.children.values() if c.state is ChildState.SERVING]
+            serving = [c.spec.address for c in running if c.node not in shell.machine.suspected]
             for address in serving:
                 await asyncio.sleep(DUTIES_S / len(serving))
                 await self._check_duty(address)
@@ -318,11 +341,24 @@ class Watchers:
             logger.warning("a role does not do what it must: telling it again", address=address, kind=kind)
             await shell.ask_briefly(before.cell, address, kind, body)
 
-    async def _probe_silent(self) -> None:
-        """Ask every cell of the silent nodes: agents may hang on hosts that are not cut off."""
+    async def _probe(self) -> None:
+        """Ask other cells of a node whose agent is silent: the agent may hang on a host that is well."""
         machine = self._shell.machine
-        silent = self.quorum.silent(machine.nodes, time.monotonic_ns())
-        await asyncio.gather(*(self._status(cell.name) for cell in machine.cells.values() if cell.node in silent))
+        while not machine.ending:
+            await asyncio.sleep(PROBE_S)
+            now_ns = time.monotonic_ns()
+            silent = [
+                n
+                for n in machine.nodes
+                if self.quorum.silent_ns(n, now_ns) > min(UNREACHABLE_NS, self._suspect_ns) // 2
+            ]
+            cells = [cell for node in silent for cell in self._probed(node)]
+            await asyncio.gather(*map(self._status, cells))
+
+    def _probed(self, node: str) -> list[str]:
+        """Return some cells of a node, other ones each time if it has many."""
+        cells = [cell.name for cell in self._shell.machine.cells.values() if cell.node == node]
+        return random.sample(cells, min(PROBED, len(cells)))
 
     async def _status(self, cell: str) -> dict[str, Any] | None:
         """Return the status of the role of a cell, or None; an answer counts for its node."""

@@ -171,6 +171,13 @@ class Rejoined:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspected:
+    """All living nodes of which no process answers: dead, cut off or frozen hosts that the GCS may declare lost."""
+
+    nodes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     pass
 
@@ -197,6 +204,7 @@ Event = (
     | ShutDown
     | Isolated
     | Rejoined
+    | Suspected
     | Tick
 )
 

@@ -5,6 +5,9 @@ successor has every pair settled that the first one has settled, it takes over: 
 one leaves a little later. A successor that ends, or is not ready within the limit, is dropped, and the first one stays.
 If the first one ends before, the successor takes its place at once.
 
+The first one may run on a node that does not answer (`rescue`). Its readers lose nothing more, so the successor takes
+over as soon as one pair is settled; it is dropped when the node answers before that.
+
 Only children that may overlap are replaced this way (`ChildSpec.overlaps`): books, which only read the exchange. Two
 order managers of one account must never run.
 
@@ -35,6 +38,7 @@ class Successor:
     serves: bool = False
     ready: bool = False
     settled: frozenset[str] = frozenset()
+    rescue: bool = False
 
     def report(self, ready: bool, settled: frozenset[str], paced: bool, now_ns: int) -> None:
         if paced or not settled <= self.settled:
@@ -45,6 +49,8 @@ class Successor:
         """Return whether readers lose no pair when this one replaces `first`."""
         if not self.serves:
             return False
+        if self.rescue:
+            return self.ready or bool(self.settled)
         if self.ready or self.owed is None or first.settled is None:
             return self.ready
         return not self.owed or self.settled >= self.owed or bool(self.settled and self.settled >= first.settled)

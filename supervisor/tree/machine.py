@@ -22,6 +22,10 @@ A cell whose adoption is not confirmed in time is killed and never used again. T
 before a successor is adopted. If the agent cannot (because the agent itself hangs or does not answer), the successor is
 adopted on the same node and kills its `predecessor` before it starts.
 
+A node whose processes all stay silent is suspected, long before the GCS declares it lost. Its books start on other
+nodes too, and take over there (`handover`); everything else waits until the node answers or is lost, because two order
+managers or two rate budgets must not run. Nothing starts on a suspected node.
+
 While the supervisor is isolated (`quorum`) the machine records what happened and decides nothing: it judges no cell
 hung, lets no deadline pass, and kills, creates and adopts nothing. Deadlines continue when it has rejoined. A shutdown
 continues, because its caller has decided it.
@@ -72,11 +76,12 @@ from .events import (
     ShutDown,
     StopCell,
     StopChildren,
+    Suspected,
     Sweep,
     Tick,
 )
 from .handover import Handovers, Successor
-from .moves import evacuation
+from .moves import evacuation, stranded
 from .placement import NodeView, Seats, fits, pick
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
@@ -116,6 +121,7 @@ class Machine:
         self.rolling = Rolling(in_ns(settings.ready_timeout_s))
         self.handovers = Handovers(in_ns(settings.ready_timeout_s))
         self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
+        self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
@@ -151,8 +157,8 @@ class Machine:
     @property
     def open_nodes(self) -> dict[str, Mapping[str, str]]:
         """The labels of the living nodes that take children."""
-        drained = self.drained_nodes
-        return {node: labels for node, labels in self.nodes.items() if node not in drained}
+        closed = self.drained_nodes | self.suspected
+        return {node: labels for node, labels in self.nodes.items() if node not in closed}
 
     def _formerly(self, node: str) -> frozenset[str]:
         identity = self.identities.get(node)
@@ -185,8 +191,15 @@ class Machine:
                 spec = ChildSpec(address, AGENT, self.settings.agent, group=AGENT, tier=Tier.AGENT, node=event.node)
                 self._add(Child(spec, next(self._orders)))
 
+    def _suspect(self, event: Suspected, now_ns: int) -> None:
+        self.suspected = event.nodes & self.nodes.keys()
+        for successor in self.handovers:
+            if successor.rescue and self.children[successor.address].node not in self.suspected:
+                self._drop_successor(successor.address, now_ns)
+
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:
         self.nodes.pop(event.node, None)
+        self.suspected -= {event.node}
         self._adopting_ns.pop(event.node, None)
         self.create_errors.pop(event.node, None)
         for cell in [cell for cell in self.cells.values() if cell.node == event.node]:
@@ -566,9 +579,30 @@ class Machine:
 
     # --- handovers ----------------------------------------------------------------------------------------------------
 
-    def _begin_handover(self, child: Child, node: str, now_ns: int) -> None:
+    def _begin_handover(self, child: Child, node: str, now_ns: int, rescue: bool = False) -> None:
         """Start a successor of a serving child on a node as soon as a process waits there."""
-        self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled))
+        self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled, rescue=rescue))
+
+    def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Start successors of the books on suspected nodes."""
+        without = [c for c in stranded(self.children.values(), self.suspected) if not self._is_rescued(c)]
+        if not without:
+            return
+        seats = self._seats(spares)
+        for child in without:
+            node = seats.choose(child.spec)
+            if node is not None:
+                seats.put(child.spec, node)
+                self._drop_successor(child.spec.address, now_ns, "its node does not answer")
+                self._begin_handover(child, node, now_ns, rescue=True)
+
+    def _is_rescued(self, child: Child) -> bool:
+        """Return whether a child of a suspected node has a successor on another node."""
+        successor = self.handovers.get(child.spec.address)
+        if successor is None or successor.node in self.suspected:
+            return False
+        successor.rescue = True  # a move of this child may have begun before
+        return True
 
     def _has_successor(self, child: Child) -> bool:
         """Return whether a successor can take over from this child now, ready or not."""
@@ -616,7 +650,7 @@ class Machine:
                     leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
             elif (late := self.handovers.overdue(successor, now_ns)) is not None:
                 self._drop_successor(successor.address, now_ns, late)
-            elif successor.cell is None and self._is_alone(child):
+            elif successor.cell is None and successor.node not in self.suspected and self._is_alone(child):
                 if spares.get(successor.node):
                     cell = pick(spares[successor.node], trading=False)
                     incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
@@ -648,10 +682,11 @@ class Machine:
         self._relocate(drained, spares, now_ns)
         if (task := self.rolling.step(self.children, ready, self.handovers, now_ns)) is not None:
             self._begin(task, now_ns)
+        self._rescue(spares, now_ns)
         lacking = self._seat_waiting(spares, creating, now_ns)
         self._hand_over(spares, lacking, now_ns)
         managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
-        for node in self.nodes:
+        for node in self.nodes.keys() - self.suspected:
             trades = any(self._may_run(one.spec, node) for one in managers)
             wanted = 0 if node in drained else self.settings.spares_per_node
             self._replenish(node, wanted, trades, lacking[node], spares[node], creating[node], now_ns)
@@ -692,7 +727,8 @@ class Machine:
         return lacking
 
     def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
-        return Seats(self.nodes, self.children.values(), spares, self._formerly, self.drained_nodes)
+        closed = self.drained_nodes | self.suspected
+        return Seats(self.nodes, self.children.values(), spares, self._formerly, closed)
 
     def _begin(self, task: Task, now_ns: int) -> None:
         """Begin to restart or to move a child."""
@@ -805,6 +841,7 @@ class Machine:
 _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     NodeSeen: Machine._node_seen,
     NodeLost: Machine._node_lost,
+    Suspected: Machine._suspect,
     CellCreated: Machine._cell_created,
     CreateFailed: Machine._create_failed,
     Adopted: Machine._adopted,

@@ -1,4 +1,4 @@
-"""Where running children should move: away from drained nodes, and from loaded nodes to others. Pure.
+"""Where running children should move: away from drained and silent nodes, and from loaded nodes to others. Pure.
 
 Only children of an exchange move: agents, mirrors and links belong to their nodes. The load of a node is the weight of
 its books, which is the number of their pairs.
@@ -61,6 +61,16 @@ def evacuation(children: Iterable[Child], seats: Seats, drained: Collection[str]
         if target is not None:
             return Move(child.spec.address, child.node, target)
     return None
+
+
+def stranded(children: Iterable[Child], silent: Collection[str]) -> list[Child]:
+    """Return the books that run on silent nodes and may run elsewhere, too."""
+    return [
+        child
+        for child in children
+        if child.node in silent and child.spec.overlaps and child.spec.node is None and child.wanted
+        if child.state is ChildState.SERVING and child.cell is not None
+    ]
 
 
 def balance(

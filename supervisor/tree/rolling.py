@@ -86,7 +86,7 @@ class Rolling:
         while self.queue:
             task = self.queue[0]
             child = children.get(task.address)
-            if self._begun and handovers.get(task.address) is not None:
+            if handovers.get(task.address) is not None:  # of this task, or of another cause: one successor at a time
                 return None
             failure = self._failure(task, child, handovers)
             if child is None or (failure is None and self._is_done(task, child)):

@@ -1,0 +1,187 @@
+"""Books of a node that does not answer start on other nodes, long before the GCS declares it lost."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.port import World
+from tests.supervisor.tree.test_machine import ALL, BOOKS, CATALOG, LIMITS, MANAGER, grown
+from venuemesh.supervisor.tree import events as m
+from venuemesh.supervisor.tree.policy import Policy
+from venuemesh.supervisor.tree.records import CellState
+
+NODES = ("n1", "n2", "n3")
+HOME = "n1"  # of the supervisor: it is never suspected
+ADDRESSES = tuple(spec.address for spec in BOOKS)
+
+
+def freeze(world: World, node: str) -> None:
+    """From now on no process of the node answers."""
+    for fake in world.cells.values():
+        if fake.node == node:
+            fake.stopped = True
+
+
+def thaw(world: World, node: str) -> None:
+    """The processes of the node continue, and get what was sent to them."""
+    told = {e.cell for _, e in world.log if isinstance(e, m.StopCell | m.Discard | m.KillCell)}
+    for fake in world.cells.values():
+        if fake.node == node and fake.stopped:
+            fake.stopped = False
+            if fake.name in told:
+                world.kill(fake.name)
+
+
+def nodes_of(world: World) -> dict[str, str | None]:
+    return {address: world.machine.children[address].node for address in ADDRESSES}
+
+
+def victim(world: World) -> str:
+    """A node with a book and without the roles that must not run twice."""
+    single = {world.machine.children[spec.address].node for spec in (LIMITS, CATALOG)}
+    return next(node for node in nodes_of(world).values() if node is not None and node not in single)
+
+
+def test_the_books_of_a_silent_node_are_taken_over_before_it_is_lost() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    there = [address for address, where in nodes_of(world).items() if where == node]
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    world.run(1.0)
+    assert there
+    assert all(world.serving(address) for address in ADDRESSES)
+    assert node not in nodes_of(world).values()
+    world.lose(node)
+    world.run(20.0)
+    assert all(world.serving(address) for address in ADDRESSES)
+    assert not world.machine.handovers.failed
+
+
+def test_what_must_not_run_twice_waits_until_the_node_is_lost_and_nothing_starts_there() -> None:
+    world = grown(*NODES, specs=(*ALL, MANAGER))
+    node = world.machine.children[MANAGER.address].node
+    assert node is not None
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    before = len(world.log)
+    world.run(15.0)
+    assert world.machine.children[MANAGER.address].node == node
+    started = [e for _, e in world.log[before:] if isinstance(e, m.AdoptCell | m.Create)]
+    assert all(world.machine.cells[e.cell].node != node for e in started)
+    world.lose(node)
+    world.run(5.0)
+    assert world.serving(MANAGER.address)
+
+
+def test_a_node_that_answers_again_keeps_the_books_that_have_not_moved() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    before = {address: world.serving(address) for address in ADDRESSES}
+    world.unready |= set(ADDRESSES)
+    world.tell(m.Suspected(frozenset({node})))
+    world.run(2.0)
+    assert {address: world.serving(address) for address in ADDRESSES} == before
+    world.tell(m.Suspected(frozenset()))
+    world.run(5.0)
+    assert {address: world.serving(address) for address in ADDRESSES} == before
+    assert not list(world.machine.handovers)
+    alive = [fake for fake in world.cells.values() if fake.alive and fake.address in ADDRESSES]
+    assert len(alive) == len(ADDRESSES)
+
+
+def test_a_node_that_answers_after_the_takeover_ends_its_old_books() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    old = [f.name for f in world.cells.values() if f.node == node and f.address in ADDRESSES]
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    world.run(20.0)
+    thaw(world, node)
+    world.tell(m.Suspected(frozenset()))
+    world.run(30.0)
+    assert old
+    assert not any(world.cells[name].alive for name in old)
+    assert all(world.serving(address) for address in ADDRESSES)
+
+
+def test_a_move_that_has_begun_is_not_begun_twice() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    address = next(address for address, where in nodes_of(world).items() if where == node)
+    target = next(other for other in NODES if other != node)
+    first = world.serving(address)
+    assert first is not None
+    world.was_ready.add(first)
+    world.unready.add(address)
+    world.tell(m.MovesRequested({address: target}))
+    world.run(0.5)
+    successor = world.machine.handovers.get(address)
+    assert successor is not None
+    world.unready.clear()
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    world.run(1.0)
+    assert world.machine.children[address].cell == successor.cell
+    assert nodes_of(world)[address] == target
+
+
+DEEDS = st.lists(
+    st.tuples(
+        st.sampled_from(["freeze", "doubt", "thaw", "lose", "join", "restart", "kill", "slow", "quick"]),
+        st.integers(0, 30),
+        st.integers(1, 3000),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(DEEDS)
+def test_after_any_suspicions_every_child_is_served_once(deeds: list[tuple[str, int, int]]) -> None:
+    """Nodes freeze, are doubted without a reason, answer again, are lost and join, while books restart and die."""
+    world = grown(*NODES, specs=(*ALL, MANAGER), seconds=10.0, policy=Policy(intensity=1000), rebalance=False)
+    frozen: set[str] = set()
+    for deed, which, wait_ms in deeds:
+        others = [node for node in NODES if node != HOME]
+        node = others[which % len(others)]
+        lives = node in world.machine.nodes
+        address = ADDRESSES[which % len(ADDRESSES)]
+        match deed:
+            case "freeze" if lives:
+                freeze(world, node)
+                frozen.add(node)
+                world.tell(m.Suspected(frozenset(frozen)))
+            case "doubt" if lives:
+                world.tell(m.Suspected(frozenset({*frozen, node})))
+            case "thaw":
+                thaw(world, node)
+                frozen.discard(node)
+                world.tell(m.Suspected(frozenset(frozen)))
+            case "lose" if lives:
+                world.lose(node)
+                frozen.discard(node)
+            case "join" if not lives:
+                world.tell(m.NodeSeen(node))
+            case "restart":
+                world.tell(m.RestartRequested((address,)))
+            case "kill" if (cell := world.serving(address)) is not None:
+                world.kill(cell)
+            case "slow":
+                world.unready.add(address)
+            case "quick":
+                world.unready.clear()
+        world.run(wait_ms / 1000)
+    world.unready.clear()
+    for node in frozen:
+        thaw(world, node)
+    world.tell(m.Suspected(frozenset()))
+    world.run(150.0)
+    for spec in (*ALL, MANAGER):
+        assert world.serving(spec.address), spec.address
+        alive = [fake.name for fake in world.cells.values() if fake.alive and fake.address == spec.address]
+        assert alive == [world.serving(spec.address)], spec.address
+    states = {cell.state for cell in world.machine.cells.values()}
+    assert states <= {CellState.SERVING, CellState.SPARE}, states
+    assert not list(world.machine.handovers)
