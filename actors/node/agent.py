@@ -34,6 +34,7 @@ from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
 
 SWEEP_EVERY_BEATS = 20
+ORPHANS_EVERY_BEATS = 100  # an earlier node of this host may have ended a moment ago, when its files count as its own
 SILENT_BEATS = 4  # times the heartbeat limit: by then no reader trusts the segment
 USAGE_NS = 1_000_000_000  # least time between readings of proportional memory, which take milliseconds per process
 
@@ -61,8 +62,8 @@ class AgentRole:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
-        self._swept += await asyncio.to_thread(sweep, self._context.segments, self._silent_ns)
-        self._swept += await asyncio.to_thread(sweep_orphans, self._context.segments)
+        self._count(await asyncio.to_thread(sweep, self._context.segments, self._silent_ns))
+        await asyncio.to_thread(self._sweep_orphans)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -136,6 +137,8 @@ class AgentRole:
         self._beats += 1
         if self._beats % SWEEP_EVERY_BEATS == 0:
             self._spawn(asyncio.to_thread(self._sweep))
+        if self._beats % ORPHANS_EVERY_BEATS == 0:
+            self._spawn(asyncio.to_thread(self._sweep_orphans))
 
     def _judge(self, beats: Iterable[Beat]) -> None:
         """Determine once for each process, after its second pulse, whether it is visible on this node."""
@@ -152,7 +155,12 @@ class AgentRole:
         self._foreign &= seen.keys()
 
     def _sweep(self) -> int:
-        gone = sweep(self._context.segments, self._silent_ns if self._foreign else 0)
+        return self._count(sweep(self._context.segments, self._silent_ns if self._foreign else 0))
+
+    def _sweep_orphans(self) -> int:
+        return self._count(sweep_orphans(self._context.segments))
+
+    def _count(self, gone: int) -> int:
         self._swept += gone
         if gone:
             logger.info("swept", files=gone)

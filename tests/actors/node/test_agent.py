@@ -15,7 +15,8 @@ import pytest
 from tests.fakes.context import context_of
 from tests.fakes.writing import WritingProcess
 from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start
-from venuemesh.actors.node.agent import AgentRole
+from venuemesh.actors.cell.sweep import FOREIGN_SILENT_NS
+from venuemesh.actors.node.agent import ORPHANS_EVERY_BEATS, AgentRole
 from venuemesh.actors.node.settings import AgentSettings
 from venuemesh.model.errors import Rejected
 
@@ -63,8 +64,9 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    tmp_path.chmod(0o700)
-    return Node(tmp_path)
+    directory = tmp_path / "mesh" / "node"
+    directory.mkdir(mode=0o700, parents=True)
+    return Node(directory)
 
 
 @pytest.fixture
@@ -195,3 +197,15 @@ async def test_a_new_agent_knows_nothing_and_gives_everyone_their_silence(node: 
         await node.agent.start()
         assert writer.path.exists()
         assert await node.agent.handle("sweep", None) == 1
+
+
+async def test_files_of_an_earlier_node_of_the_host_go_when_they_have_been_silent(node: Node) -> None:
+    earlier = node.directory.parent / "earlier"
+    left = Pulse(earlier / "pulse", "cell")
+    left.pid = NOBODY
+    left.beat(time.monotonic_ns() - (FOREIGN_SILENT_NS - 5 * 10**9), 0)  # its host was lost a moment ago
+    await node.agent.start()
+    assert left.path.exists()
+    left.beat(time.monotonic_ns() - FOREIGN_SILENT_NS, 0)
+    node.run(ORPHANS_EVERY_BEATS * PERIOD_S)
+    await until(lambda: not earlier.exists())
