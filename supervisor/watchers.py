@@ -25,6 +25,7 @@ from ..model.address import (
 )
 from ..model.errors import RetryLater
 from ..model.time import in_ns
+from .budgets import Budgets
 from .cells import UNANSWERED
 from .retirement import ListingClock
 from .shell import SupervisorShell
@@ -55,6 +56,7 @@ class Watchers:
         self._shell = shell
         self.quorum = Quorum(node, in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s / 2))
         self.leases = MirrorLeases(shell.settings.mirror_lease_s)
+        self._budgets = Budgets(shell)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> number of its answers
         self._suspect_ns = max(UNREACHABLE_NS, in_ns(shell.settings.tree.agent.hang_limit_s))
@@ -114,6 +116,7 @@ class Watchers:
         self._look_for_majority(now_ns)
         self._look_for_suspects(now_ns)
         shell.on(m.Tick())
+        self._budgets.attend()
         agents = self._serving_agents()
         for node, cell in agents.items():
             if self._attended.get(node) != cell:

@@ -8,8 +8,9 @@ lease, because a grant may be spent at any moment until its lease ends. In any w
 
 Succession is safe because a bucket needs no memory of the past: a successor starts with *empty* buckets, as if its
 predecessor had spent everything, and refills from the first moment. So both together stay below `usable` in every
-window, without any message between them. Only the first start of a mesh begins with full buckets (`fresh`), because the
-mesh has spent nothing before.
+window, without any message between them. If the supervisor holds a promise of the predecessor, the successor has the
+promised level too (`promises`). Only the first start of a mesh begins with full buckets (`fresh`), because the mesh has
+spent nothing before.
 
 For a limit with a short period (up to `exact_s`) most of that divisor would be the lease, and a bucket would grant a
 small part of the limit. So `ExactBucket` counts such a limit exactly: a unit is in use from its grant until one period
@@ -35,6 +36,7 @@ from ...model.errors import Misconfigured
 from ...model.time import in_ns
 from .settings import GrantSettings
 
+SLACK = 4  # a promise leaves this part of the burst, and at least one request, to be granted before the next promise
 SLOTS = 100  # of a period, in which settled units are counted
 
 
@@ -44,6 +46,16 @@ class Floor:
 
     count: int
     extra: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The level of a bucket at a moment, and how far it may fall below what half of the refill makes of it."""
+
+    version: int
+    level: int
+    slack: int
     at_ns: int
 
 
@@ -75,6 +87,8 @@ class Bucket:
         self.most = 0  # largest number of units that were in use at once: no window of the exchange had more
         self.next_read_ns = now_ns  # from when on the next read of an account stands in the line of the orders
         self.floor: Floor | None = None
+        self.largest = 0  # most units that were ever requested at once
+        self.promises: list[Promise] = []  # that the supervisor may hold, oldest first: see `promises`
 
     @property
     def in_use(self) -> int:
@@ -116,7 +130,30 @@ class Bucket:
         return wait
 
     def _earned_ns(self, cost: int) -> int:
-        return max(0, -(-(cost * self.divisor - self.level) // self.rate))
+        wait = -(-(cost * self.divisor - self.level) // self.rate)
+        if self.promises:
+            least = max(self.least(promise, self.at_ns) for promise in self.promises)
+            wait = max(wait, -(-(cost * self.divisor + least - self.level) // (self.rate - self.rate // 2)))
+        return max(0, wait)
+
+    def promise(self, version: int) -> None:
+        """Promise not to fall far below the level of now."""
+        slack = max(self.burst // SLACK, self.largest) * self.divisor
+        self.promises.append(Promise(version, self.level, slack, self.at_ns))
+
+    def least(self, promise: Promise, now_ns: int) -> int:
+        """Return the least level that a promise allows at a later moment."""
+        refilled = promise.level + self.rate // 2 * (now_ns - promise.at_ns)
+        return min(self.full, refilled) - promise.slack
+
+    @property
+    def wants_promise(self) -> bool:
+        """Return whether half of the newest slack is used up, or a request is larger than the slack."""
+        if not self.promises:
+            return False
+        newest = self.promises[-1]
+        is_used_up = self.level - self.least(newest, self.at_ns) < newest.slack // 2
+        return is_used_up or self.largest * self.divisor > newest.slack
 
     def read_ns(self, cost: int) -> int:
         """Return how long the share of the refill that is for reads of accounts takes to refill `cost`."""
@@ -180,6 +217,9 @@ class ExactBucket(Bucket):
 
     def read_ns(self, cost: int) -> int:
         return int(cost * self.period_ns / (self.usable * self.reads))
+
+    def promise(self, version: int) -> None:
+        """Promise nothing: a successor waits for one short period."""
 
     def _earned_ns(self, cost: int) -> int:
         wait = max(0, self.opens_ns - self.at_ns)

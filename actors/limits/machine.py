@@ -33,6 +33,7 @@ from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 from .bucket import Bucket, ExactBucket
+from .promises import Promises
 from .settings import GrantSettings
 
 QUIET_S = 600.0  # a hit this long after the last cool-down starts a new count of hits
@@ -118,6 +119,7 @@ class LimitsMachine:
         self._of_orders: set[str] = set()  # limits of which other requests leave units to orders
         self._per_holder: dict[str, int] = {}
         self._ids = itertools.count(1)
+        self.promises = Promises(self.buckets)
 
     # ------------------------------------------------------------------ requests of holders
 
@@ -142,6 +144,8 @@ class LimitsMachine:
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
+        for name, units in wanted.items():
+            self.buckets[name].largest = max(self.buckets[name].largest, units)
         start_ns = NEVER_NS
         if priority <= Priority.ORDER:
             key, start_ns = now_ns + priority * in_ns(self.settings.first_s), now_ns
@@ -196,6 +200,11 @@ class LimitsMachine:
             self.buckets[name].advance(now_ns)
             self.buckets[name].settle(amount, used, now_ns)
         return True
+
+    def inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int) -> None:
+        """Continue the predecessor's budget from its last promise; `age_ns`: from then to the start of this role."""
+        self.promises.inherit(promise, age_ns, now_ns)
+        self.cool_ns = max(self.cool_ns, now_ns - age_ns + in_ns(promise["cool_s"]))
 
     def observe(
         self,

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+from loguru import logger
 
 from ...connectors.limit_answers import Hit
 from ...connectors.spec import Limit
 from ...model.errors import Rejected, RetryLater
-from ...model.time import SECOND_NS
+from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context
 from .machine import Granted, Lease, LimitsMachine, Priority
 from .settings import LimitsSettings
@@ -32,11 +35,15 @@ class LimitsRole:
         `lease` names the grant of the request; a lower count counts only with a lease. The lease ends as spent in
         full; `keep` leaves it open, for a block with units left.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
+    poll levels {"after": version} -> a promise of this role to its successor (see `promises`), for the supervisor;
+        `version` acknowledges the last one
+    inherit {"promise": the predecessor's, "age_s": seconds since it came} -> None    once, from the supervisor
 
-    State is in memory only: a successor starts with empty buckets (see `machine`). `limits` replaces the spec's.
+    State is in memory only: a successor starts with empty buckets (see `machine`), and has what its predecessor
+    promised once it inherits. `limits` replaces the spec's.
     """
 
-    reads = frozenset({"cooldown"})
+    reads = frozenset({"cooldown", "levels"})
 
     def __init__(
         self, settings: LimitsSettings, context: Context, *, limits: Mapping[str, Limit] | None = None
@@ -45,7 +52,10 @@ class LimitsRole:
         if limits is None:
             limits = settings.limits()
         self._fresh = context.restarts == 0
-        self._machine = LimitsMachine(context.address, limits, context.monotonic_ns(), self._fresh)
+        self._began_ns = context.monotonic_ns()
+        self._has_inherited = self._fresh
+        self._promise_wanted = asyncio.Event()
+        self._machine = LimitsMachine(context.address, limits, self._began_ns, self._fresh)
         self._tickets: dict[int, asyncio.Future[Lease]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
@@ -85,9 +95,13 @@ class LimitsRole:
                 return None
             case "cooldown":
                 return self._cooldown()
+            case "inherit":
+                return self._inherit(body["promise"], in_ns(body["age_s"]), now_ns)
         raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        if kind == "levels":
+            return await self._promise(int((body or {}).get("after", 0)), timeout_s)
         if kind != "cooldown":
             raise self._context.unknown_poll(kind)
         try:
@@ -97,6 +111,28 @@ class LimitsRole:
         except TimeoutError:
             pass  # nothing changed: reply with the same value
         return self._cooldown()
+
+    async def _promise(self, acknowledged: int, timeout_s: float) -> dict[str, Any]:
+        promises = self._machine.promises
+        promises.acknowledge(acknowledged)
+        self._pump()  # requests may have waited for it
+        if acknowledged == promises.version and acknowledged:
+            self._promise_wanted.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    while not promises.is_wanted(self._machine.cool_ns):
+                        await self._promise_wanted.wait()
+                        self._promise_wanted.clear()
+        return promises.make(self._context.monotonic_ns(), self._machine.cool_ns)
+
+    def _inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int) -> None:
+        if self._has_inherited:
+            return
+        self._has_inherited = True
+        self._machine.inherit(promise, max(0, age_ns - (now_ns - self._began_ns)), now_ns)
+        free = {name: bucket.free for name, bucket in self._machine.buckets.items()}
+        logger.info("inherited a budget", age_s=age_ns / SECOND_NS, **free)
+        self._pump()
 
     def status(self) -> dict[str, Any]:
         status = self._machine.status(self._context.monotonic_ns())
@@ -157,6 +193,8 @@ class LimitsRole:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._machine.promises.is_wanted(self._machine.cool_ns):
+            self._promise_wanted.set()
         next_ns = self._machine.next_ns()
         if next_ns is not None:
             loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock, until
@@ -449,6 +449,8 @@ steps = st.lists(
             st.just("observe"), st.integers(0, 130), st.sampled_from([200, 200, 200, 429, 418]), st.integers(0, 9)
         ),
         st.tuples(st.just("die")),
+        st.tuples(st.just("promise"), st.sampled_from(["acknowledged", "arrived", "lost"])),
+        st.tuples(st.just("die and bequeath"), st.integers(0, 3 * S)),
     ),
     max_size=60,
 )
@@ -456,6 +458,8 @@ steps = st.lists(
 
 @pytest.mark.parametrize("exact_s", [2.0, 10.0], ids=["bucket", "exact"])
 @settings(max_examples=200, deadline=None)
+@example(trace=[("promise", "acknowledged"), ("drain", 9, True), ("die and bequeath", 0), ("drain", 0, True)])
+@example(trace=[("promise", "arrived"), ("drain", 9, True), ("die and bequeath", S), ("drain", 0, True)])
 @given(trace=steps)
 def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(
     trace: list[Any], exact_s: float
@@ -470,6 +474,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
     lives: dict[int, tuple[Any, float]] = {}  # lease id: lease, when in its life the holder spends
     fates: dict[int, float] = {}  # ticket: the same
     spent: list[tuple[int, int]] = []  # when, how much
+    held: tuple[dict[str, Any], int] | None = None  # the promise that the supervisor holds, and when it came
 
     def run() -> None:
         cooling = now < m.cool_ns
@@ -529,6 +534,24 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
             case ("die",):
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
                 fates.clear()
+                held = None
+            case ("promise", fate):
+                promise = m.promises.make(now, m.cool_ns)
+                if fate != "lost":
+                    held = promise, now
+                if fate == "acknowledged":
+                    m.promises.acknowledge(promise["version"])
+            case ("die and bequeath", later_ns):  # it died at an unknown moment since the promise came
+                cool_ns = m.cool_ns
+                began = now
+                m = LimitsMachine("limits/x/y", limits, now, False, options)
+                fates.clear()
+                run()
+                now += later_ns
+                if held is not None:
+                    m.inherit(held[0], began - held[1], now)
+                    assert m.cool_ns >= min(cool_ns, held[1] + int(held[0]["cool_s"] * S))
+                held = None
         run()
         described = m.status(now)
         assert described["waiting"] <= 12
@@ -606,6 +629,70 @@ async def test_a_successor_starts_with_nothing() -> None:
     with pytest.raises(RetryLater):
         await limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 0})
     assert limits.status()["fresh"] is False
+
+
+def test_a_successor_continues_from_the_last_promise() -> None:
+    m = machine()
+    promise = m.promises.make(T0, m.cool_ns)
+    m.promises.acknowledge(promise["version"])
+    assert not m.promises.is_wanted(m.cool_ns)
+    assert granted(m, {"weight": 250}, T0)
+    assert not m.promises.is_wanted(m.cool_ns)
+    assert granted(m, {"weight": 250}, T0)
+    assert m.promises.is_wanted(m.cool_ns)  # 500 of 540 units
+    waits = m.acquire({"weight": 250}, "me", 60.0, T0)
+    assert m.advance(T0) == []  # the promise would be broken
+    newer = m.promises.make(T0, m.cool_ns)
+    assert m.advance(T0) == []  # the supervisor may still hold the older one
+    m.promises.acknowledge(newer["version"])
+    assert [effect.ticket for effect in m.advance(T0)] == [waits]
+    heir = machine(fresh=False, now_ns=7 * S)
+    heir.inherit(newer, 10 * S, 8 * S)  # half of ten seconds and a whole one are refilled
+    assert heir.buckets["weight"].free == 2160 - 500 - 540 + int(3240 / 70 * 6)
+
+
+def test_without_a_supervisor_the_slack_and_the_refill_of_a_full_bucket_are_granted() -> None:
+    m = machine()
+    m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])
+    tickets = [m.acquire({"weight": 50}, "me", 600.0, T0) for _ in range(40)]
+    at: dict[int, int] = {}
+    for second in range(120):
+        for effect in m.advance(T0 + second * S):
+            at[effect.ticket] = second
+    assert [at[ticket] for ticket in tickets[:10]] == [0] * 10
+    assert at[tickets[39]] == pytest.approx((40 * 50 - 540) / (3240 / 70), abs=2)
+
+
+def test_a_successor_continues_a_cool_down_and_the_count_of_the_exchange() -> None:
+    m = machine()
+    m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])
+    m.observe({"weight": 5300}, Hit(120.0), None, T0)
+    assert m.promises.is_wanted(m.cool_ns)
+    promise = m.promises.make(T0 + S, m.cool_ns)
+    heir = machine(fresh=False, now_ns=5 * S)
+    heir.inherit(promise, 20 * S, 5 * S)
+    assert heir.status(5 * S)["cooldown_s"] == 99.0
+    assert heir.status(5 * S)["windows"]["weight"]["exchange_count"] == 5300
+
+
+async def test_the_role_promises_at_once_when_much_was_granted_and_inherits_once() -> None:
+    clock = FakeClock()
+    old, new = role(clock), role(clock, restarts=1)
+    for one in (old, new):
+        await one.start()
+    first = await old.poll("levels", None, 60.0)
+    waiting = asyncio.ensure_future(old.poll("levels", {"after": first["version"]}, 60.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    for _ in range(3):
+        await old.handle("acquire", {"cost": {"weight": 100}, "holder": "me"})
+    second = await asyncio.wait_for(waiting, 10.0)
+    assert second["version"] > first["version"]
+    for _ in range(2):
+        await new.handle("inherit", {"promise": second, "age_s": 0.0})
+    assert new.status()["windows"]["weight"]["free"] == 2160 - 300 - 540
+    await old.handle("inherit", {"promise": second, "age_s": 0.0})  # it had full buckets
+    assert old.status()["windows"]["weight"]["free"] == 2160 - 300
 
 
 async def test_a_caller_that_goes_away_leaves_its_place_and_its_grant() -> None:

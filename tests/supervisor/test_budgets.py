@@ -1,0 +1,105 @@
+"""The supervisor keeps the promise of a rate budget for its successor."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakes.cells import FakeCells, FakeStore
+from tests.supervisor.test_shell import living, made, until
+from venuemesh.supervisor import budgets
+from venuemesh.supervisor.budgets import Budgets
+from venuemesh.supervisor.shell import SupervisorShell
+from venuemesh.supervisor.tree import events as m
+from venuemesh.supervisor.tree.child import ChildSpec, Tier
+
+AT = "limits/other/default"
+SPEC = ChildSpec(AT, "limits", group="other", tier=Tier.LIMITS)
+
+
+class PromisingCells(FakeCells):
+    """Each budget's promises are numbered; a poll that acknowledges the last one waits."""
+
+    def __init__(self, cells: dict[str, Any]) -> None:
+        super().__init__(cells)
+        self.versions: dict[str, int] = {}
+        self.more = asyncio.Event()
+
+    async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
+        self.asked.append((cell, kind, body))
+        if cell in self.gone:
+            raise TimeoutError
+        if kind != "poll:levels":
+            return None
+        if body["after"] == self.versions.get(cell, 1):
+            await self.more.wait()
+            self.more.clear()
+        return {"version": self.versions.setdefault(cell, 1), "levels": {}, "of": cell}
+
+    def inherited(self) -> list[tuple[str, Any]]:
+        return [(cell, body["promise"]["of"]) for cell, kind, body in self.asked if kind == "inherit"]
+
+
+async def booted() -> tuple[SupervisorShell, PromisingCells, Budgets]:
+    """A budget in cell-a, after three restarts, and spares."""
+    port = PromisingCells({"cell-a": living(SPEC)})
+    shell = made(port, FakeStore(), children=(SPEC,))
+    await shell.boot()
+    shell.on(m.NodeSeen("n"))
+    kept = Budgets(shell)
+    kept.attend()
+    await until(lambda: ("cell-a", "poll:levels", {"after": 1}) in port.asked)
+    return shell, port, kept
+
+
+async def replaced(shell: SupervisorShell, port: PromisingCells, kept: Budgets) -> str:
+    """End the budget's cell; return the cell of its successor."""
+    child = shell.machine.children[AT]
+    before, restarts = child.cell, child.restarts
+    assert before is not None
+    port.gone.add(before)
+    shell.on(m.Died(before))
+
+    def succeeded() -> bool:
+        shell.on(m.Tick())
+        return (
+            child.cell not in (None, before) and child.restarts > restarts and shell.machine.routes.get(AT) is not None
+        )
+
+    await until(succeeded)
+    assert child.cell is not None
+    return child.cell
+
+
+async def test_a_successor_inherits_the_last_promise_of_its_predecessor() -> None:
+    shell, port, kept = await booted()
+    successor = await replaced(shell, port, kept)
+    kept.attend()
+    await until(lambda: (successor, "poll:levels", {"after": 0}) in port.asked)
+    assert port.inherited() == [(successor, "cell-a")]
+    asked = [kind for cell, kind, _ in port.asked if cell == successor]
+    assert asked[0] == "inherit", "it promised before it inherited"
+
+
+async def test_a_promise_of_an_earlier_predecessor_is_of_no_use() -> None:
+    shell, port, kept = await booted()
+    await replaced(shell, port, kept)  # this one is never attended: what it granted is unknown
+    third = await replaced(shell, port, kept)
+    kept.attend()
+    await until(lambda: (third, "poll:levels", {"after": 0}) in port.asked)
+    assert port.inherited() == []
+
+
+async def test_a_budget_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "AGAIN_S", 0.001)
+    shell, port, kept = await booted()
+    port.gone.add("cell-a")
+    port.versions["cell-a"] = 2
+    port.more.set()
+    await until(lambda: port.asked.count(("cell-a", "poll:levels", {"after": 2})) > 3)
+    port.gone.clear()
+    await replaced(shell, port, kept)
+    kept.attend()
+    await until(port.inherited)
