@@ -122,19 +122,22 @@ class Bucket:
         if self.floor is not None and now_ns - self.floor.at_ns >= self.period_ns:
             self.floor = None
 
-    def wait_ns(self, cost: int) -> int:
-        """Return how long until `cost` can be granted if nothing else is granted or settled before; 0: now."""
-        wait = self._earned_ns(cost)
-        if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
-            wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
-        return wait
+    def wait_ns(self, cost: int, free: int = 0) -> int:
+        """Return how long until `cost` can be granted if nothing else is granted or settled before; 0: now.
 
-    def _earned_ns(self, cost: int) -> int:
-        wait = -(-(cost * self.divisor - self.level) // self.rate)
+        `free` units must be free for it, if that is more: those that it leaves to orders.
+        """
+        needed = max(cost, free)
+        wait = self._earned_ns(needed)
+        if self.floor is not None and self.floor.count + self.floor.extra + needed > self.usable:
+            wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
         if self.promises:
             least = max(self.least(promise, self.at_ns) for promise in self.promises)
             wait = max(wait, -(-(cost * self.divisor + least - self.level) // (self.rate - self.rate // 2)))
-        return max(0, wait)
+        return wait
+
+    def _earned_ns(self, cost: int) -> int:
+        return max(0, -(-(cost * self.divisor - self.level) // self.rate))
 
     def promise(self, version: int) -> None:
         """Promise not to fall far below the level of now."""

@@ -291,7 +291,7 @@ class LimitsMachine:
             return None
         first = min(self._waiting)
         needed = self._needed(first)
-        name = max(needed, key=lambda name: self.buckets[name].wait_ns(needed[name]), default="")
+        name = max(needed, key=lambda name: self.buckets[name].wait_ns(first.cost[name], needed[name]), default="")
         wait_ns = max(self._wait_ns(first), self.cool_ns - now_ns)
         if not name or wait_ns <= 0:
             return None
@@ -310,11 +310,8 @@ class LimitsMachine:
         claimed: set[str] = set()
         for claim in self._waiting:
             if claimed.isdisjoint(claim.cost):
-                needed = self._needed(claim).items()
-                at = max(
-                    (self.buckets[name].at_ns + self.buckets[name].wait_ns(units) for name, units in needed), default=0
-                )
-                if any(self.buckets[name].at_ns < claim.start_ns for name, _ in needed):
+                at = max((self.buckets[name].at_ns for name in claim.cost), default=0) + self._wait_ns(claim)
+                if any(self.buckets[name].at_ns < claim.start_ns for name in claim.cost):
                     at = min(at, claim.start_ns)
                 first = min(first, max(at, self.cool_ns))
             claimed.update(claim.cost)
@@ -336,7 +333,8 @@ class LimitsMachine:
         return min(units + kept, max(units, bucket.burst))
 
     def _wait_ns(self, claim: Claim) -> int:
-        return max((self.buckets[name].wait_ns(units) for name, units in self._needed(claim).items()), default=0)
+        free = self._needed(claim)
+        return max((self.buckets[name].wait_ns(units, free[name]) for name, units in claim.cost.items()), default=0)
 
     def _why(self, claim: Claim, now_ns: int) -> str:
         if now_ns < self.cool_ns:

@@ -62,7 +62,7 @@ class MeshTable(Strict):
     hang_limit_s: float = setting(
         AgentSettings,
         "hang_limit_s",
-        "A cell is killed and replaced when its event loop did not run for this long.",
+        "A cell is killed and replaced when its event loop did not run for so long while it had a processor.",
         ge=0.2,
         le=600,
     )

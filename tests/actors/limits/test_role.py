@@ -651,6 +651,14 @@ def test_a_successor_continues_from_the_last_promise() -> None:
     assert heir.buckets["weight"].free == 2160 - 500 - 540 + int(3240 / 70 * 6)
 
 
+def test_what_is_left_to_orders_needs_no_promise() -> None:
+    m = machine()
+    assert granted(m, {"weight": 1}, T0, priority=Priority.ORDER)  # from now on 540 units stay free for orders
+    m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])  # the slack is 540, too
+    for _ in range(5):
+        assert granted(m, {"weight": 50}, T0, priority=Priority.URGENT)
+
+
 def test_without_a_supervisor_the_slack_and_the_refill_of_a_full_bucket_are_granted() -> None:
     m = machine()
     m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])

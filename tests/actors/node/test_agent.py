@@ -202,7 +202,7 @@ async def test_a_new_agent_knows_nothing_and_gives_everyone_their_silence(node: 
 async def test_files_of_an_earlier_node_of_the_host_go_when_they_have_been_silent(node: Node) -> None:
     earlier = node.directory.parent / "earlier"
     left = Pulse(earlier / "pulse", "cell")
-    left.pid = NOBODY
+    left.pid, left.start = NOBODY, 1
     left.beat(time.monotonic_ns() - (FOREIGN_SILENT_NS - 5 * 10**9), 0)  # its host was lost a moment ago
     await node.agent.start()
     assert left.path.exists()
