@@ -50,7 +50,7 @@ def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) ->
         return f"[exchanges.{exchange}.accounts.{name}]\n{files}"
 
     text = (
-        f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 10.0\nheartbeat_limit_s = 1.0\n\n'
+        f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 5.0\nheartbeat_limit_s = 1.0\n\n'
         + ("[journal]\npinned = true\n\n" if sqlite else '[journal]\nurl_file = "~/venuemesh/journal-url"\n\n')
         + f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n"
         + f"{account('west', 'main')}\n"
