@@ -11,6 +11,7 @@ from typing import Any
 
 from loguru import logger
 
+from .. import __version__ as VERSION
 from ..model.address import AGENT, Route, has_kind, is_book_of
 from ..model.errors import Misconfigured, RetryLater
 from .cells import UNANSWERED
@@ -97,10 +98,28 @@ class Commands:
             found = tuple(sorted(a for a in self._shell.machine.children if a == pattern or fnmatchcase(a, pattern)))
             if not found:
                 raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
-            self._restarts[request] = found
-            if len(self._restarts) > REMEMBERED:
-                del self._restarts[next(iter(self._restarts))]
+            self._remember(request, found)
             self._shell.on(m.RestartRequested(found))
+        return await self._restarted(found)
+
+    async def upgrade(self, request: str) -> list[str]:
+        found = self._restarts.get(request)
+        if found is None:
+            found = tuple(sorted(self._shell.machine.children))
+            self._remember(request, found)
+            self._shell.on(m.UpgradeRequested())
+        return await self._restarted(found)
+
+    async def renew(self, epoch: int) -> None:
+        if epoch == self._shell.port.epoch:
+            self._shell.renew()
+
+    def _remember(self, request: str, addresses: tuple[str, ...]) -> None:
+        self._restarts[request] = addresses
+        if len(self._restarts) > REMEMBERED:
+            del self._restarts[next(iter(self._restarts))]
+
+    async def _restarted(self, found: tuple[str, ...]) -> list[str]:
         rolling = self._shell.machine.rolling
         await self._shell.until(lambda: not any(map(rolling.has, found)))
         if reasons := {rolling.failed[address] for address in found if address in rolling.failed}:
@@ -153,6 +172,7 @@ class Commands:
         return describe(machine, usage, statuses, desired.refused, now_ns, desired.doubts, unreachable) | {
             "mesh": self._shell.settings.mesh,
             "pid": os.getpid(),
+            "version": VERSION,
             "exchanges": self._shell.desired.exchanges,
             "stopped": self._shell.desired.stopped,
             "unread": self._shell.desired.unread,

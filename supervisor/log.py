@@ -54,6 +54,8 @@ class EventLog:
                 logger.info("no longer wanted", addresses=" ".join(addresses))
             case m.RestartRequested(addresses):
                 logger.info("restart requested", addresses=" ".join(addresses))
+            case m.UpgradeRequested():
+                logger.info("upgrade requested", children=len(machine.children), cells=len(machine.cells))
             case m.MovesRequested(nodes):
                 logger.info("moves requested", moves=" ".join(f"{a}->{node[:12]}" for a, node in nodes.items()))
             case m.Drained(hosts):

@@ -35,12 +35,14 @@ from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
 from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import MeshError, OutcomeUnknown, RetryLater
+from ..model.plain import from_tagged, to_tagged
 from ..model.time import in_ns
 from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
 from .ray_cells import RayCells
 from .ray_store import GcsStore
 from .shell import SupervisorShell
+from .tree.child import ChildSpec
 from .tree.settings import MeshSettings
 from .watchers import Watchers
 
@@ -58,6 +60,8 @@ METHODS = frozenset(
         "untrack",
         "network",
         "restart",
+        "upgrade",
+        "renew",
         "move",
         "drain",
         "rebalance",
@@ -71,7 +75,10 @@ BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 class Supervisor:
     """Watches the cells of one mesh, replaces dead roles and keeps the routes."""
 
-    def __init__(self, settings: MeshSettings) -> None:
+    def __init__(self, plain: dict[str, Any], children: list[dict[str, Any]]) -> None:
+        """`plain` are the settings and `children` the children in addition, as plain values: Ray keeps them, and a
+        later version of the code reads them, too."""
+        settings: MeshSettings = replace(from_tagged(plain), children=tuple(map(ChildSpec.from_dict, children)))
         self._home = asyncio.get_running_loop()
         mesh = settings.mesh
         self._title = f"venuemesh: supervisor {mesh}"
@@ -177,6 +184,19 @@ class Supervisor:
                 the children after it were not restarted.
         """
         return await self._at_home(self._commands.restart(pattern, request))
+
+    @ray.method(concurrency_group="control")
+    async def upgrade(self, request: str) -> list[str]:
+        """Replace the processes of all children and all spares, so that they run the code that is installed now.
+
+        As `restart`; the spares end first, and each child starts in a process that was created after the request.
+        """
+        return await self._at_home(self._commands.upgrade(request))
+
+    @ray.method(concurrency_group="control")
+    async def renew(self, epoch: int) -> None:
+        """End this supervisor's process if its epoch is `epoch`; Ray starts another. The children run on."""
+        await self._at_home(self._commands.renew(epoch))
 
     @ray.method(concurrency_group="control")
     async def move(self, address: str, where: str) -> dict[str, Any]:
@@ -291,4 +311,5 @@ def create(settings: MeshSettings) -> Any:
         ValueError: the mesh has a supervisor already (Ray's own error for a taken name).
     """
     options = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
-    return SupervisorActor.options(**options).remote(replace(settings, birth=uuid.uuid4().hex))
+    plain = to_tagged(replace(settings, birth=uuid.uuid4().hex, children=()))
+    return SupervisorActor.options(**options).remote(plain, [child.to_dict() for child in settings.children])

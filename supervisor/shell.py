@@ -36,7 +36,8 @@ from .tree.settings import MeshSettings
 T = TypeVar("T")
 REFRESH_S = 15.0  # longest wait for a list of instruments
 REFUSED_S = 0.5  # pause after a failed creation of a cell, because the cluster may refuse at once
-EXIT_DEFECT = 70
+EXIT_DEFECT, EXIT_RENEWED = 70, 75
+ANSWERED_S = 0.05  # between the answer to a request to end and the end
 
 
 class SupervisorShell:
@@ -158,6 +159,7 @@ class SupervisorShell:
                 None,
                 trading=answer.get("trading", False),
                 identity=answer.get("identity", ""),
+                version=answer.get("version", ""),
             )
         epoch, counter = assignment["incarnation"]
         spec = ChildSpec.from_dict(assignment["spec"])
@@ -173,6 +175,7 @@ class SupervisorShell:
             serving,
             identity=answer.get("identity", ""),
             answers=answer.get("answers", True),
+            version=answer.get("version", ""),
         )
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -256,7 +259,8 @@ class SupervisorShell:
             await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, end_of(error.__cause__ or error)))
             return
-        self.on(m.CellCreated(cell, answer["pid"], answer["start"], answer.get("identity", "")))
+        known = answer.get("identity", ""), answer.get("version", "")
+        self.on(m.CellCreated(cell, answer["pid"], answer["start"], *known))
         self._note_homes()
         self.spawn(self._attend(cell))
 
@@ -287,6 +291,11 @@ class SupervisorShell:
     def _superseded(self, cell: str) -> None:
         logger.warning("a newer supervisor has called a cell: leaving", cell=cell)
         os._exit(0)
+
+    def renew(self) -> None:
+        """End this process; Ray starts a supervisor with the code that is installed now. The children run on."""
+        logger.info("this supervisor ends, and Ray starts another with the code that is installed now")
+        self._home.call_later(ANSWERED_S, os._exit, EXIT_RENEWED)
 
     async def check_epoch(self) -> None:
         """End this supervisor if the store knows a later one. Raises RetryLater: the store is away."""

@@ -56,6 +56,7 @@ def describe(
                 "pid": c.pid,
                 "state": c.state.value,
                 "address": c.address,
+                "version": c.version or None,
                 **{key: usage.get(c.name, {}).get(key) for key in ("rss", "pss", "cpu_s", "lag_ms")},
             }
             for c in machine.cells.values()

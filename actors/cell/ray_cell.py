@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import ray
 from loguru import logger
 
+from ... import __version__ as VERSION
 from ...keystore.state_folder import host_identity
 from ...model.errors import Misconfigured
 from ...model.time import SECOND_NS, in_ns
@@ -130,7 +131,7 @@ class Cell:
 
     async def _hello(self, epoch: int) -> dict[str, Any]:
         own = {"pid": self._pid, "start": self._start, "trading": self._trading, "identity": self._identity}
-        return self._host.hello(epoch) | own
+        return self._host.hello(epoch) | own | {"version": VERSION}
 
     async def _status(self) -> dict[str, Any]:
         return self._host.status()

@@ -26,12 +26,14 @@ class NodeLost:
 
 @dataclass(frozen=True, slots=True)
 class CellCreated:
-    """`identity` is that of the cell's host, the same across restarts of Ray there; empty: unknown."""
+    """`identity` is that of the cell's host, the same across restarts of Ray there; `version` is that of the code which
+    the cell runs. Empty: unknown."""
 
     cell: str
     pid: int
     start: int
     identity: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Found:
     trading: bool = False  # see `Create`
     identity: str = ""  # see `CellCreated`
     answers: bool = True  # False: it hangs, and this is what was stored about it
+    version: str = ""  # see `CellCreated`
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,11 @@ class RestartRequested:
     """Restart these children one after another: see `rolling`."""
 
     addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradeRequested:
+    """Replace every process, so that all run the code that is installed now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +205,7 @@ Event = (
     | Amend
     | StopChildren
     | RestartRequested
+    | UpgradeRequested
     | MovesRequested
     | Drained
     | Followed

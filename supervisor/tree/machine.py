@@ -79,6 +79,7 @@ from .events import (
     Suspected,
     Sweep,
     Tick,
+    UpgradeRequested,
 )
 from .handover import Handovers, Successor
 from .moves import evacuation, stranded
@@ -221,11 +222,13 @@ class Machine:
         if cell is None:
             self._effects.append(Discard(event.cell))
             return
-        cell.pid, cell.start = event.pid, event.start
+        cell.pid, cell.start, cell.version = event.pid, event.start, event.version
         self.create_errors.pop(cell.node, None)
         self._identify(cell.node, event.identity)
         if cell.state is CellState.CREATING:
             cell.state, cell.deadline_ns = CellState.SPARE, None
+            if cell.outdated:
+                self._end(cell, self.settings.leave_s, now_ns)
 
     def _identify(self, node: str, identity: str) -> None:
         if identity:
@@ -299,7 +302,7 @@ class Machine:
 
     def _found(self, event: Found, now_ns: int) -> None:
         cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start, trading=event.trading)
-        self.cells[cell.name], cell.answers = cell, event.answers
+        self.cells[cell.name], cell.answers, cell.version = cell, event.answers, event.version
         self._identify(cell.node, event.identity)
         if event.spec is None or event.incarnation is None:
             return
@@ -402,6 +405,13 @@ class Machine:
 
     def _restart_asked(self, event: RestartRequested, now_ns: int) -> None:
         self.rolling.ask(address for address in event.addresses if address in self.children)
+
+    def _upgrade_asked(self, event: UpgradeRequested, now_ns: int) -> None:
+        for cell in self.cells.values():
+            cell.outdated = True
+            if cell.state is CellState.SPARE:
+                self._end(cell, self.settings.leave_s, now_ns)
+        self.rolling.ask([child.spec.address for child in self._by_urgency()])
 
     def _moves_asked(self, event: MovesRequested, now_ns: int) -> None:
         known = {address: node for address, node in event.nodes.items() if address in self.children}
@@ -854,6 +864,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     Amend: Machine._amend,
     StopChildren: Machine._stop_children,
     RestartRequested: Machine._restart_asked,
+    UpgradeRequested: Machine._upgrade_asked,
     MovesRequested: Machine._moves_asked,
     Drained: Machine._drain,
     Followed: Machine._followed,

@@ -42,6 +42,8 @@ class Cell:
     incarnation: tuple[int, int] | None = None
     trading: bool = False  # has imported the modules of an order manager
     answers: bool = True  # whether it answered when this supervisor found it
+    version: str = ""  # of the code that it runs; empty: unknown
+    outdated: bool = False  # it started before the upgrade that was requested last
 
 
 @dataclass(slots=True)

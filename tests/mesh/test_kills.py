@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 import ray
-from harness import Tree, echo, kill, leftovers, until, wait_still
+from harness import PATIENCE_S, Tree, echo, kill, leftovers, until, wait_still
 from mesh_roles import EchoSettings
 
+import venuemesh
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
 from venuemesh.actors.cell.near_pass import PassedRoutes
 from venuemesh.actors.cell.pulse import PERIOD_S, is_alive, process_start
@@ -79,6 +80,28 @@ def test_a_killed_supervisor_returns_and_adopts_what_lives(calm: Tree) -> None:
     a = tree.child("echo/a")
     kill(a["pid"])
     assert tree.succeeded("echo/a", a)["incarnation"][0] == after["epoch"]
+
+
+def test_an_upgrade_replaces_every_process_and_then_the_supervisor(calm: Tree) -> None:
+    tree = calm
+    before = tree.whole(children=3)
+    assert {cell["version"] for cell in before["cells"]} == {venuemesh.__version__}
+    replaced = ray.get(tree.supervisor.upgrade.remote("first"), timeout=PATIENCE_S)
+    assert replaced == sorted(child["address"] for child in before["children"])
+    between = tree.whole(children=3)
+    old = {cell["pid"] for cell in before["cells"]}
+    assert not old & {cell["pid"] for cell in between["cells"]}
+    assert ray.get(tree.supervisor.upgrade.remote("first"), timeout=PATIENCE_S) == replaced  # it was sent again
+    assert {cell["pid"] for cell in tree.whole(children=3)["cells"]} == {cell["pid"] for cell in between["cells"]}
+    assert between["pid"] == before["pid"]
+    ray.get(tree.supervisor.renew.remote(before["epoch"] - 1), timeout=PATIENCE_S)  # for an earlier one
+    assert tree.status()["pid"] == before["pid"]
+    ray.get(tree.supervisor.renew.remote(before["epoch"]), timeout=PATIENCE_S)
+    until("another supervisor", lambda: tree.status()["pid"] != before["pid"])
+    after = tree.whole(children=3)
+    assert after["version"] == venuemesh.__version__
+    assert {cell["pid"] for cell in after["cells"]} == {cell["pid"] for cell in between["cells"]}
+    assert leftovers([(pid, 0) for pid in old]) == []
 
 
 def test_what_dies_with_the_supervisor_is_replaced_too(calm: Tree) -> None:

@@ -389,6 +389,33 @@ def restart(
 
 
 @app.command()
+def upgrade(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
+    """Replace every process, so that all run the version that is installed now. Install it on every host first.
+
+    Actors are replaced one at a time, as by restart, and the supervisor last. Exit status 1: some processes run another
+    version, because their host has another one.
+    """
+    from .. import __version__
+    from .running import attach
+
+    done = attach(mesh, address=address).upgrade()
+    if as_json:
+        print(json.dumps(done))
+    else:
+        for name in done["replaced"]:
+            out.print(name)
+        for name, version in done["others"].items():
+            out.print(f"{name} runs {version or 'an unknown version'}")
+        out.print(f"{len(done['replaced'])} actors and the supervisor were replaced; version {done['version']}")
+        if done["version"] != __version__:
+            out.print(
+                f"this host has {__version__}; install it on the others, or end a mesh with its own Ray and start it"
+            )
+    if done["others"] or done["version"] != __version__:
+        raise typer.Exit(1)
+
+
+@app.command()
 def move(
     actor: Annotated[
         str, typer.Argument(help="Address of an actor.", metavar="ACTOR", autocompletion=completion.addresses)

@@ -58,6 +58,28 @@ async def restart(own_session: Session, pattern: str, timeout_s: float) -> list[
 
 
 @command
+async def upgrade(own_session: Session, timeout_s: float) -> dict[str, Any]:
+    """See `Mesh.upgrade`."""
+    deadline = time.monotonic() + timeout_s
+    replaced = await own_session.supervisor("upgrade", uuid.uuid4().hex, timeout_s=timeout_s)
+    epoch = (await own_session.supervisor("status"))["epoch"]
+    await own_session.supervisor("renew", epoch, timeout_s=max(1.0, deadline - time.monotonic()))
+    while True:
+        tree = await own_session.supervisor("status", timeout_s=max(1.0, deadline - time.monotonic()))
+        if tree["epoch"] > epoch:
+            break
+        if time.monotonic() > deadline:
+            raise RetryLater(1.0, f"the actors were replaced; the supervisor was not within {timeout_s:g} s")
+        await asyncio.sleep(LOOK_S)
+    others = {
+        cell["address"] or f"spare {cell['pid']}": cell["version"]
+        for cell in tree["cells"]
+        if cell["version"] != tree["version"]
+    }
+    return {"replaced": replaced, "version": tree["version"], "others": others}
+
+
+@command
 async def move(own_session: Session, address: str, where: str, timeout_s: float) -> dict[str, Any]:
     """See `Mesh.move`."""
     moved: dict[str, Any] = await own_session.supervisor("move", address, where, timeout_s=timeout_s)

@@ -125,6 +125,19 @@ class Commands:
         """
         return Waits.answer(commands.restart, self.name, pattern, timeout_s)
 
+    def upgrade(self, timeout_s: float = 3600.0) -> dict[str, Any]:
+        """Replace every process, so that the mesh runs the code that is installed on its hosts now; trading continues.
+
+        Install the new version on every host first. As `restart` of everything, but in processes that start now: a book
+        serves until its successor is LIVE. The supervisor is last. Strategies run on with the code that they have.
+        Return {"replaced": addresses, "version": the supervisor's, "others": {address: version}}: processes that run
+        another version than the supervisor, because their host has it.
+
+        Raises:
+            RetryLater: as `restart`; processes that were not replaced run on with the old code.
+        """
+        return Waits.answer(commands.upgrade, self.name, timeout_s)
+
     def move(self, address: str, where: str, timeout_s: float = 300.0) -> dict[str, Any]:
         """Move an actor to a host (its name) or a node (at least 8 characters of its id); return {"address", "from",
         "to", "moved"} when it is ready there. Idempotent.

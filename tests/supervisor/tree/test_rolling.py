@@ -9,10 +9,12 @@ import pytest
 
 from tests.fakes.port import World
 from tests.fakes.settings import exchange_settings
+from tests.supervisor.tree.test_machine import ALL, BOOKS
 from tests.supervisor.tree.test_machine import grown as machine_grown
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.duties import is_ready
+from venuemesh.supervisor.tree.records import CellState
 
 STREAMS = tuple(ChildSpec(f"stream/x/{n}", "stream", {"n": n}, group="x", tier=Tier.STREAM) for n in "abc")
 ADDRESSES = tuple(spec.address for spec in STREAMS)
@@ -43,6 +45,33 @@ def test_the_next_is_stopped_only_when_the_one_before_is_ready_again() -> None:
     world.unready.clear()
     world.run(30)
     assert restarts(world) == [1, 1, 1]
+
+
+def test_an_upgrade_replaces_every_process_by_one_that_started_later() -> None:
+    world = machine_grown("n1", "n2", specs=(*ALL, *STREAMS))
+    addresses = [*world.machine.children]
+    before = set(world.cells)
+    books = [spec.address for spec in BOOKS]
+    world.was_ready |= {cell for address in books if (cell := world.serving(address))}
+    world.tell(m.UpgradeRequested())
+    while world.machine.rolling.queue:
+        world.run(0.005)
+        assert all(world.serving(book) in world.was_ready for book in books), "a book was without a ready process"
+    world.run(5)
+    assert all(world.serving(address) not in (None, *before) for address in addresses)
+    assert not any(world.cells[cell].alive for cell in before)
+    assert not world.machine.rolling.failed
+
+
+def test_a_process_that_was_being_created_before_an_upgrade_is_not_used() -> None:
+    world = machine_grown("n1", specs=STREAMS)
+    world.kill(world.serving(FIRST) or "")
+    world.run(0.7)  # a spare took its place; another one is being created
+    (early,) = [cell.name for cell in world.machine.cells.values() if cell.state is CellState.CREATING]
+    world.tell(m.UpgradeRequested())
+    world.run(60)
+    assert not world.cells[early].alive
+    assert all(world.serving(address) for address in ADDRESSES)
 
 
 def test_nothing_is_stopped_without_a_spare_on_its_node() -> None:

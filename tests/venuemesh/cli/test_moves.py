@@ -1,4 +1,4 @@
-"""`venuemesh move`, `drain` and `rebalance`: what they print of the supervisor's answer, and their exit status."""
+"""`venuemesh move`, `drain`, `rebalance` and `upgrade`: what they print, and their exit status."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import venuemesh
 from venuemesh.cli import running
 from venuemesh.cli.app import app
 
@@ -24,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
         def answering(*given: Any, **named: Any) -> dict[str, Any]:
             return answer
 
-        mesh = SimpleNamespace(move=answering, drain=answering, rebalance=answering)
+        mesh = SimpleNamespace(move=answering, drain=answering, rebalance=answering, upgrade=answering)
         monkeypatch.setattr(running, "attach", lambda name, *, address=None: mesh)
         return CliRunner().invoke(app, list(arguments))
 
@@ -59,3 +60,15 @@ def test_a_rebalance_shows_its_moves_and_the_loads(run: Any) -> None:
     assert run(answer, "rebalance").output.split("\n")[1] == "1 moved; pairs: alpha 2, beta 2"
     failed = run(answer | {"moves": [move | {"error": "its successor is not ready"}]}, "rebalance")
     assert (failed.exit_code, "its successor is not ready" in failed.output) == (1, True)
+
+
+def test_an_upgrade_names_the_processes_of_another_version(run: Any) -> None:
+    answer = {"replaced": [BOOK], "version": venuemesh.__version__, "others": {}}
+    done = run(answer, "upgrade")
+    text = f"1 actors and the supervisor were replaced; version {venuemesh.__version__}"
+    assert done.output.split("\n")[:2] == [BOOK, text]
+    assert done.exit_code == 0
+    mixed = run(answer | {"others": {BOOK: "0.0.1"}}, "upgrade")
+    assert (mixed.exit_code, f"{BOOK} runs 0.0.1" in mixed.output) == (1, True)
+    old = run(answer | {"version": "0.0.1"}, "upgrade")
+    assert (old.exit_code, f"this host has {venuemesh.__version__}" in old.output) == (1, True)
