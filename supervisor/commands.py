@@ -23,6 +23,7 @@ from .tree.records import ChildState
 from .watchers import Watchers
 
 REMEMBERED = 100  # requests for restarts
+LEFT_S = 30.0  # until the processes that were replaced have ended
 
 
 class Commands:
@@ -108,7 +109,10 @@ class Commands:
             found = tuple(sorted(self._shell.machine.children))
             self._remember(request, found)
             self._shell.on(m.UpgradeRequested())
-        return await self._restarted(found)
+        restarted = await self._restarted(found)
+        cells = self._shell.machine.cells
+        await self._shell.until(lambda: not any(cell.outdated for cell in cells.values()), LEFT_S)
+        return restarted
 
     async def renew(self, epoch: int) -> None:
         if epoch == self._shell.port.epoch:

@@ -161,6 +161,15 @@ def test_everything_restarts_during_trading(running: Running) -> None:
         other.run("venuemesh restart '*'", 300.0)
 
 
+def test_everything_is_upgraded_during_trading(running: Running) -> None:
+    with running.case("upgrade") as row:
+        before = {cell["pid"]: cell["node"] for cell in running.status()["cells"]}
+        row["upgrade"] = json.loads(running.hosts["b"].run("venuemesh upgrade --json", 300.0).splitlines()[-1])
+        assert row["upgrade"]["others"] == {}
+        after = {cell["pid"]: cell["node"] for cell in running.status()["cells"]}
+        assert not before.items() & after.items(), "a process has the code from before"
+
+
 def test_a_host_joins_late(running: Running) -> None:
     with running.case("late host"):
         running.add_worker("d")
