@@ -24,11 +24,18 @@ from .cells import PREFIX, NodeFacts
 class RayCells:
     """The cells of one mesh. `epoch` is the supervisor's; it is set before the first call to a cell."""
 
-    def __init__(self, mesh: str, lease_s: float, node: str, near: NearCalls, connectors: tuple[str, ...] = ()) -> None:
-        """`node` is the node of this process; `near` calls the sockets of that node; cells load `connectors` at their
-        start."""
+    def __init__(
+        self,
+        mesh: str,
+        leases: tuple[float, float],
+        node: str,
+        near: NearCalls,
+        connectors: tuple[str, ...] = (),
+    ) -> None:
+        """`leases` are those of `Cell`; `node` is the node of this process; `near` calls its sockets; cells
+        load `connectors` at their start."""
         self._connectors = connectors
-        self._mesh, self._lease_s, self._node, self._near = mesh, lease_s, node, near
+        self._mesh, self._leases, self._node, self._near = mesh, leases, node, near
         self._sockets: dict[str, str] = {}  # by cell, of the cells on this node that have a role
         self._here: set[str] = set()  # the cells on this node
         self._namespace = namespace(mesh)
@@ -86,9 +93,7 @@ class RayCells:
             lifetime="detached",
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        self._handles[cell] = await in_thread(
-            options.remote, self._mesh, cell, self._lease_s, trading, self._connectors
-        )
+        self._handles[cell] = await in_thread(options.remote, self._mesh, cell, self._leases, trading, self._connectors)
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:

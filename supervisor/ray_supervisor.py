@@ -88,7 +88,8 @@ class Supervisor:
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
         near = NearCalls(near_directory(self._segments))
         node, used = ray.get_runtime_context().get_node_id(), settings.connectors
-        port = RayCells(mesh, settings.tree.agent.hang_limit_s, node, near, used)
+        agent = settings.tree.agent
+        port = RayCells(mesh, (agent.hang_limit_s, agent.watcher_hang_limit_s), node, near, used)
         self._shell = SupervisorShell(settings, port, GcsStore(mesh))
         self._watchers = Watchers(self._shell, node)
         cluster = str(ray.get_runtime_context().gcs_address)

@@ -26,6 +26,7 @@ from typing import Any
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ...model.shown import whole
 from ...model.time import in_ns
+from .kinds import ORDERS
 from .messages import POLL, Asker, BadMessage, Dedup, Envelope, Routes, Send, pack_error, pack_reply
 from .near import Method
 from .role import Context, Incarnation, Role
@@ -108,13 +109,24 @@ Make = Callable[[Assignment, Context], Role]
 class Host:
     """See the module. Every method runs on the loop of the role."""
 
-    def __init__(self, cell: str, around: Surroundings, hooks: Hooks, make: Make, lease_s: float | None = None) -> None:
+    def __init__(
+        self,
+        cell: str,
+        around: Surroundings,
+        hooks: Hooks,
+        make: Make,
+        lease_s: float | None = None,
+        long_lease_s: float | None = None,
+    ) -> None:
+        """`lease_s` is that of an order manager, `long_lease_s` that of any other role (None: the same). None: no
+        lease."""
         self.cell = cell
         self.assignment: Assignment | None = None
         self.role: Role | None = None  # while it serves
         self.ended = False
         self._around, self._hooks, self._make = around, hooks, make
         self._lease_ns = None if lease_s is None else in_ns(lease_s)
+        self._long_lease_ns = self._lease_ns if long_lease_s is None else in_ns(long_lease_s)
         self._last_ns = around.monotonic_ns()
         self._serves: frozenset[str] = frozenset()
         self._epoch = 0
@@ -288,7 +300,9 @@ class Host:
         self._judge(self._around.monotonic_ns() - self._last_ns)
 
     def _judge(self, paused_ns: int) -> None:
-        if self._lease_ns is not None and paused_ns > self._lease_ns:
+        trades = self.assignment is not None and self.assignment.spec.get("kind") == ORDERS
+        lease_ns = self._lease_ns if trades else self._long_lease_ns
+        if lease_ns is not None and paused_ns > lease_ns:
             self._hooks.lease_over(paused_ns)
 
     def fail(self, error: BaseException) -> None:

@@ -117,7 +117,8 @@ class _Silence:
     progress: int
     counted_ns: int = 0
     silent_ns: int = 0
-    starved_ns: int | None = None  # how long the process had waited for a processor at the last observation
+    starved_ns: int | None = None  # how long the loop's thread had waited for a processor at the last observation
+    sampled: tuple[int, int] | None = None  # `counted_ns`, and how long all threads had waited, when half was counted
 
 
 @dataclass(slots=True)
@@ -126,8 +127,9 @@ class HangDetector:
 
     Time counts against a process only while the observer itself ran: after a pause of the observer or of its machine,
     at most `step_ns` of the pause count. Time in which the process waited for a processor does not count either: an
-    overloaded machine makes processes slow, and killing them makes it slower. There is an end to that: a process
-    without progress for `STARVED_TIMES` times the limit counts as hung.
+    overloaded machine makes processes slow, and killing them makes it slower. The loop may wait for another thread that
+    waits for a processor: so before a process counts as hung, all its threads are looked at since half of the limit was
+    counted. There is an end to that: a process without progress for `STARVED_TIMES` times the limit counts as hung.
     """
 
     limit_ns: int
@@ -136,11 +138,12 @@ class HangDetector:
     _last_ns: int | None = None
 
     def look(
-        self, progress: Mapping[str, int], now_ns: int, starved: Callable[[str], int | None] = lambda _: None
+        self, progress: Mapping[str, int], now_ns: int, starved: Callable[[str, bool], int | None] = lambda *_: None
     ) -> list[str]:
         """Return the names without progress for longer than the limit.
 
-        `starved` returns for how long a process has waited for a processor since its start, in ns; None: unknown.
+        `starved` returns for how long the loop's thread of a process (True: all its threads in sum) has waited for a
+        processor since its start, in ns; None: unknown.
         """
         step = 0 if self._last_ns is None else min(now_ns - self._last_ns, self.step_ns)
         self._last_ns = now_ns
@@ -148,18 +151,35 @@ class HangDetector:
         longest_ns = STARVED_TIMES * self.limit_ns
         return [n for n, one in self._seen.items() if one.counted_ns > self.limit_ns or one.silent_ns > longest_ns]
 
-    def _silence(self, name: str, count: int, step: int, starved: Callable[[str], int | None]) -> _Silence:
+    def _silence(self, name: str, count: int, step: int, starved: Callable[[str, bool], int | None]) -> _Silence:
         before = self._seen.get(name)
         if before is None or before.progress != count:
             return _Silence(count)
-        waited_ns = starved(name)
+        waited_ns = starved(name, False)
         excused_ns = 0 if waited_ns is None or before.starved_ns is None else waited_ns - before.starved_ns
         counted_ns = before.counted_ns + max(0, step - max(0, excused_ns))
-        return _Silence(count, counted_ns, before.silent_ns + step, waited_ns)
+        sampled = before.sampled
+        is_due = counted_ns > (self.limit_ns // 2 if sampled is None else self.limit_ns)
+        if is_due and (all_ns := starved(name, True)) is not None:
+            if sampled is not None and 2 * (all_ns - sampled[1]) > counted_ns - sampled[0]:
+                counted_ns, sampled = self.limit_ns // 2, None
+            if sampled is None:
+                sampled = counted_ns, all_ns
+        return _Silence(count, counted_ns, before.silent_ns + step, waited_ns, sampled)
 
 
-def starved_ns(pid: int, thread: int) -> int | None:
-    """Return for how long a thread has waited for a processor since its start; None when the kernel does not tell."""
+def starved_ns(pid: int, thread: int | None = None) -> int | None:
+    """Return for how long a thread (None: all threads of the process, in sum) has waited for a processor since its
+    start; None when the kernel does not tell."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task") if thread is None else [str(thread)]
+    except OSError:
+        return None
+    waited = [ns for one in threads if (ns := _waited_ns(pid, one)) is not None]
+    return sum(waited) if waited else None
+
+
+def _waited_ns(pid: int, thread: str) -> int | None:
     try:
         with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as schedstat:
             return int(schedstat.read().split()[1])

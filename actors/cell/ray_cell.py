@@ -46,11 +46,17 @@ class Cell:
     """Hosts one role. The methods are for the supervisor; `ask`, `urgent` and `poll` are for all processes."""
 
     def __init__(
-        self, mesh: str, name: str, lease_s: float, trading: bool = False, connectors: tuple[str, ...] = ()
+        self,
+        mesh: str,
+        name: str,
+        leases: tuple[float, float],
+        trading: bool = False,
+        connectors: tuple[str, ...] = (),
     ) -> None:
+        """`leases` in seconds: an order manager's, any other role's."""
         self._home = asyncio.get_running_loop()
         node = ray.get_runtime_context().get_node_id()
-        self._name, self._lease_s, self._trading = name, lease_s, trading
+        self._name, self._trading = name, trading
         self._segments = segment_directory(mesh, node)
         self._title = "venuemesh: spare"
         logs.set_up(name)
@@ -71,7 +77,7 @@ class Cell:
             host=own_host(),
         )
         hooks = Hooks(self._on_failed, self._on_lease_over, self._on_read_failed)
-        self._host = Host(name, around, hooks, _make, lease_s)
+        self._host = Host(name, around, hooks, _make, *leases)
         own_title(self._title)
         self._beating = self._home.create_task(self._beat())
 
@@ -206,11 +212,7 @@ class Cell:
         os._exit(EXIT_FAILED)
 
     def _on_lease_over(self, paused_ns: int) -> None:
-        logger.error(
-            "the loop did not run for longer than the lease: ending",
-            stood_s=paused_ns / SECOND_NS,
-            lease_s=self._lease_s,
-        )
+        logger.error("the loop did not run for longer than the lease: ending", stood_s=paused_ns / SECOND_NS)
         os._exit(EXIT_LEASE)
 
     def _on_read_failed(self, envelope: Envelope, error: Exception) -> None:

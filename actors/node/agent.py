@@ -116,8 +116,8 @@ class AgentRole:
         beats = read_beats(self._pulses)
         self._judge(beats.values())
 
-        def starved(name: str) -> int | None:
-            return starved_ns(beats[name].pid, beats[name].thread)
+        def starved(name: str, whole: bool) -> int | None:
+            return starved_ns(beats[name].pid, None if whole else beats[name].thread)
 
         cells = {name: beat.progress for name, beat in beats.items()}
         own_supervisor = {SUPERVISOR: cells.pop(SUPERVISOR)} if SUPERVISOR in cells else {}

@@ -21,7 +21,7 @@ from venuemesh.model.errors import Fenced, Misconfigured, OutcomeUnknown, Reject
 pytestmark = pytest.mark.ray
 Grow = Callable[..., Tree]
 CHILDREN = [echo("echo/a"), echo("echo/b")]
-HANG_S = 0.5
+HANG_S, WATCHER_S = 0.5, 1.0
 POLL_S = 60.0  # polls that outlast all requests in the meantime, on a slow machine, too
 
 
@@ -34,7 +34,7 @@ def calm(grow_shared: Grow) -> Tree:
 @pytest.fixture(scope="module")
 def tense(grow_shared: Grow) -> Tree:
     """A mesh for tests that stop processes: a process without a heartbeat for half a second counts as hung."""
-    return grow_shared(children=CHILDREN, hang_limit_s=HANG_S, watcher_limit_s=1.0)
+    return grow_shared(children=CHILDREN, hang_limit_s=HANG_S, watcher_limit_s=WATCHER_S)
 
 
 def test_a_killed_role_is_adopted_by_a_spare(calm: Tree) -> None:
@@ -150,7 +150,7 @@ def test_a_stopped_role_that_resumes_late_ends_by_its_lease(tense: Tree) -> None
     assert start is not None
     for pid in (agent["pid"], before["pid"], a["pid"]):
         kill(pid, signal.SIGSTOP)
-    wait_still(tree, a["pid"], HANG_S + 2 * PERIOD_S)  # its lease is over
+    wait_still(tree, a["pid"], WATCHER_S + 2 * PERIOD_S)  # its lease is over
     kill(a["pid"], signal.SIGCONT)
     assert not leftovers([(a["pid"], start)])
     for pid in (before["pid"], agent["pid"]):

@@ -22,7 +22,7 @@ ASSIGNMENT = Assignment(epoch=5, incarnation=(5, 3), spec=SPEC, restarts=2)
 class Scene:
     """A host whose clock and end the test controls."""
 
-    def __init__(self, lease_s: float | None = 1.0) -> None:
+    def __init__(self, lease_s: float | None = 1.0, long_lease_s: float | None = None) -> None:
         self.now_ns = 10**9
         self.failures: list[BaseException] = []
         self.leases: list[int] = []
@@ -33,7 +33,7 @@ class Scene:
         hooks = Hooks(
             self.failures.append, self.leases.append, lambda envelope, _: self.failed_reads.append(envelope.kind)
         )
-        self.host = Host("cell-1", around, hooks, self._make, lease_s)
+        self.host = Host("cell-1", around, hooks, self._make, lease_s, long_lease_s)
         self._sequence = 0
 
     def _make(self, assignment: Assignment, context: Any) -> Toy:
@@ -200,6 +200,18 @@ async def test_a_loop_that_did_not_run_for_longer_than_the_lease_ends_before_it_
     assert scene.leases == [10**9 + 1]
     scene.host.check_lease()
     assert len(scene.leases) == 2
+
+
+@pytest.mark.parametrize(("kind", "lease_ns"), [("orders", 10**9), ("toy", 5 * 10**9)])
+async def test_a_role_that_does_not_trade_has_a_longer_lease(kind: str, lease_ns: int) -> None:
+    scene = Scene(1.0, 5.0)
+    assert await scene.host.adopt(replace(ASSIGNMENT, spec={**ASSIGNMENT.spec, "kind": kind})) == {"ok": True}
+    scene.now_ns += lease_ns
+    scene.host.check_lease()
+    assert not scene.leases
+    scene.now_ns += lease_ns + 1
+    scene.toys[0].context.alive()
+    assert scene.leases == [lease_ns + 1]
 
 
 async def test_a_spare_may_stand_still() -> None:

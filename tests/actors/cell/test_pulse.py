@@ -94,15 +94,31 @@ def test_time_that_a_process_waited_for_a_processor_does_not_count() -> None:
     stale = []
     for n in range(16):
         waited = {"starved": n * 40 * MS, "stopped": 7 * MS}
-        stale.append(detector.look({"starved": 1, "stopped": 1, "unknown": 1}, n * 50 * MS, waited.get))
+        look = {"starved": 1, "stopped": 1, "unknown": 1}
+        stale.append(detector.look(look, n * 50 * MS, lambda name, _, waited=waited: waited.get(name)))
     assert stale[:5] == [[]] * 5
     assert stale[5:14] == [["stopped", "unknown"]] * 9
-    assert detector.look({"starved": 2, "stopped": 1}, 800 * MS, {}.get) == ["stopped"]
+    assert detector.look({"starved": 2, "stopped": 1}, 800 * MS) == ["stopped"]
+
+
+def test_a_loop_that_waits_for_a_thread_without_a_processor_is_not_hung() -> None:
+    """The loop's thread sleeps: another thread has the interpreter, and gets no processor."""
+    detector = HangDetector(limit_ns=200 * MS, step_ns=150 * MS)
+
+    def starved(name: str, whole: bool, n: int) -> int:
+        return n * 40 * MS if whole and name == "waits" else 3 * MS
+
+    looks = [
+        detector.look({"waits": 1, "stopped": 1}, n * 50 * MS, lambda name, whole, n=n: starved(name, whole, n))
+        for n in range(20)
+    ]
+    assert looks[:5] == [[]] * 5
+    assert looks[5:] == [["stopped"]] * 15
 
 
 def test_a_process_that_gets_no_processor_counts_as_hung_in_the_end() -> None:
     detector = HangDetector(limit_ns=100 * MS, step_ns=50 * MS)
-    looks = [detector.look({"a": 1}, n * 50 * MS, lambda _, n=n: n * 50 * MS) for n in range(40)]
+    looks = [detector.look({"a": 1}, n * 50 * MS, lambda *_, n=n: n * 50 * MS) for n in range(40)]
     last = STARVED_TIMES * 2  # looks in ten times the limit
     assert looks[: last + 1] == [[]] * (last + 1)
     assert looks[last + 1 :] == [["a"]] * (40 - last - 1)
@@ -112,9 +128,10 @@ def test_a_process_that_gets_no_processor_counts_as_hung_in_the_end() -> None:
     not os.path.exists("/proc/self/schedstat"), reason="this kernel does not count waits for a processor"
 )
 def test_the_kernel_tells_how_long_a_thread_waited_for_a_processor(child: subprocess.Popen[bytes]) -> None:
-    known = starved_ns(child.pid, child.pid)
+    known, whole = starved_ns(child.pid, child.pid), starved_ns(child.pid)
     assert known is not None
-    assert known >= 0
+    assert whole is not None
+    assert 0 <= known <= whole
     child.kill()
     child.wait()
     assert starved_ns(child.pid, child.pid) is None
