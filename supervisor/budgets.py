@@ -46,19 +46,49 @@ class Budgets:
             del self._followed[address]
             self._held.pop(address, None)
 
+    @property
+    def promised(self) -> frozenset[str]:
+        """The budgets of which the promise of the process that serves now is held."""
+        children = self._shell.machine.children
+        known = ((address, children.get(address)) for address in self._held)
+        return frozenset(a for a, child in known if child is not None and child.restarts == self._held[a].restarts)
+
+    def _has_rival(self, address: str, cell: str) -> bool:
+        """Return whether an earlier process of this budget may still grant."""
+        return any(other.address == address and other.name != cell for other in self._shell.machine.cells.values())
+
     async def _follow(self, child: Child, cell: str) -> None:
         shell, address, restarts = self._shell, child.spec.address, child.restarts
         held = self._held.pop(address, None)  # of use once: this process grants from it, and promises nothing yet
         if held is not None and held.restarts == restarts - 1:
             age_s = (time.monotonic_ns() - held.came_ns) / SECOND_NS
-            await shell.ask_briefly(cell, address, "inherit", {"promise": held.promise, "age_s": age_s})
+            body = {"promise": held.promise, "age_s": age_s, "shared": self._has_rival(address, cell)}
+            while not await self._tell(child, cell, "inherit", body):
+                if not self._serves(child, cell):
+                    return
         version = 0
-        while self._followed.get(address) == cell and child.cell == cell:
+        while self._serves(child, cell):
             try:
                 answer = await shell.ask(cell, address, "poll:levels", {"after": version}, POLL_S, POLL_S + 1.0)
             except UNANSWERED:
                 await asyncio.sleep(AGAIN_S)
                 continue
-            if self._followed.get(address) == cell:
-                self._held[address] = Held(answer, restarts, time.monotonic_ns())
-            version = answer["version"]
+            if not self._serves(child, cell):
+                return
+            version, now_ns = answer["version"], time.monotonic_ns()
+            if not answer["shared"]:
+                self._held[address] = Held(answer, restarts, now_ns)
+            elif not self._has_rival(address, cell):
+                await self._tell(child, cell, "alone", None)
+
+    def _serves(self, child: Child, cell: str) -> bool:
+        return self._followed.get(child.spec.address) == cell == child.cell
+
+    async def _tell(self, child: Child, cell: str, kind: str, body: Any) -> bool:
+        """Send a budget a message; return whether it answered."""
+        try:
+            await self._shell.ask(cell, child.spec.address, kind, body, 1.0, 1.0)
+        except UNANSWERED:
+            await asyncio.sleep(AGAIN_S)
+            return False
+        return True

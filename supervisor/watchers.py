@@ -106,7 +106,7 @@ class Watchers:
         machine = self._shell.machine
         suspects = frozenset(n for n in machine.nodes if self.quorum.silent_ns(n, now_ns) > self._suspect_ns)
         if machine.isolated_ns is None and suspects != machine.suspected:
-            self._shell.on(m.Suspected(suspects))
+            self._shell.on(m.Suspected(suspects, self._budgets.promised))
 
     def beat(self, now_ns: int) -> None:
         """Send the machine a tick, and find agents that no longer answer."""

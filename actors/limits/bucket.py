@@ -37,6 +37,7 @@ from ...model.time import in_ns
 from .settings import GrantSettings
 
 SLACK = 4  # a promise leaves this part of the burst, and at least one request, to be granted before the next promise
+NEVER_NS = 2**62
 SLOTS = 100  # of a period, in which settled units are counted
 
 
@@ -51,12 +52,14 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The level of a bucket at a moment, and how far it may fall below what half of the refill makes of it."""
+    """The level of a bucket at a moment when `taken` units had been granted, and a bound of later grants: `slack`, and
+    half of the refill since."""
 
     version: int
     level: int
     slack: int
     at_ns: int
+    taken: int
 
 
 class Bucket:
@@ -89,6 +92,7 @@ class Bucket:
         self.floor: Floor | None = None
         self.largest = 0  # most units that were ever requested at once
         self.promises: list[Promise] = []  # that the supervisor may hold, oldest first: see `promises`
+        self.shared: int | None = None  # what refills per ns while a predecessor may still grant
 
     @property
     def in_use(self) -> int:
@@ -115,7 +119,7 @@ class Bucket:
 
     def advance(self, now_ns: int) -> None:
         if now_ns > self.at_ns:
-            self.level = min(self.full, self.level + self.rate * (now_ns - self.at_ns))
+            self.level = min(self.full, self.level + self.refill * (now_ns - self.at_ns))
             self.at_ns = now_ns
             while self.settled and now_ns - self.settled[0][0] >= self.period_ns:
                 self.settled.popleft()
@@ -132,22 +136,49 @@ class Bucket:
         if self.floor is not None and self.floor.count + self.floor.extra + needed > self.usable:
             wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
         if self.promises:
-            least = max(self.least(promise, self.at_ns) for promise in self.promises)
-            wait = max(wait, -(-(cost * self.divisor + least - self.level) // (self.rate - self.rate // 2)))
+            allowed = min(map(self._allowed, self.promises))
+            wait = max(wait, -(-(cost * self.divisor - allowed) // (self.rate // 2)))
         return wait
 
     def _earned_ns(self, cost: int) -> int:
-        return max(0, -(-(cost * self.divisor - self.level) // self.rate))
+        missing = cost * self.divisor - self.level
+        if missing <= 0:
+            return 0
+        return -(-missing // self.refill) if self.refill else NEVER_NS
+
+    @property
+    def refill(self) -> int:
+        """The level that comes per nanosecond."""
+        return self.rate if self.shared is None else self.shared
 
     def promise(self, version: int) -> None:
-        """Promise not to fall far below the level of now."""
-        slack = max(self.burst // SLACK, self.largest) * self.divisor
-        self.promises.append(Promise(version, self.level, slack, self.at_ns))
+        """Promise to grant no more than the slack and half of the refill; nothing where there is no half."""
+        if self.rate // 2:
+            slack = max(self.burst // SLACK, self.largest) * self.divisor
+            self.promises.append(Promise(version, self.level, slack, self.at_ns, self.taken))
 
-    def least(self, promise: Promise, now_ns: int) -> int:
-        """Return the least level that a promise allows at a later moment."""
-        refilled = promise.level + self.rate // 2 * (now_ns - promise.at_ns)
-        return min(self.full, refilled) - promise.slack
+    def _allowed(self, promise: Promise) -> int:
+        """Return what may still be granted under a promise."""
+        refilled = self.rate // 2 * (self.at_ns - promise.at_ns)
+        return promise.slack + refilled - (self.taken - promise.taken) * self.divisor
+
+    def inherit(self, level: int, slack: int, age_ns: int) -> None:
+        """Add what a predecessor has certainly left, `age_ns` after its promise.
+
+        If it granted G, its level is at least that of a bucket without grants, less G.
+        """
+        left = min(level + self.rate * age_ns, self.full) - slack - self.rate // 2 * age_ns
+        self.level = min(self.full, self.level + max(0, left))
+
+    def share(self, has_promised: bool, since_ns: int) -> None:
+        """Refill by the half that the predecessor has not promised to itself, from `since_ns` on: it may still grant.
+        Without its promise, refill nothing."""
+        self.shared = self.rate // 2 if has_promised else 0
+        self.level -= (self.rate - self.shared) * (self.at_ns - since_ns)
+
+    def alone(self) -> None:
+        """Refill by the whole rate: the predecessor grants no more."""
+        self.shared = None
 
     @property
     def wants_promise(self) -> bool:
@@ -155,8 +186,7 @@ class Bucket:
         if not self.promises:
             return False
         newest = self.promises[-1]
-        is_used_up = self.level - self.least(newest, self.at_ns) < newest.slack // 2
-        return is_used_up or self.largest * self.divisor > newest.slack
+        return self._allowed(newest) < newest.slack // 2 or self.largest * self.divisor > newest.slack
 
     def read_ns(self, cost: int) -> int:
         """Return how long the share of the refill that is for reads of accounts takes to refill `cost`."""
@@ -223,6 +253,17 @@ class ExactBucket(Bucket):
 
     def promise(self, version: int) -> None:
         """Promise nothing: a successor waits for one short period."""
+
+    def inherit(self, level: int, slack: int, age_ns: int) -> None:
+        """Nothing is promised."""
+
+    def share(self, has_promised: bool, since_ns: int) -> None:
+        """Grant nothing while the predecessor may."""
+        self.shared, self.opens_ns = 0, NEVER_NS
+
+    def alone(self) -> None:
+        if self.shared is not None:
+            self.shared, self.opens_ns = None, self.at_ns + self.period_ns + self.lease_ns
 
     def _earned_ns(self, cost: int) -> int:
         wait = max(0, self.opens_ns - self.at_ns)

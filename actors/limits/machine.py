@@ -201,10 +201,18 @@ class LimitsMachine:
             self.buckets[name].settle(amount, used, now_ns)
         return True
 
-    def inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int) -> None:
-        """Continue the predecessor's budget from its last promise; `age_ns`: from then to the start of this role."""
-        self.promises.inherit(promise, age_ns, now_ns)
-        self.cool_ns = max(self.cool_ns, now_ns - age_ns + in_ns(promise["cool_s"]))
+    def inherit(
+        self, promise: Mapping[str, Any], age_ns: int, since_ns: int, now_ns: int, shared: bool = False
+    ) -> None:
+        """Continue the predecessor's budget from its last promise; see `Promises.inherit`."""
+        self.promises.inherit(promise, age_ns, since_ns, now_ns, shared)
+        self.cool_ns = max(self.cool_ns, since_ns - age_ns + in_ns(promise["cool_s"]))
+
+    def alone(self, now_ns: int) -> None:
+        """The predecessor grants no more."""
+        for bucket in self.buckets.values():
+            bucket.advance(now_ns)
+            bucket.alone()
 
     def observe(
         self,

@@ -1,13 +1,17 @@
 """What a rate budget promises to the supervisor, so that its successor need not start with empty buckets. Pure.
 
 Theory of operation. A promise states the level of each bucket at a moment and a `slack`. It means: from that moment on
-the level is never below the stated one plus *half* of the refill since (at most the full bucket), less the slack. The
-supervisor keeps the newest promise. When the role dies at an unknown moment, the successor starts with that least
-level; so both together grant what one bucket would have granted, in every window (`bucket`).
+no more is granted than the slack and *half* of the refill. The supervisor keeps the newest promise. When the role dies
+at an unknown moment, the successor starts with the level that is certainly left; so both together grant what one bucket
+would have granted, in every window (`bucket`).
+
+The successor may even start while the predecessor may still grant, on a host that does not answer: the two *share* the
+bucket. Then the successor refills by the other half of the rate only, until the supervisor says that it is alone. A
+limit that is counted exactly is not promised: the successor grants none of it until it is alone, and a period more.
 
 A grant that would break a promise waits: until a newer promise is acknowledged (the next poll of the supervisor names
-it), or until the half of the refill that is not promised allows it. So a supervisor that is away costs at most half of
-the rate once the slack is used up. All promises that the supervisor may hold are kept.
+it), or until half of the refill allows it. So a supervisor that is away costs half of the rate once the slack is used
+up. All promises that the supervisor may hold are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model.time import SECOND_NS
-from .bucket import Bucket, Floor, Promise
+from .bucket import Bucket, Floor
 
 MOST = 8  # promises that are not acknowledged
 
@@ -57,15 +61,29 @@ class Promises:
                 left_ns = bucket.floor.at_ns + bucket.period_ns - now_ns
                 counts[name] = [bucket.floor.count + bucket.floor.extra, left_ns / SECOND_NS]
         cool_s = max(0, cool_ns - now_ns) / SECOND_NS
-        return {"version": self.version, "levels": levels, "counts": counts, "cool_s": cool_s}
+        values = {"version": self.version, "levels": levels, "counts": counts, "cool_s": cool_s}
+        return values | {"shared": self.is_shared}
 
-    def inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int) -> None:
-        """Add what the predecessor has certainly left. `age_ns`: from its promise to the start of this role."""
+    def inherit(self, promise: Mapping[str, Any], age_ns: int, since_ns: int, now_ns: int, shared: bool) -> None:
+        """Add what the predecessor has certainly left.
+
+        `since_ns`: the start of this role. `age_ns`: from the promise to `since_ns`. `shared`: the predecessor may
+        still grant.
+        """
         for name, bucket in self.buckets.items():
             bucket.advance(now_ns)
-            if (stated := promise["levels"].get(name)) is not None and stated["divisor"] == bucket.divisor:
-                left = bucket.least(Promise(0, stated["level"], stated["slack"], 0), max(0, age_ns))
-                bucket.level = min(bucket.full, bucket.level + max(0, left))
+            stated = promise["levels"].get(name)
+            is_promised = stated is not None and stated["divisor"] == bucket.divisor
+            if stated is not None and is_promised:
+                bucket.inherit(stated["level"], stated["slack"], age_ns)
+            if shared:
+                bucket.share(is_promised, since_ns)
             if (counted := promise["counts"].get(name)) is not None and bucket.floor is None:
                 count, left_s = counted
-                bucket.floor = Floor(int(count), 0, now_ns - bucket.period_ns + int(left_s * SECOND_NS) - age_ns)
+                at_ns = since_ns - age_ns + int(left_s * SECOND_NS) - bucket.period_ns
+                bucket.floor = Floor(int(count), 0, at_ns)
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether a predecessor may still grant."""
+        return any(bucket.shared is not None for bucket in self.buckets.values())

@@ -37,7 +37,9 @@ class LimitsRole:
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
     poll levels {"after": version} -> a promise of this role to its successor (see `promises`), for the supervisor;
         `version` acknowledges the last one
-    inherit {"promise": the predecessor's, "age_s": seconds since it came} -> None    once, from the supervisor
+    inherit {"promise": the predecessor's, "age_s": seconds since it came, "shared": bool} -> None    once, from the
+        supervisor; `shared`: the predecessor may still grant, until `alone`
+    alone -> None    the predecessor has ended
 
     State is in memory only: a successor starts with empty buckets (see `machine`), and has what its predecessor
     promised once it inherits. `limits` replaces the spec's.
@@ -96,7 +98,11 @@ class LimitsRole:
             case "cooldown":
                 return self._cooldown()
             case "inherit":
-                return self._inherit(body["promise"], in_ns(body["age_s"]), now_ns)
+                return self._inherit(body["promise"], in_ns(body["age_s"]), now_ns, bool(body["shared"]))
+            case "alone":
+                self._machine.alone(now_ns)
+                self._pump()
+                return None
         raise self._context.unknown(kind)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
@@ -125,13 +131,14 @@ class LimitsRole:
                         self._promise_wanted.clear()
         return promises.make(self._context.monotonic_ns(), self._machine.cool_ns)
 
-    def _inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int) -> None:
+    def _inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int, shared: bool) -> None:
         if self._has_inherited:
             return
         self._has_inherited = True
-        self._machine.inherit(promise, max(0, age_ns - (now_ns - self._began_ns)), now_ns)
+        before_ns = max(0, age_ns - (now_ns - self._began_ns))
+        self._machine.inherit(promise, before_ns, self._began_ns, now_ns, shared)
         free = {name: bucket.free for name, bucket in self._machine.buckets.items()}
-        logger.info("inherited a budget", age_s=age_ns / SECOND_NS, **free)
+        logger.info("inherited a budget", age_s=age_ns / SECOND_NS, shared=shared, **free)
         self._pump()
 
     def status(self) -> dict[str, Any]:
@@ -142,7 +149,8 @@ class LimitsRole:
             cause = f" ({self._machine.cause})" if self._machine.cause else ""
             error = f"the exchange refused a request for its rate{cause}; nothing is granted for "
             error += f"{status['cooldown_s']:.0f} s"
-        return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **status}
+        own = {"fresh": self._fresh, "shared": self._machine.promises.is_shared}
+        return {"state": "COOLING" if cooling else "SERVING", "error": error, **own, **status}
 
     def beat(self) -> None:
         self._pump()

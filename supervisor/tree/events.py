@@ -180,9 +180,13 @@ class Rejoined:
 
 @dataclass(frozen=True, slots=True)
 class Suspected:
-    """All living nodes of which no process answers: dead, cut off or frozen hosts that the GCS may declare lost."""
+    """All living nodes of which no process answers: dead, cut off or frozen hosts that the GCS may declare lost.
+
+    `promised` are the rate budgets whose successors may start although they may still grant (`actors.limits.promises`).
+    """
 
     nodes: frozenset[str]
+    promised: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ If the first one ends before, the successor takes its place at once.
 The first one may run on a node that does not answer (`rescue`). Its readers lose nothing more, so the successor takes
 over as soon as one pair is settled; it is dropped when the node answers before that.
 
-Only children that may overlap are replaced this way (`ChildSpec.overlaps`): books, which only read the exchange. Two
-order managers of one account must never run.
+Only children that may overlap are replaced this way: books, which only read the exchange (`ChildSpec.overlaps`), and
+rate budgets of nodes that do not answer. Two order managers of one account must never run.
 
 The limit counts the time in which nothing advances: it starts again when another pair is settled, and while a rate
 limit of the exchange delays requests.

@@ -23,8 +23,9 @@ before a successor is adopted. If the agent cannot (because the agent itself han
 adopted on the same node and kills its `predecessor` before it starts.
 
 A node whose processes all stay silent is suspected, long before the GCS declares it lost. Its books start on other
-nodes too, and take over there (`handover`); everything else waits until the node answers or is lost, because two order
-managers or two rate budgets must not run. Nothing starts on a suspected node.
+nodes too, and take over there (`handover`), and so do rate budgets that have promised how little they grant from now on
+(`actors.limits.promises`). Everything else waits until the node answers or is lost, because two order managers must not
+run. Nothing starts on a suspected node.
 
 While the supervisor is isolated (`quorum`) the machine records what happened and decides nothing: it judges no cell
 hung, lets no deadline pass, and kills, creates and adopts nothing. Deadlines continue when it has rejoined. A shutdown
@@ -123,6 +124,7 @@ class Machine:
         self.handovers = Handovers(in_ns(settings.ready_timeout_s))
         self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
         self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
+        self._promised: frozenset[str] = frozenset()  # see `Suspected`
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
@@ -193,7 +195,7 @@ class Machine:
                 self._add(Child(spec, next(self._orders)))
 
     def _suspect(self, event: Suspected, now_ns: int) -> None:
-        self.suspected = event.nodes & self.nodes.keys()
+        self.suspected, self._promised = event.nodes & self.nodes.keys(), event.promised
         for successor in self.handovers:
             if successor.rescue and self.children[successor.address].node not in self.suspected:
                 self._drop_successor(successor.address, now_ns)
@@ -595,7 +597,8 @@ class Machine:
 
     def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
         """Start successors of the books on suspected nodes."""
-        without = [c for c in stranded(self.children.values(), self.suspected) if not self._is_rescued(c)]
+        there = stranded(self.children.values(), self.suspected, self._promised)
+        without = [child for child in there if not self._is_rescued(child)]
         if not without:
             return
         seats = self._seats(spares)

@@ -63,12 +63,13 @@ def evacuation(children: Iterable[Child], seats: Seats, drained: Collection[str]
     return None
 
 
-def stranded(children: Iterable[Child], silent: Collection[str]) -> list[Child]:
-    """Return the books that run on silent nodes and may run elsewhere, too."""
+def stranded(children: Iterable[Child], silent: Collection[str], promised: Collection[str] = ()) -> list[Child]:
+    """Return the books and the promised rate budgets that run on silent nodes and may run elsewhere, too."""
     return [
         child
         for child in children
-        if child.node in silent and child.spec.overlaps and child.spec.node is None and child.wanted
+        if child.node in silent and child.spec.node is None and child.wanted
+        if child.spec.overlaps or child.spec.address in promised
         if child.state is ChildState.SERVING and child.cell is not None
     ]
 

