@@ -15,6 +15,7 @@ from .tree.child import Tier
 from .tree.records import Child, ChildState
 
 POLL_S = 5.0  # a budget that is little used promises anew so often
+SHARED_S = 0.5  # between two looks whether the predecessor of a budget that shares has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,20 @@ class Budgets:
             while not await self._tell(child, cell, "inherit", body):
                 if not self._serves(child, cell):
                     return
-        version = 0
+        version, longest_s = 0, POLL_S
         while self._serves(child, cell):
             try:
-                answer = await shell.ask(cell, address, "poll:levels", {"after": version}, POLL_S, POLL_S + 1.0)
+                answer = await shell.ask(cell, address, "poll:levels", {"after": version}, longest_s, longest_s + 1.0)
             except UNANSWERED:
                 await asyncio.sleep(AGAIN_S)
                 continue
             if not self._serves(child, cell):
                 return
-            version, now_ns = answer["version"], time.monotonic_ns()
+            version, longest_s = answer["version"], SHARED_S if answer["shared"] else POLL_S
             if not answer["shared"]:
-                self._held[address] = Held(answer, restarts, now_ns)
-            elif not self._has_rival(address, cell):
-                await self._tell(child, cell, "alone", None)
+                self._held[address] = Held(answer, restarts, time.monotonic_ns())
+            elif not self._has_rival(address, cell) and await self._tell(child, cell, "alone", None):
+                version = 0  # its next promise counts, and is given at once
 
     def _serves(self, child: Child, cell: str) -> bool:
         return self._followed.get(child.spec.address) == cell == child.cell

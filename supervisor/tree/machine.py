@@ -663,13 +663,23 @@ class Machine:
                     leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
             elif (late := self.handovers.overdue(successor, now_ns)) is not None:
                 self._drop_successor(successor.address, now_ns, late)
-            elif successor.cell is None and successor.node not in self.suspected and self._is_alone(child):
+            elif successor.cell is None and self._may_start(child, successor):
                 if spares.get(successor.node):
                     cell = pick(spares[successor.node], trading=False)
                     incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
                     successor.cell, successor.incarnation, successor.since_ns = cell.name, incarnation, now_ns
                 else:
                     lacking[successor.node] += 1
+
+    def _may_start(self, child: Child, successor: Successor) -> bool:
+        """Return whether a successor may start now: its node answers, nothing is left of earlier ones, and what it
+        needs is not about to move away from a node that does not answer."""
+        needs = (self.children.get(address) for address in child.spec.after)
+        moving = any(
+            other is not None and other.node in self.suspected and self.handovers.get(other.spec.address) is not None
+            for other in needs
+        )
+        return successor.node not in self.suspected and not moving and self._is_alone(child)
 
     def _is_alone(self, child: Child) -> bool:
         """Return whether no earlier process of the child is left."""

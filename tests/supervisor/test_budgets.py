@@ -27,7 +27,7 @@ class PromisingCells(FakeCells):
         super().__init__(cells)
         self.versions: dict[str, int] = {}
         self.more = asyncio.Event()
-        self.sharing: set[str] = set()  # cells that were told that they share
+        self.sharing: set[str] = set()  # cells that share
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
         self.asked.append((cell, kind, body))

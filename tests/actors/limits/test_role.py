@@ -714,7 +714,7 @@ requests = st.lists(
 def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
     before: list[Any], after: list[Any], silent_ns: int, told_ns: int
 ) -> None:
-    """The predecessor never hears of its successor, which starts at any time after the last promise that was held."""
+    """The predecessor learns nothing of its successor, which starts at any time after the last promise."""
     options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
     limits, period, now = {"w": Limit(100, 10.0)}, 10 * S, T0
     machines = {"old": LimitsMachine("limits/x/y", limits, T0, True, options)}

@@ -85,6 +85,9 @@ def test_a_rate_budget_is_taken_over_at_once_only_if_it_has_promised_how_little_
         world.tell(m.Suspected(frozenset({node}), promised))
         world.run(2.0)
         assert (world.serving(LIMITS.address) is not None) is bool(promised)
+        started = [e.spec.address for at, e in world.log if isinstance(e, m.AdoptCell) and at >= 20 * 10**9]
+        if promised:
+            assert started[0] == LIMITS.address, "a book would ask the budget that does not answer"
         world.lose(node)
         world.run(5.0)
         assert all(world.serving(spec.address) for spec in ALL)
