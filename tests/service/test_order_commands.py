@@ -237,6 +237,8 @@ def test_orders_of_our_form_that_the_journal_does_not_know_are_taken_over(run, s
     assert f"{lost}: CANCELED" in run("cancel-all", "binance", "--yes").stdout
     (left,) = shown("orders", "binance")["orders"]
     assert left["external"]
+    deadline = time.monotonic() + 60
     assert run("cancel-all", "binance", "--external", "--yes").returncode == 0
-    assert shown("orders", "binance")["orders"] == []
+    while shown("orders", "binance")["orders"]:  # a report ends an order that was placed elsewhere
+        assert time.monotonic() < deadline
     assert "there is no open order to take over" in run("journal", "adopt", "binance/main", "--yes").stdout
