@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import page
+from tests.cluster import faults, page
 from tests.cluster.hosts import until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, MESH, PORT, PYTHON, World
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
-UP_S, ANSWERED_S = 900.0, 120.0
+UP_S, ANSWERED_S, IDLE_S = 900.0, 120.0, 30.0
 LISTED = 3  # pairs that the exchange lists by name
 URLS = f"""rest = "http://127.0.0.1:{PORT}"
 ws = "ws://127.0.0.1:{PORT}"
@@ -52,7 +52,7 @@ def started(permitted: None, rows: list[dict[str, Any]], config: str, pairs: int
         printed = world.hosts["a"].run(page.command("up"), UP_S)
         row = {"case": f"up with {pairs} pairs", "up_s": round(time.monotonic() - began, 1), "printed": printed[-2000:]}
         rows.append(row)
-        yield world, until("every actor's status is known", lambda: answered_by_all(world), ANSWERED_S)
+        yield world, everything(world)
         row["passed"] = True
         world.hosts["b"].run(page.command("down"), 120.0)
 
@@ -63,6 +63,25 @@ def answered_by_all(world: World) -> Any:
     return status if all(child["status"] is not None for child in status["children"]) else None
 
 
+def everything(world: World) -> Any:
+    """Return the status of the mesh with that of every actor."""
+    return until("every actor's status is known", lambda: answered_by_all(world), ANSWERED_S)
+
+
+def idle_load(world: World) -> dict[str, Any]:
+    """Return what each kind of process uses without readers and orders: their number, percent of a core each."""
+    before, began = everything(world), time.monotonic()
+    faults.last(IDLE_S)
+    after, seconds = everything(world), time.monotonic() - began
+    used = {cell["pid"]: cell["cpu_s"] for cell in before["cells"]}
+    shares: dict[str, list[float]] = {}
+    for cell in after["cells"]:
+        if cell["pid"] in used and cell["cpu_s"] is not None:
+            kind = (cell["address"] or "spare").partition("/")[0]
+            shares.setdefault(kind, []).append(100 * (cell["cpu_s"] - used[cell["pid"]]) / seconds)
+    return {kind: {"processes": len(each), "percent": round(sum(each) / len(each), 2)} for kind, each in shares.items()}
+
+
 def states(status: Any) -> list[str]:
     """Return the states of all books."""
     books = [child["status"] for child in status["children"] if child["address"].startswith("book/")]
@@ -71,8 +90,10 @@ def states(status: Any) -> list[str]:
 
 @pytest.mark.parametrize("pairs", [60, 200])
 def test_up_with_many_pairs_ends_when_all_are_live(permitted: None, rows: list[dict[str, Any]], pairs: int) -> None:
-    with started(permitted, rows, DEFAULTS, pairs) as (_, status):
+    with started(permitted, rows, DEFAULTS, pairs) as (world, status):
         assert states(status) == ["LIVE"] * pairs
+        if pairs <= 60:  # more are an overload on two cores
+            rows[-1]["idle"] = idle_load(world)
         nodes = [child["node"] for child in status["children"] if child["address"].startswith("book/")]
         # on an overloaded machine some start again, where a process waits
         assert abs(nodes.count(nodes[0]) - pairs / 2) <= max(1, pairs // 50), "the books are not spread over both hosts"
