@@ -22,6 +22,7 @@ from .tree import events as m
 from .tree.records import ChildState
 from .watchers import Watchers
 
+STATUS_S, STATUS_EACH_S, MOST_STATUS_S = 0.5, 0.01, 3.0  # longest wait for a role's status: at least, per role, at most
 REMEMBERED = 100  # requests for restarts
 LEFT_S = 30.0  # until the processes that were replaced have ended
 
@@ -164,10 +165,11 @@ class Commands:
         for used in await asyncio.gather(*(self._shell.ask_briefly(r.cell, r.address, "usage") for r in agents)):
             usage |= used or {}
         serving = [c for c in machine.children.values() if c.state is ChildState.SERVING and c.cell]
+        longest_s = min(MOST_STATUS_S, max(STATUS_S, STATUS_EACH_S * len(serving)))  # all wake at once
         statuses = dict(
             zip(
                 (c.spec.address for c in serving),
-                await asyncio.gather(*(self._status(c.cell) for c in serving if c.cell)),
+                await asyncio.gather(*(self._status(c.cell, longest_s) for c in serving if c.cell)),
                 strict=True,
             )
         )
@@ -183,8 +185,8 @@ class Commands:
             "refused": self._shell.desired.refused,
         }
 
-    async def _status(self, cell: str) -> dict[str, Any] | None:
+    async def _status(self, cell: str, longest_s: float) -> dict[str, Any] | None:
         try:
-            return await self._shell.port.status(cell, 0.5)
+            return await self._shell.port.status(cell, longest_s)
         except UNANSWERED:
             return None

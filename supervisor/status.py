@@ -113,7 +113,7 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
     """Return why a child is not as it should be, in words; None: there is nothing to explain."""
     state, before = child.state, f"; it ended before: {child.last_error}" if child.last_error else ""
     if state is ChildState.SERVING:
-        return "it did not answer within half a second" if status is None else status.get("error")
+        return "it did not answer in time" if status is None else status.get("error")
     if (stranded := _stranded(machine, child)) is not None:
         return stranded
     if state is ChildState.WAITING:
