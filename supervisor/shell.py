@@ -26,7 +26,7 @@ from .log import EventLog
 from .retirement import judge, keep
 from .retrying_store import AWAY, Durable, Store
 from .tree import events as m
-from .tree.child import ChildSpec
+from .tree.child import ChildSpec, Tier
 from .tree.desired import Desired
 from .tree.escalations import recall, remember
 from .tree.machine import Machine
@@ -91,6 +91,9 @@ class SupervisorShell:
             self.on(m.Drained(tuple(drained["hosts"])))
         await self._find_cells()
         self.on(m.RunChildren(tuple(self.desired.first_specs())))
+        for child in self.machine.children.values():
+            if stored is not None and child.spec.tier is Tier.LIMITS and child.cell is None:
+                child.restarts = max(1, child.restarts)  # it is not the first one: its buckets are not full
         specs = {address: child.spec for address, child in self.machine.children.items()}
         if strangers := self.desired.strangers(specs):
             self.on(m.StopChildren(strangers))

@@ -157,7 +157,7 @@ class HangDetector:
             return _Silence(count)
         waited_ns = starved(name, False)
         excused_ns = 0 if waited_ns is None or before.starved_ns is None else waited_ns - before.starved_ns
-        counted_ns = before.counted_ns + max(0, step - max(0, excused_ns))
+        counted_ns = max(0, before.counted_ns + step - max(0, excused_ns))  # the kernel counts a wait when it is over
         sampled = before.sampled
         is_due = counted_ns > (self.limit_ns // 2 if sampled is None else self.limit_ns)
         if is_due and (all_ns := starved(name, True)) is not None:

@@ -50,7 +50,8 @@ def sweep_orphans(directory: Path) -> int:
     gone = 0
     for other in directory.parent.iterdir():
         if other != directory and other.is_dir():
-            gone += sweep(other, FOREIGN_SILENT_NS)
+            with contextlib.suppress(FileNotFoundError):  # another agent of this host has just removed it
+                gone += sweep(other, FOREIGN_SILENT_NS)
             leave(other)
     return gone
 

@@ -50,16 +50,15 @@ class Floor:
     at_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Promise:
-    """The level of a bucket at a moment when `taken` units had been granted, and a bound of later grants: `slack`, and
-    half of the refill since."""
+    """The level of a bucket at a moment, and a bound of later grants: those of a small bucket of `slack`, that refills
+    by half of the rate and has `left` now."""
 
     version: int
     level: int
     slack: int
-    at_ns: int
-    taken: int
+    left: int
 
 
 class Bucket:
@@ -93,6 +92,7 @@ class Bucket:
         self.largest = 0  # most units that were ever requested at once
         self.promises: list[Promise] = []  # that the supervisor may hold, oldest first: see `promises`
         self.shared: int | None = None  # what refills per ns while a predecessor may still grant
+        self.has_filled = False  # the exchange refused a request for this limit after the last promise
 
     @property
     def in_use(self) -> int:
@@ -120,6 +120,8 @@ class Bucket:
     def advance(self, now_ns: int) -> None:
         if now_ns > self.at_ns:
             self.level = min(self.full, self.level + self.refill * (now_ns - self.at_ns))
+            for promise in self.promises:
+                promise.left = min(promise.slack, promise.left + self.rate // 2 * (now_ns - self.at_ns))
             self.at_ns = now_ns
             while self.settled and now_ns - self.settled[0][0] >= self.period_ns:
                 self.settled.popleft()
@@ -136,7 +138,7 @@ class Bucket:
         if self.floor is not None and self.floor.count + self.floor.extra + needed > self.usable:
             wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
         if self.promises:
-            allowed = min(map(self._allowed, self.promises))
+            allowed = min(promise.left for promise in self.promises)
             wait = max(wait, -(-(cost * self.divisor - allowed) // (self.rate // 2)))
         return wait
 
@@ -153,32 +155,27 @@ class Bucket:
 
     def promise(self, version: int) -> None:
         """Promise to grant no more than the slack and half of the refill; nothing where there is no half."""
+        self.has_filled = False
         if self.rate // 2:
             slack = max(self.burst // SLACK, self.largest) * self.divisor
-            self.promises.append(Promise(version, self.level, slack, self.at_ns, self.taken))
-
-    def _allowed(self, promise: Promise) -> int:
-        """Return what may still be granted under a promise."""
-        refilled = self.rate // 2 * (self.at_ns - promise.at_ns)
-        return promise.slack + refilled - (self.taken - promise.taken) * self.divisor
+            self.promises.append(Promise(version, self.level, slack, slack))
 
     def inherit(self, level: int, slack: int, age_ns: int) -> None:
-        """Add what a predecessor has certainly left, `age_ns` after its promise.
-
-        If it granted G, its level is at least that of a bucket without grants, less G.
-        """
-        left = min(level + self.rate * age_ns, self.full) - slack - self.rate // 2 * age_ns
+        """Add what a predecessor has certainly left, `age_ns` after its promise: the promise splits the bucket in two,
+        each with half of the rate, and this is the part that it does not grant from."""
+        left = min(self.full - slack, level - slack + self.rate // 2 * age_ns)
         self.level = min(self.full, self.level + max(0, left))
 
-    def share(self, has_promised: bool, since_ns: int) -> None:
-        """Refill by the half that the predecessor has not promised to itself, from `since_ns` on: it may still grant.
-        Without its promise, refill nothing."""
-        self.shared = self.rate // 2 if has_promised else 0
-        self.level -= (self.rate - self.shared) * (self.at_ns - since_ns)
+    def share(self, slack: int | None, since_ns: int) -> None:
+        """Keep to the part that the predecessor does not grant from, since `since_ns`: it may still grant from its own.
+        `slack` is that of its promise; None: it has promised nothing, so refill nothing."""
+        self.shared = 0 if slack is None else self.rate // 2
+        self.full -= slack or 0
+        self.level = min(self.full, self.level - (self.rate - self.shared) * (self.at_ns - since_ns))
 
     def alone(self) -> None:
-        """Refill by the whole rate: the predecessor grants no more."""
-        self.shared = None
+        """Grant from the whole bucket: the predecessor grants no more."""
+        self.shared, self.full = None, self.burst * self.divisor
 
     @property
     def wants_promise(self) -> bool:
@@ -186,7 +183,8 @@ class Bucket:
         if not self.promises:
             return False
         newest = self.promises[-1]
-        return self._allowed(newest) < newest.slack // 2 or self.largest * self.divisor > newest.slack
+        is_used_up = newest.left < newest.slack // 2 or self.largest * self.divisor > newest.slack
+        return is_used_up or self.has_filled
 
     def read_ns(self, cost: int) -> int:
         """Return how long the share of the refill that is for reads of accounts takes to refill `cost`."""
@@ -196,6 +194,8 @@ class Bucket:
         self.level -= cost * self.divisor
         self.taken += cost
         self.leased += cost
+        for promise in self.promises:
+            promise.left -= cost * self.divisor
         self.most = max(self.most, self.in_use)
         if self.floor is not None:
             self.floor.extra += cost
@@ -230,7 +230,7 @@ class Bucket:
     def fill(self, wait_s: float, now_ns: int) -> None:
         """Count the limit as used up for `wait_s`."""
         self.advance(now_ns)
-        self.level = min(self.level, 0)
+        self.level, self.has_filled = min(self.level, 0), True
         end_ns = now_ns + in_ns(min(wait_s, LONGEST_BAN_S))
         self.floor = Floor(max(self.limit, self.usable), 0, end_ns - self.period_ns)
 
@@ -257,7 +257,7 @@ class ExactBucket(Bucket):
     def inherit(self, level: int, slack: int, age_ns: int) -> None:
         """Nothing is promised."""
 
-    def share(self, has_promised: bool, since_ns: int) -> None:
+    def share(self, slack: int | None, since_ns: int) -> None:
         """Grant nothing while the predecessor may."""
         self.shared, self.opens_ns = 0, NEVER_NS
 

@@ -342,7 +342,9 @@ class LimitsMachine:
 
     def _wait_ns(self, claim: Claim) -> int:
         free = self._needed(claim)
-        return max((self.buckets[name].wait_ns(units, free[name]) for name, units in claim.cost.items()), default=0)
+        wait = max((self.buckets[name].wait_ns(units, free[name]) for name, units in claim.cost.items()), default=0)
+        shares = any(self.buckets[name].shared is not None for name in claim.cost)
+        return min(wait, SECOND_NS) if shares else wait  # the end of sharing is not known
 
     def _why(self, claim: Claim, now_ns: int) -> str:
         if now_ns < self.cool_ns:

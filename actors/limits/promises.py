@@ -6,8 +6,9 @@ at an unknown moment, the successor starts with the level that is certainly left
 would have granted, in every window (`bucket`).
 
 The successor may even start while the predecessor may still grant, on a host that does not answer: the two *share* the
-bucket. Then the successor refills by the other half of the rate only, until the supervisor says that it is alone. A
-limit that is counted exactly is not promised: the successor grants none of it until it is alone, and a period more.
+bucket. A promise splits it in two, each with half of the rate: the old role grants from a bucket of the slack, the
+successor from a bucket of the rest, until the supervisor says that it is alone. A limit that is counted exactly is not
+promised: the successor grants none of it until it is alone, and a period more.
 
 A grant that would break a promise waits: until a newer promise is acknowledged (the next poll of the supervisor names
 it), or until half of the refill allows it. So a supervisor that is away costs half of the rate once the slack is used
@@ -77,7 +78,7 @@ class Promises:
             if stated is not None and is_promised:
                 bucket.inherit(stated["level"], stated["slack"], age_ns)
             if shared:
-                bucket.share(is_promised, since_ns)
+                bucket.share(stated["slack"] if stated is not None and is_promised else None, since_ns)
             if (counted := promise["counts"].get(name)) is not None and bucket.floor is None:
                 count, left_s = counted
                 at_ns = since_ns - age_ns + int(left_s * SECOND_NS) - bucket.period_ns

@@ -92,6 +92,7 @@ from .routes import RouteTable
 from .settings import TreeSettings
 
 _CREATING_AT_END_S = 10.0
+RESCUE_AGAIN_S = 5.0  # before another successor of a child on a suspected node starts
 _VERDICTS = (Hung, KillFailed)  # events that judge a cell which may be alive
 _CALM_NS = 500_000_000  # pause between an adoption and the replacement of its spare, while the node has another spare
 
@@ -125,6 +126,7 @@ class Machine:
         self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
         self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
         self._promised: frozenset[str] = frozenset()  # see `Suspected`
+        self._rescue_failed_ns: dict[str, int] = {}  # when a successor of a child on a suspected node failed last
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
@@ -196,6 +198,8 @@ class Machine:
 
     def _suspect(self, event: Suspected, now_ns: int) -> None:
         self.suspected, self._promised = event.nodes & self.nodes.keys(), event.promised
+        if not self.suspected:
+            self._rescue_failed_ns.clear()
         for successor in self.handovers:
             if successor.rescue and self.children[successor.address].node not in self.suspected:
                 self._drop_successor(successor.address, now_ns)
@@ -315,6 +319,7 @@ class Machine:
                 self._found_second(rival, cell, event, now_ns)
                 return
             if rival.incarnation >= event.incarnation:
+                cell.address, cell.incarnation = address, event.incarnation  # until it has ended, it may still act
                 self._kill(cell, now_ns)
                 return
             self._kill(self.cells[rival.cell], now_ns)
@@ -598,7 +603,9 @@ class Machine:
     def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
         """Start successors of the books on suspected nodes."""
         there = stranded(self.children.values(), self.suspected, self._promised)
-        without = [child for child in there if not self._is_rescued(child)]
+        failed_ns, again_ns = self._rescue_failed_ns, in_ns(RESCUE_AGAIN_S)
+        due = [c for c in there if now_ns - failed_ns.get(c.spec.address, -again_ns) >= again_ns]
+        without = [child for child in due if not self._is_rescued(child)]
         if not without:
             return
         seats = self._seats(spares)
@@ -629,6 +636,8 @@ class Machine:
             return None
         if failure is not None:
             self._effects.append(HandedOver(address, successor.cell, failure))
+            if successor.rescue:
+                self._rescue_failed_ns[address] = now_ns
         cell = self.cells.get(successor.cell or "")
         if cell is not None and cell.state in (CellState.ADOPTING, CellState.SERVING):
             self._end(cell, self.settings.leave_s, now_ns)
@@ -709,7 +718,8 @@ class Machine:
         lacking = self._seat_waiting(spares, creating, now_ns)
         self._hand_over(spares, lacking, now_ns)
         managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
-        for node in self.nodes.keys() - self.suspected:
+        empty = self.suspected - {cell.node for cell in self.cells.values()}  # where no process could answer
+        for node in (self.nodes.keys() - self.suspected) | empty:
             trades = any(self._may_run(one.spec, node) for one in managers)
             wanted = 0 if node in drained else self.settings.spares_per_node
             self._replenish(node, wanted, trades, lacking[node], spares[node], creating[node], now_ns)
@@ -737,7 +747,7 @@ class Machine:
                 break
             seats = seats or self._seats(spares)
             node = seats.seat(child, self.cells.values())
-            if node is None:
+            if node is None or node in self.suspected:
                 continue
             seats.put(child.spec, node)
             if spares[node]:

@@ -18,6 +18,7 @@ from .session import Session, session
 
 P = ParamSpec("P")
 T = TypeVar("T")
+RUNNING = ("spare", "adopting", "serving")  # states of processes that an upgrade must have replaced
 LOOK_S = 0.05  # between two checks of a starting mesh
 
 
@@ -74,7 +75,7 @@ async def upgrade(own_session: Session, timeout_s: float) -> dict[str, Any]:
     others = {
         cell["address"] or f"spare {cell['pid']}": cell["version"]
         for cell in tree["cells"]
-        if cell["version"] != tree["version"]
+        if cell["state"] in RUNNING and cell["version"] != tree["version"]
     }
     return {"replaced": replaced, "version": tree["version"], "others": others}
 

@@ -693,7 +693,9 @@ def test_a_successor_that_shares_refills_by_half_until_it_is_alone() -> None:
     assert granted(heir, {"weight": 2160 - 540}, 0)
     heir.advance(20 * S)
     assert heir.buckets["weight"].free == int(20 * 3240 / 140)
-    assert isinstance(granted(heir, {"burst": 1}, 20 * S), RetryLater)  # it is counted exactly, and not promised
+    refused = granted(heir, {"burst": 1}, 20 * S)  # it is counted exactly, and not promised
+    assert isinstance(refused, RetryLater)
+    assert refused.after_s <= 1.0, "the caller would sleep for longer than the two share"
     heir.alone(20 * S)
     heir.advance(30 * S)
     assert heir.buckets["weight"].free == int(20 * 3240 / 140 + 10 * 3240 / 70)
@@ -710,6 +712,12 @@ requests = st.lists(
 @example([("old", 9, 0, True)] * 30 + [("new", 9, 0, True)] * 30, [], 0, 0)
 @example([("old", 9, S, True)] * 30, [("old", 9, 0, True), ("new", 9, 0, True)] * 20, 0, 0)
 @example([], [("old", 9, S // 4, True), ("new", 9, S // 4, True)] * 30, 13 * S, S)
+@example(
+    [],
+    [("new", 1, 2 * S, False)] * 15 + [("old", 9, 0, True)] * 8 + [("new", 9, 0, True)] * 8 + [("old", 9, S, True)] * 9,
+    0,
+    0,
+)
 @given(before=requests, after=requests, silent_ns=st.integers(0, 30 * S), told_ns=st.integers(0, S))
 def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
     before: list[Any], after: list[Any], silent_ns: int, told_ns: int
@@ -746,6 +754,18 @@ def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
     spent.sort()
     for end, _ in spent:
         assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
+
+
+def test_a_limit_that_the_exchange_refused_is_promised_anew_at_once() -> None:
+    m = machine()
+    m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])
+    m.observe({}, Hit(30.0, ("weight",)), None, T0)
+    assert m.promises.is_wanted(m.cool_ns)
+    promise = m.promises.make(T0, m.cool_ns)
+    m.promises.acknowledge(promise["version"])
+    heir = machine(fresh=False, now_ns=0)
+    heir.inherit(promise, 0, 0, 0)
+    assert isinstance(granted(heir, {"weight": 1}, 29 * S), RetryLater)
 
 
 async def test_the_role_promises_at_once_when_much_was_granted_and_inherits_once() -> None:

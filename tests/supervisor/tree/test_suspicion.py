@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.port import World
 from tests.supervisor.tree.test_machine import ALL, BOOKS, CATALOG, LIMITS, MANAGER, grown
+from venuemesh.model.address import agent_address
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.policy import Policy
 from venuemesh.supervisor.tree.records import CellState
@@ -122,6 +123,38 @@ def test_a_node_that_answers_after_the_takeover_ends_its_old_books() -> None:
     assert old
     assert not any(world.cells[name].alive for name in old)
     assert all(world.serving(address) for address in ADDRESSES)
+
+
+def test_a_hung_agent_of_a_silent_node_uses_up_no_spare_and_its_node_comes_back() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    agent = world.serving(agent_address(node))
+    assert agent is not None
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    world.tell(m.Hung(agent))
+    world.run(70.0)
+    assert world.spares(node) == 2
+    thaw(world, node)
+    world.tell(m.Suspected(frozenset()))
+    world.run(20.0)
+    assert world.serving(agent_address(node)) not in (None, agent)
+
+
+def test_a_rescue_that_fails_is_tried_again_after_a_while() -> None:
+    world = grown(*NODES)
+    node = victim(world)
+    address = next(address for address, where in nodes_of(world).items() if where == node)
+    world.broken.add(address)
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node})))
+    before = len(world.log)
+    world.run(21.0)
+    tries = [e for _, e in world.log[before:] if isinstance(e, m.AdoptCell) and e.spec.address == address]
+    assert 2 <= len(tries) <= 5
+    world.broken.clear()
+    world.run(10.0)
+    assert world.serving(address)
 
 
 def test_a_move_that_has_begun_is_not_begun_twice() -> None:
