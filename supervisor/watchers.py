@@ -229,7 +229,7 @@ class Watchers:
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
             if gone := tuple(address for address in running if address not in asked):
                 shell.on(m.StopChildren(gone))
-            for node in [node for node in leased if node in shell.machine.nodes.keys() - shell.machine.suspected]:
+            for node in [node for node in leased if node in shell.machine.answering_nodes]:
                 address = mirror_address(node)
                 if address not in shell.machine.children:
                     shell.on(m.RunChildren((mirror_spec(node, shell.settings.mirror),)))
@@ -267,7 +267,7 @@ class Watchers:
         machine = self._shell.machine
         for cell in [cell for cell in machine.cells.values() if cell.state is CellState.LEAVING]:
             child = machine.children.get(cell.address or "")
-            if child is None or child.node == cell.node or cell.node not in machine.nodes.keys() - machine.suspected:
+            if child is None or child.node == cell.node or cell.node not in machine.answering_nodes:
                 continue
             books = [address for address, _ in child.spec.serves]
             self.leases.ask(cell.node, books, time.monotonic_ns())
@@ -350,11 +350,7 @@ class Watchers:
         while not machine.ending:
             await asyncio.sleep(PROBE_S)
             now_ns = time.monotonic_ns()
-            silent = [
-                n
-                for n in machine.nodes
-                if self.quorum.silent_ns(n, now_ns) > min(UNREACHABLE_NS, self._suspect_ns) // 2
-            ]
+            silent = [node for node in machine.nodes if self.quorum.silent_ns(node, now_ns) > UNREACHABLE_NS // 2]
             cells = [cell for node in silent for cell in self._probed(node)]
             await asyncio.gather(*map(self._status, cells))
 

@@ -162,8 +162,18 @@ class Machine:
     @property
     def open_nodes(self) -> dict[str, Mapping[str, str]]:
         """The labels of the living nodes that take children."""
-        closed = self.drained_nodes | self.suspected
+        closed = self.closed_nodes
         return {node: labels for node, labels in self.nodes.items() if node not in closed}
+
+    @property
+    def closed_nodes(self) -> frozenset[str]:
+        """The living nodes that take no children: they are drained, or do not answer."""
+        return self.drained_nodes | self.suspected
+
+    @property
+    def answering_nodes(self) -> frozenset[str]:
+        """The living nodes that are not suspected."""
+        return frozenset(self.nodes.keys() - self.suspected)
 
     def _formerly(self, node: str) -> frozenset[str]:
         identity = self.identities.get(node)
@@ -719,7 +729,7 @@ class Machine:
         self._hand_over(spares, lacking, now_ns)
         managers = [one for one in self.children.values() if one.wanted and one.spec.tier is Tier.ORDERS]
         empty = self.suspected - {cell.node for cell in self.cells.values()}  # where no process could answer
-        for node in (self.nodes.keys() - self.suspected) | empty:
+        for node in self.answering_nodes | empty:
             trades = any(self._may_run(one.spec, node) for one in managers)
             wanted = 0 if node in drained else self.settings.spares_per_node
             self._replenish(node, wanted, trades, lacking[node], spares[node], creating[node], now_ns)
@@ -760,8 +770,7 @@ class Machine:
         return lacking
 
     def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
-        closed = self.drained_nodes | self.suspected
-        return Seats(self.nodes, self.children.values(), spares, self._formerly, closed)
+        return Seats(self.nodes, self.children.values(), spares, self._formerly, self.closed_nodes)
 
     def _begin(self, task: Task, now_ns: int) -> None:
         """Begin to restart or to move a child."""
