@@ -113,12 +113,13 @@ class PicowsLink(LinkState, WSListener):
                 self._fail(failure)
 
     async def _wait_gone(self, transport: WSTransport) -> None:
+        reason = "the connection was lost: 1006"
         try:
             await transport.wait_disconnected()
         except WSError as error:
-            self._lost(f"protocol error: {error}")
-        else:
-            self._lost("the connection was lost: 1006")
+            reason = f"protocol error: {error}"
+        finally:  # also if this task is cancelled because the loop ends: the feed waits for it
+            self._lost(reason)
 
 
 async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: float, max_message: int) -> PicowsLink:

@@ -289,6 +289,18 @@ async def test_stop_is_bounded_when_the_exchange_does_not_answer(rig: Rig) -> No
     await asyncio.wait_for(peer.gone.wait(), 5.0)
 
 
+async def test_it_ends_with_its_loop_which_cancels_every_task(rig: Rig) -> None:
+    before = asyncio.all_tasks()
+    rig.start()
+    await rig.connected()
+    tasks = asyncio.all_tasks() - before
+    for task in tasks:
+        task.cancel()
+    _, pending = await asyncio.wait(tasks, timeout=5.0)
+    assert pending == set()
+    assert rig.handler.closes
+
+
 @pytest.mark.parametrize("when", ["dialing", "waiting", "never started"])
 async def test_stop_at_any_other_moment_leaves_nothing(rig: Rig, when: str) -> None:
     if when == "never started":
