@@ -188,6 +188,11 @@ class BookFeed:
         """Whether deltas have numbers of the exchange; if not, the mesh counts deltas itself."""
         return self.proof in (Proof.RANGE, Proof.CHAIN, Proof.STEP)
 
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the numbers are the same on all connections: those of a book over REST are the same, too."""
+        return self.is_numbered and (self.is_joined or self.compared is Compared.NUMBER)
+
 
 @dataclass(frozen=True, slots=True)
 class OrderLevelOffer:

@@ -2,8 +2,11 @@
 
 limits/<exchange>/<egress>      orders/<exchange>/<account>     agent/<node>
 catalog/<exchange>              stream/<exchange>/<account>     mirror/<node>
-book/<exchange>/<pair>                                          link/<node>
-book/<exchange>/group-<number>  (one actor that serves several pairs)
+book/<exchange>/<pair>          replica/<exchange>/<pair>       link/<node>
+book/<exchange>/group-<number>  (one actor that serves several pairs; replica/... likewise)
+
+With `redundancy = 2` a second actor on another node keeps the same book: the replica. Its routes and segments have its
+own addresses.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from typing import Any, Self
 
 from .errors import Misconfigured
 
-BOOK, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR, LINK = (
+BOOK, REPLICA, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR, LINK = (
     "book",
+    "replica",
     "orders",
     "stream",
     "limits",
@@ -63,9 +67,10 @@ class Address:
 
     @property
     def group_number(self) -> int | None:
-        """Return the number of a group of books; None for any other address."""
+        """Return the number of a group of books, or of replicas; None for any other address."""
         number = self.name.removeprefix(GROUP)
-        return int(number) if self.kind == BOOK and number != self.name and number.isdecimal() else None
+        is_group = self.kind in (BOOK, REPLICA) and number != self.name and number.isdecimal()
+        return int(number) if is_group else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,20 @@ def belongs_to_node(address: str) -> bool:
 
 
 def is_book_of(address: str, exchange: str) -> bool:
-    """Return whether an address is a book, or a group of books, of an exchange; False if the text is not an address."""
-    return address.startswith(f"{BOOK}/{exchange}/")
+    """Return whether an address is a book or a replica, or a group of these, of an exchange; False if the text is not
+    an address."""
+    return address.startswith((f"{BOOK}/{exchange}/", f"{REPLICA}/{exchange}/"))
+
+
+def replica_of(address: str) -> str:
+    """Return the address of the replica of a book, or of a group of books; of any other address: the address itself."""
+    return REPLICA + address.removeprefix(BOOK) if has_kind(address, BOOK) else address
+
+
+def book_of(address: str) -> str:
+    """Return the address of the book, or of the group of books, of a replica; of any other address: the address
+    itself."""
+    return BOOK + address.removeprefix(REPLICA) if has_kind(address, REPLICA) else address
 
 
 def limits_address(exchange: str, egress: str) -> str:

@@ -39,7 +39,8 @@ class Relocation:
         if len(nodes) > 1:
             raise Misconfigured(what, f"several nodes run on that host; name one: {', '.join(n[:12] for n in nodes)}")
         (node,) = nodes
-        refusal = obstacle(child.spec, machine.view(node), node in machine.drained_nodes)
+        others = machine.nodes_of(child.spec.apart)
+        refusal = obstacle(child.spec, machine.view(node), node in machine.drained_nodes, others)
         if refusal is not None and child.node != node:
             raise Misconfigured(what, refusal)
         source = child.node
@@ -124,7 +125,7 @@ class Relocation:
         """Return why a child on a drained node cannot leave it now; None: it will."""
         machine = self._shell.machine
         views = {node: machine.view(node) for node in machine.nodes}
-        cannot = stuck(child.spec, views, machine.drained_nodes)
+        cannot = stuck(child.spec, views, machine.drained_nodes, machine.nodes_of(child.spec.apart))
         return cannot or machine.rolling.failed.get(child.spec.address)
 
     def _why_left(self, child: Child) -> str:

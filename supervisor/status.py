@@ -127,6 +127,10 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
         if fitting and child.spec.node is None and fitting <= machine.drained_nodes:
             hosts = ", ".join(sorted(host_of(machine, node) for node in fitting))
             return f"the only hosts where it may run are drained: {hosts}{before}"
+        taken = machine.nodes_of(child.spec.apart)
+        if fitting and fitting <= taken | machine.drained_nodes:
+            hosts = ", ".join(sorted(host_of(machine, node) for node in taken))
+            return f"waits for another host: {child.spec.apart}, the other copy of this book, runs on {hosts}{before}"
         missing = _no_process(machine, child)
         return f"waits for a process{f': {missing}' if missing else ''}{before}"
     if state in (ChildState.BACKOFF, ChildState.DEGRADED):

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...connectors.market_codec import SubscribesWithAccess
 from ...connectors.transport import Feed, Rest
-from ...model.address import book_address, orders_address
+from ...model.address import REPLICA, book_address, has_kind, orders_address, replica_of
 from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater, UnknownInstrument
 from ...model.events import BookState, Side
 from ...model.instrument import Instrument
@@ -124,7 +124,9 @@ class BookRole:
             raise Misconfigured(
                 self._context.address, f"too many pairs: one connection has {self._codec.spec.max_streams} streams"
             )
-        address = book_address(self._exchange, instrument.name)
+        address, feed = book_address(self._exchange, instrument.name), self._codec.spec.book
+        if has_kind(self._context.address, REPLICA):
+            address = replica_of(address)
         writer = SegmentWriter(
             self._context.segments,
             address,
@@ -135,8 +137,9 @@ class BookRole:
             trades=self._settings.trade_ring,
             heartbeat_limit_ns=in_ns(self._settings.heartbeat_limit_s),
             sequenced=self._codec.spec.sequenced,
+            redundant=self._settings.redundant,
+            comparable=feed.is_comparable,
         )
-        feed = self._codec.spec.book
         machine = BookMachine(self._codec.classify, self._chance, feed=feed, is_trading=instrument.is_trading)
         hosted = Hosted(address, writer)
         book, orders = make_books(feed, instrument)

@@ -19,6 +19,9 @@ class BookSettings:
 
     `books`: of price levels (L2), or of every order (L3), from which the levels follow. `account` proves itself to the
     exchange where order-level books need that.
+
+    `redundant`: a second actor, on another node, keeps the same books; the address says which of the two is the
+    replica.
     """
 
     connector: ConnectorSettings
@@ -28,3 +31,4 @@ class BookSettings:
     heartbeat_limit_s: float = HEARTBEAT_LIMIT_S
     books: Literal["levels", "orders"] = "levels"
     account: str | None = None
+    redundant: bool = False

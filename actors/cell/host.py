@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...model.address import book_of
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ...model.shown import whole
 from ...model.time import in_ns
@@ -183,7 +184,8 @@ class Host:
         if self.ended:
             return {"ok": False, "error": "the cell ended while its role started"}
         self.role = role
-        self._serves = frozenset((assignment.address, *(address for address, _ in assignment.spec.get("serves", ()))))
+        served = (assignment.address, *(address for address, _ in assignment.spec.get("serves", ())))
+        self._serves = frozenset((*served, *map(book_of, served)))  # a replica stands in for its book
         return {"ok": True}
 
     def _context(self, assignment: Assignment) -> Context:

@@ -138,6 +138,8 @@ class Watched:
             reader.size_scale,
             reader.sequenced,
             reader.exact,
+            reader.redundant,
+            reader.comparable,
             found[-1].number if found else last,
             found[-1].lost if found else 0,
             *content[2:],

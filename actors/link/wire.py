@@ -40,7 +40,7 @@ from ..cell.near import FrameReader
 
 NONCE_BYTES = PROOF_BYTES = 32
 ADDRESS_MAX = 512  # bytes
-GREETING = b"venuemesh link 1 " + sys.byteorder.encode()  # levels are native int64
+GREETING = b"venuemesh link 2 " + sys.byteorder.encode()  # levels are native int64
 UNPROVEN_MAX = 1024  # bytes of a frame before the proof
 FOLLOW_MAX = 8 << 20
 NEWS_MAX = 8 << 20
@@ -86,6 +86,8 @@ class Book(NamedTuple):
     size_scale: int
     sequenced: bool
     exact: bool
+    redundant: bool
+    comparable: bool
     last_trade: int
     lost: int
     state: int
@@ -119,7 +121,7 @@ class Book(NamedTuple):
 
 
 _BOOK_TYPES = {
-    (*(int,) * 5, bool, bool, *(int,) * 4, event, received, bool, bool, str, bytes, bytes)
+    (*(int,) * 5, *(bool,) * 4, *(int,) * 4, event, received, bool, bool, str, bytes, bytes)
     for event in (int, type(None))
     for received in (int, type(None))
 }

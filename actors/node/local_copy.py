@@ -187,6 +187,8 @@ class LocalCopy:
             sequenced=book.sequenced,
             exact=book.exact,
             mirrored=True,
+            redundant=book.redundant,
+            comparable=book.comparable,
         )
         self._feed, self._proved_ns, self.silent = feed, feed.proved_ns, False
         self._last_trade, self._lost = feed.start if is_first else (0, 0)

@@ -14,7 +14,7 @@ raise `NotSynced`, with the state DEAD as soon as the heartbeat is too old.
 from __future__ import annotations
 
 from .mapping import FORMAT_VERSION, LEVELS_MAX, TRADES_MAX, mark_ended, monotonic_ns, process_start
-from .reader import SegmentReader
+from .reader import SegmentReader, ahead
 from .top import Top, empty_top
 from .waitset import WaitSet
 from .writer import SegmentWriter
@@ -27,6 +27,7 @@ __all__ = [
     "SegmentWriter",
     "Top",
     "WaitSet",
+    "ahead",
     "empty_top",
     "mark_ended",
     "monotonic_ns",

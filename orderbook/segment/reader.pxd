@@ -9,7 +9,7 @@ cdef class SegmentReader:
     cdef readonly int price_scale, size_scale, levels, trade_slots, writer_pid
     cdef readonly int64_t heartbeat_limit_ns
     cdef readonly uint64_t writer_start
-    cdef readonly bint sequenced, exact, mirrored
+    cdef readonly bint sequenced, exact, mirrored, redundant, replica, comparable
     cdef Mapping mapping
     cdef double price_unit, size_unit
 
@@ -19,3 +19,4 @@ cdef class SegmentReader:
     cdef bint _quick(self, const vm_segment* segment) noexcept
     cdef int _judge(self, const vm_segment* segment, const int64_t* hot) noexcept
     cdef int _refuse(self, int state) except -1
+    cdef int64_t _live_sequence(self) noexcept

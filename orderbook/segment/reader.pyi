@@ -27,6 +27,9 @@ class SegmentReader:
     sequenced: bool
     exact: bool
     mirrored: bool  # the writer is a mirror, which copies a book of another node
+    redundant: bool  # two actors keep this book: the other one has a segment, too
+    replica: bool  # of a redundant book: this is the second actor's
+    comparable: bool  # the sequence numbers are the exchange's, the same on all connections
     writer_pid: int
     writer_start: int
     def __init__(self, path: Path) -> None: ...
@@ -109,3 +112,9 @@ class SegmentReader:
 
         Return the version now; it is still `after_version` if neither happened in time.
         """
+
+def ahead(current: SegmentReader, other: SegmentReader) -> SegmentReader | None:
+    """Return the one of two segments of the same book to read now; None: neither book is LIVE.
+
+    It is the current one, unless that is not LIVE, or the other one has a higher sequence number (`comparable`).
+    """

@@ -63,6 +63,9 @@ cdef class SegmentReader:
         self.sequenced = head.flags & VM_SEQUENCED != 0
         self.exact = head.flags & VM_INEXACT == 0
         self.mirrored = head.flags & VM_MIRRORED != 0
+        self.redundant = head.flags & VM_REDUNDANT != 0
+        self.replica = head.flags & VM_REPLICA != 0
+        self.comparable = head.flags & VM_COMPARABLE != 0
         self.writer_pid, self.writer_start = head.writer_pid, head.writer_start
 
     def close(self):
@@ -180,6 +183,7 @@ cdef class SegmentReader:
             self._refuse(state)
         top = Top.__new__(Top)
         top.address, top.incarnation = self.address, self.incarnation
+        top.replica = self.replica
         top.version = version
         top.update = hot[VM_CHANGES]
         top.sequence = hot[VM_SEQUENCE]
@@ -199,6 +203,15 @@ cdef class SegmentReader:
         else:
             reason = self.statistics().reason or None
         raise NotSynced(self.address, STATES[state].name, reason)
+
+    cdef int64_t _live_sequence(self) noexcept:
+        """The sequence number of a LIVE book, or else the least number."""
+        cdef int64_t hot[2]
+        try:
+            self._read(0, hot, VM_SEQUENCE + 1, NULL)
+        except NotSynced:
+            return VM_NONE
+        return hot[VM_SEQUENCE] if self._judge(self.mapping.segment, hot) == LIVE else VM_NONE
 
     def depth(self, n=None, bint as_float=False, bint stale_ok=False):
         """Return `Depth(bids, asks)`, best first: int64 raw, or float64 values. `n` None means all stored levels.
@@ -389,3 +402,16 @@ cdef class SegmentReader:
             with nogil:
                 vm_wait_many(&word, &expected, 1, wake, POLLING)
             PyErr_CheckSignals()
+
+
+def ahead(SegmentReader current not None, SegmentReader other not None):
+    """Return the one of two segments of the same book to read now; None: neither book is LIVE.
+
+    It is the current one, unless that is not LIVE, or the other one has a higher sequence number (`comparable`).
+    """
+    cdef int64_t here = current._live_sequence(), there = other._live_sequence()
+    if there == VM_NONE:
+        return None if here == VM_NONE else current
+    if here == VM_NONE or (there > here and current.comparable and other.comparable):
+        return other
+    return current

@@ -36,7 +36,7 @@ enum { /* hot words */
     VM_REASON = 16 /* 64 bytes of text */, VM_REASON_END = 24
 };
 enum { VM_BIDS_WHOLE = 1, VM_ASKS_WHOLE = 2, VM_BIDS_MORE = 4, VM_ASKS_MORE = 8 };
-enum { VM_SEQUENCED = 1, VM_INEXACT = 2, VM_MIRRORED = 4 };
+enum { VM_SEQUENCED = 1, VM_INEXACT = 2, VM_MIRRORED = 4, VM_REDUNDANT = 8, VM_REPLICA = 16, VM_COMPARABLE = 32 };
 enum { VM_T_CHECK, VM_T_ID, VM_T_PRICE, VM_T_SIZE, VM_T_SELL, VM_T_EVENT, VM_T_RECV,
        VM_T_LOST /* twice the number of trades that never arrived; odd if the number just before this one is unknown */
        };

@@ -7,6 +7,7 @@ cdef class Top:
     cdef readonly int64_t update, sequence
     cdef readonly int price_scale, size_scale
     cdef readonly bint sequence_known  # False before the first publish of a book
+    cdef readonly bint replica  # of a redundant book: the second actor wrote it
     cdef int _state
     cdef int64_t _flags
     cdef int64_t _held[2]

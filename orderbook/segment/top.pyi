@@ -7,8 +7,8 @@ class Top:
     """Best bid and ask of one moment, with the book's state then. Raw integers; Decimals are made on request.
 
     Pass `version` to a wait for the next change. `update` counts publishes of book or state (not trades), so two tops
-    of the same incarnation with the same `update` are equal. `live` alone answers whether the top may be trusted.
-    Pickles.
+    of the same incarnation and `replica` with the same `update` are equal. `live` alone answers whether the top may be
+    trusted. Pickles.
     """
 
     address: str
@@ -19,6 +19,7 @@ class Top:
     price_scale: int
     size_scale: int
     sequence_known: bool  # False before the first publish of a book
+    replica: bool  # of a redundant book: the second actor wrote it
     @property
     def live(self) -> bool: ...
     @property

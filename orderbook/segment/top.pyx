@@ -22,7 +22,8 @@ cdef class Top:
     """Best bid and ask of one moment, with the book's state then. Raw integers; Decimals are made on request.
 
     Pass `version` to a wait for the next change. `update` counts publishes of book or state (not trades), so two tops of
-    the same incarnation with the same `update` are equal. `live` alone answers whether the top may be trusted.
+    the same incarnation and `replica` with the same `update` are equal. `live` alone answers whether the top may be
+    trusted.
     """
 
     @property
@@ -104,7 +105,7 @@ cdef class Top:
             self.address, self.incarnation, self.version, self.update, self.sequence, self.price_scale, self.size_scale,
             self.sequence_known, self._state, self._flags, self._held[0], self._held[1],
             self._ts_event, self._ts_recv, self._published,
-            self._bid_price, self._bid_size, self._ask_price, self._ask_size,
+            self._bid_price, self._bid_size, self._ask_price, self._ask_size, self.replica,
         )
 
     def __repr__(self):
@@ -119,7 +120,7 @@ cdef class Top:
 
 
 def _top(address, incarnation, version, update, sequence, price_scale, size_scale, known, state, flags, bids, asks,
-         event, recv, published, bid_price, bid_size, ask_price, ask_size):
+         event, recv, published, bid_price, bid_size, ask_price, ask_size, replica=False):
     cdef Top top = Top.__new__(Top)
     top.address, top.incarnation = address, incarnation
     top.version, top.update, top.sequence = version, update, sequence
@@ -128,6 +129,7 @@ def _top(address, incarnation, version, update, sequence, price_scale, size_scal
     top._held[0], top._held[1] = bids, asks
     top._ts_event, top._ts_recv, top._published = event, recv, published
     top._bid_price, top._bid_size, top._ask_price, top._ask_size = bid_price, bid_size, ask_price, ask_size
+    top.replica = replica
     return top
 
 

@@ -6,7 +6,7 @@ from .mapping cimport Mapping
 cdef class SegmentWriter:
     cdef readonly object path, address, incarnation
     cdef readonly int price_scale, size_scale, levels, trades
-    cdef readonly bint sequenced, exact, mirrored
+    cdef readonly bint sequenced, exact, mirrored, redundant, replica, comparable
     cdef Mapping mapping
     cdef int64_t* scratch  # bid price, bid size, ask price, ask size: `levels` words each, right-aligned
     cdef int64_t hot[32]

@@ -25,6 +25,9 @@ class SegmentWriter:
     sequenced: bool
     exact: bool
     mirrored: bool  # whether this is a mirror's copy of a book of another node
+    redundant: bool  # see `SegmentReader`, for this and the next two
+    replica: bool  # the address is that of a replica; readers see the address of the book
+    comparable: bool
     def __init__(
         self,
         directory: Path,
@@ -38,6 +41,8 @@ class SegmentWriter:
         sequenced: bool = True,
         exact: bool = True,
         mirrored: bool = False,
+        redundant: bool = False,
+        comparable: bool = False,
     ) -> None: ...
     @property
     def published(self) -> int:

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 
+from ...model.address import book_of
 from ...model.errors import BookError, Fenced, Misconfigured
 from ...model.events import BookState, Side
 from .mapping import LEVELS_MAX, TRADES_MAX, process_start
@@ -49,9 +50,11 @@ cdef class SegmentWriter:
     def __cinit__(
         self, directory, address, incarnation, price_scale, size_scale, levels=200, trades=1024,
         heartbeat_limit_ns=250_000_000, sequenced=True, exact=True, mirrored=False,
+        redundant=False, comparable=False,
     ):
         cdef vm_header* head
-        cdef bytes text = address.encode()
+        shown = book_of(address)
+        cdef bytes text = shown.encode()
         name = segment_name(address, incarnation)
         if not (0 < levels <= LEVELS_MAX and 0 < trades <= TRADES_MAX and heartbeat_limit_ns > 0):
             raise Misconfigured(f"segment of {address}", f"{levels=}, {trades=}, {heartbeat_limit_ns=}: out of range")
@@ -68,6 +71,9 @@ cdef class SegmentWriter:
         self.sequenced = sequenced
         self.exact = exact
         self.mirrored = mirrored
+        self.redundant = redundant
+        self.replica = shown != address
+        self.comparable = comparable
         size = vm_file_bytes(levels, trades)
         self.scratch = <int64_t*>calloc(4 * levels, sizeof(int64_t))
         if self.scratch is NULL:
@@ -96,7 +102,12 @@ cdef class SegmentWriter:
             head.levels, head.trades = levels, trades
             head.heartbeat_limit_ns = heartbeat_limit_ns
             head.flags = (
-                (VM_SEQUENCED if sequenced else 0) | (0 if exact else VM_INEXACT) | (VM_MIRRORED if mirrored else 0)
+                (VM_SEQUENCED if sequenced else 0)
+                | (0 if exact else VM_INEXACT)
+                | (VM_MIRRORED if mirrored else 0)
+                | (VM_REDUNDANT if redundant else 0)
+                | (VM_REPLICA if self.replica else 0)
+                | (VM_COMPARABLE if comparable else 0)
             )
             head.writer_pid = os.getpid()
             head.writer_start = process_start(os.getpid())

@@ -33,16 +33,15 @@ class AsyncBookView(BookReading):
         survives the writer's death: it continues when the successor is LIVE.
         """
         AsyncWaits.begin()
-        seen: tuple[Incarnation, int, BookState] | None = None
+        seen: Top | None = None
         while True:
             reader, top = self._observe()
-            now = (top.incarnation, top.update, top.state)
-            if now != seen:
-                seen = now
+            if self._is_news(top, seen):
+                seen = top
                 if top.live or states:
                     yield top
                     continue
-            if reader is not None and top.live:  # the quickest way to wake: no coroutine between
+            if reader is not None and top.live and not self._awaited:  # the quickest way to wake: no coroutine between
                 await AsyncWaits.change(reader, top.version, LONGEST_S)
             else:
                 await self._sleep(reader, top)
@@ -68,10 +67,9 @@ class AsyncBookView(BookReading):
     async def _wait(self, after: Top | None, timeout_s: float | None, failure: str) -> Top:
         AsyncWaits.begin()
         until_ns = _until_ns(timeout_s)
-        known = None if after is None else (after.incarnation, after.update)
         while True:
             reader, top = self._observe()
-            if top.live and (top.incarnation, top.update) != known:
+            if top.live and self._is_news(top, after):
                 return top
             left_s = None if until_ns is None else (until_ns - monotonic_ns()) / SECOND_NS
             if left_s is not None and left_s <= 0:
@@ -122,7 +120,9 @@ class AsyncBookView(BookReading):
                     began_anew = place is None
                     number, lost = (0, None) if place is None else (place.number, place.lost)
                 identity, left = reader.identity, reader
-            alive = reader.alive  # read before the trades, so that they include the last ones of a dead writer
+            alive = reader.alive and not self._is_outlived(
+                reader
+            )  # read before the trades, so that they include the last ones of a dead writer
             version = reader.version
             found = reader.trades(number, lost=lost)
             for trade in found:
@@ -150,7 +150,11 @@ class AsyncBookView(BookReading):
             await AsyncWaits.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))
             return
         pause_s = LONGEST_S if top.live else RELOOK_S
-        await AsyncWaits.change(reader, top.version, pause_s if at_most_s is None else min(pause_s, at_most_s))
+        pause_s = pause_s if at_most_s is None else min(pause_s, at_most_s)
+        if self._awaited:
+            await AsyncWaits.change_of_any(self._awaited, pause_s)
+        else:
+            await AsyncWaits.change(reader, top.version, pause_s)
 
 
 def _until_ns(timeout_s: float | None) -> int | None:

@@ -28,9 +28,10 @@ class Overlap:
             self._yielded.update(_key(trade) for trade in kept if trade.number <= last.number)
 
     def place(self, reader: SegmentReader) -> Trade | None:
-        """Return the last yielded trade as `reader`'s segment has it; None: the segment does not have it now.
+        """Return the last trade of `reader`'s segment that was yielded; None: the segment has no such trade now.
 
-        Of several that look alike, because an exchange gives no ids, it is the first: no trade is lost.
+        Of several that look alike, because an exchange gives no ids, it is the first: no trade is lost. A segment that
+        is a little behind the one before (the other copy of a redundant book) may lack the last yielded trade.
         """
         if self._last is None:
             return None
@@ -40,6 +41,8 @@ class Overlap:
         found = next((trade for trade in kept if _key(trade) == last), None)
         if found is not None:
             self._yielded.clear()  # what follows it is new
+        elif self._last.trade_id:
+            found = next((trade for trade in reversed(kept) if self._yielded[_key(trade)]), None)
         return found
 
     def has(self, trade: Trade) -> bool:

@@ -8,12 +8,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...model.address import replica_of
 from ...model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ...model.events import BookState, Side
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ..records import FLOAT64, Depth, Level, Statistics, Trade, wants_float
-from ..segment import SegmentReader, Top, empty_top, monotonic_ns
+from ..segment import SegmentReader, Top, ahead, empty_top, monotonic_ns
 from ..segment.directory import SegmentIndex
 from ..segment.names import Incarnation
 from ..snapshot import BookSnapshot, Number
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LOOK_NS = 10_000_000  # least time between two searches for a successor's segment
 _SETTLED = (BookState.LIVE, BookState.HALTED)
 ASK_NS = 1_000_000_000  # least time between two requests for a missing segment
+BEHIND_NS = 1_000_000_000  # longest time in which one copy of a redundant book may repeat what the other has shown
 
 Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a view class, an address and an instrument
 
@@ -36,6 +38,10 @@ class BookReading:
 
     Sides: `Side.BUY` or "buy" means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Prices and volumes
     may be floats, as nothing is sent: 0.1 means exactly 0.1.
+
+    Two actors keep a redundant book (`redundancy = 2`), and each of them has a segment on this node. Every read takes
+    the one that is further by the exchange's sequence numbers. Where these cannot be compared, it stays with one for as
+    long as that is LIVE. So a reader sees no difference when either actor, or its host, is lost.
     """
 
     def __init__(
@@ -58,8 +64,12 @@ class BookReading:
         self._ask_for = ask_for
         self._reopen = reopen
         self._index = SegmentIndex.of(directory)
+        self.addresses = tuple(dict.fromkeys((address, replica_of(address))))  # of segments that it may read
         self._reader: SegmentReader | None = None
-        self._opened: dict[Incarnation, SegmentReader] = {}  # the segments that the last search found
+        self._opened: list[SegmentReader] = []  # the segments that the last search found
+        self._redundant = False
+        self._copies: tuple[SegmentReader, ...] = ()  # the segments of a redundant book that are settled, if both are
+        self._awaited: list[tuple[SegmentReader, int]] = []  # these, with their versions before the last read
         self._look_after_ns = 0
         self._ask_after_ns = 0
 
@@ -138,7 +148,7 @@ class BookReading:
         Raises:
             NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment on this node.
         """
-        reader = self._reader
+        reader = self._ahead() if self._redundant else self._reader
         if reader is not None:
             try:
                 return reader.top()
@@ -184,7 +194,7 @@ class BookReading:
             ValueError, TypeError: `n` is below 1 or not a whole number, or `dtype` is another type.
         """
         as_float = wants_float(dtype)
-        reader = self._reader
+        reader = self._ahead() if self._redundant else self._reader
         if reader is not None:
             try:
                 return reader.depth(n, as_float)
@@ -196,7 +206,7 @@ class BookReading:
 
     def snapshot(self, stale_ok: bool = False) -> BookSnapshot:
         """Return all stored levels, immutable and exact, for several questions about one moment. Raises NotSynced."""
-        reader = self._reader
+        reader = self._ahead() if self._redundant else self._reader
         if reader is not None:
             try:
                 return reader.snapshot()
@@ -254,7 +264,7 @@ class BookReading:
 
     def _serving(self) -> SegmentReader | None:
         """Return the current reader; look for a successor when it does not serve."""
-        reader = self._reader
+        reader = self._ahead() if self._redundant else self._reader
         return reader if reader is not None and reader.alive else self._look()
 
     def _required(self) -> SegmentReader:
@@ -265,7 +275,7 @@ class BookReading:
 
     def _observe(self) -> tuple[SegmentReader | None, Top]:
         """Return the book's reader and top now; look for a successor when the book is not LIVE."""
-        reader = self._reader
+        reader = self._ahead() if self._redundant else self._reader
         if reader is not None:
             top = self._peek(reader)
             if top.live:
@@ -296,7 +306,7 @@ class BookReading:
                 raise
         elif reader is not None and len(self._opened) > 1 and reader.state not in _SETTLED:
             # While two incarnations run, a late heartbeat of one must not cost the time until the next search.
-            reader = self._reader = next((one for one in self._opened.values() if one.state in _SETTLED), reader)
+            reader = self._reader = next((one for one in self._opened if one.state in _SETTLED), reader)
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS
             self._ask_for()
@@ -305,26 +315,62 @@ class BookReading:
     def _choose(self, current: SegmentReader | None) -> SegmentReader | None:
         """Return the newest segment whose book is settled, or else the newest one: a successor may still be starting.
 
+        Of a redundant book, it is the current one while that is settled.
+
         Raises:
             SegmentMismatch: the newest one was written by another version of this package, and no other is settled.
         """
-        known = self._opened if current is None else {**self._opened, current.incarnation: current}
+        known = {reader.path: reader for reader in (*self._opened, *filter(None, (current,)))}
+        settled: list[SegmentReader] = []
         newest, mismatch = None, None
-        self._opened = {}
-        for incarnation, path in self._index.segments(self.address):
-            reader = known.get(incarnation)
-            if reader is None or (not reader.alive and reader.unlinked):
-                try:
-                    reader = SegmentReader(path)
-                except FileNotFoundError:
-                    continue  # unlinked between the listing and now
-                except SegmentMismatch as error:
-                    mismatch = mismatch or (error if newest is None else None)
-                    continue
-            self._opened[incarnation] = reader
-            if reader.state in _SETTLED:
-                return reader
-            newest = newest or reader
+        self._opened = []
+        for address in self.addresses:
+            for _, path in self._index.segments(address):
+                reader = known.get(path)
+                if reader is None or (not reader.alive and reader.unlinked):
+                    try:
+                        reader = SegmentReader(path)
+                    except FileNotFoundError:
+                        continue  # unlinked between the listing and now
+                    except SegmentMismatch as error:
+                        mismatch = mismatch or (error if newest is None else None)
+                        continue
+                self._opened.append(reader)
+                if reader.state in _SETTLED:
+                    settled.append(reader)
+                    break
+                newest = newest or reader
+        self._redundant = any(reader.redundant for reader in self._opened)
+        self._copies = tuple(settled) if len(settled) > 1 else ()
+        if settled:
+            return current if current in settled else settled[0]
         if mismatch is not None:
             raise mismatch
         return newest or current
+
+    # ---- redundant books
+
+    def _ahead(self) -> SegmentReader | None:
+        """Return the segment of a redundant book to read now, and remember both segments for a wait."""
+        reader, copies = self._look(), self._copies
+        self._awaited = [(copy, copy.version) for copy in copies]
+        if copies and reader is not None:
+            other = copies[1] if reader is copies[0] else copies[0]
+            reader = self._reader = ahead(reader, other) or reader
+        return reader
+
+    def _is_news(self, top: Top, last: Top | None) -> bool:
+        """Return whether `top`, of the current segment, differs from `last` for a reader: the other copy of a redundant
+        book may be a little behind, and then it repeats what the reader has seen."""
+        if last is None:
+            return True
+        if top.incarnation == last.incarnation and top.replica is last.replica:
+            return top.update != last.update or top.state is not last.state
+        reader = self._reader if self._redundant else None
+        if not (top.live and last.live and reader is not None and reader.comparable) or top.sequence > last.sequence:
+            return True
+        return top.sequence < last.sequence and monotonic_ns() - (last.publish_ns or 0) > BEHIND_NS
+
+    def _is_outlived(self, reader: SegmentReader) -> bool:
+        """Return whether a reader of trades must leave this segment of a redundant book, which may be silent."""
+        return self._redundant and reader.state not in _SETTLED

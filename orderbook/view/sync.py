@@ -34,16 +34,15 @@ class BookView(BookReading):
         survives the writer's death: it continues when the successor is LIVE.
         """
         Waits.begin()
-        seen: tuple[Incarnation, int, BookState] | None = None
+        seen: Top | None = None
         while True:
             reader, top = self._observe()
-            now = (top.incarnation, top.update, top.state)
-            if now != seen:
-                seen = now
+            if self._is_news(top, seen):
+                seen = top
                 if top.live or states:
                     yield top
                     continue
-            if reader is not None and top.live:  # the quickest way to wake: no coroutine between
+            if reader is not None and top.live and not self._awaited:  # the quickest way to wake: no coroutine between
                 Waits.change(reader, top.version, LONGEST_S)
             else:
                 self._sleep(reader, top)
@@ -69,10 +68,9 @@ class BookView(BookReading):
     def _wait(self, after: Top | None, timeout_s: float | None, failure: str) -> Top:
         Waits.begin()
         until_ns = _until_ns(timeout_s)
-        known = None if after is None else (after.incarnation, after.update)
         while True:
             reader, top = self._observe()
-            if top.live and (top.incarnation, top.update) != known:
+            if top.live and self._is_news(top, after):
                 return top
             left_s = None if until_ns is None else (until_ns - monotonic_ns()) / SECOND_NS
             if left_s is not None and left_s <= 0:
@@ -123,7 +121,9 @@ class BookView(BookReading):
                     began_anew = place is None
                     number, lost = (0, None) if place is None else (place.number, place.lost)
                 identity, left = reader.identity, reader
-            alive = reader.alive  # read before the trades, so that they include the last ones of a dead writer
+            alive = reader.alive and not self._is_outlived(
+                reader
+            )  # read before the trades, so that they include the last ones of a dead writer
             version = reader.version
             found = reader.trades(number, lost=lost)
             for trade in found:
@@ -151,7 +151,11 @@ class BookView(BookReading):
             Waits.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))
             return
         pause_s = LONGEST_S if top.live else RELOOK_S
-        Waits.change(reader, top.version, pause_s if at_most_s is None else min(pause_s, at_most_s))
+        pause_s = pause_s if at_most_s is None else min(pause_s, at_most_s)
+        if self._awaited:
+            Waits.change_of_any(self._awaited, pause_s)
+        else:
+            Waits.change(reader, top.version, pause_s)
 
 
 def _until_ns(timeout_s: float | None) -> int | None:

@@ -10,12 +10,12 @@ import asyncio
 import concurrent.futures
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 from ...model.errors import Misconfigured
-from ..segment import SegmentReader
+from ..segment import SegmentReader, WaitSet
 from ..segment.waiter import Waiter
 
 P = ParamSpec("P")
@@ -39,6 +39,22 @@ class AsyncWaits:
     def change(reader: SegmentReader, after_version: int, at_most_s: float) -> Awaitable[None]:
         """Wait until the segment's version passes `after_version`, its writer is dead, or the time is over."""
         return Waiter.shared().change(reader, after_version, at_most_s)
+
+    @staticmethod
+    async def change_of_any(segments: Sequence[tuple[SegmentReader, int]], at_most_s: float) -> None:
+        """Wait as `change` does, for one of several segments, each with its version."""
+
+        async def change(reader: SegmentReader, after_version: int) -> None:
+            await AsyncWaits.change(reader, after_version, at_most_s)
+
+        waits = [asyncio.ensure_future(change(*segment)) for segment in segments]
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in done:
+                wait.result()
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     @staticmethod
     async def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -96,6 +112,17 @@ class Waits:
         """Wait until the segment's version passes `after_version`, its writer is dead, or the time is over."""
         Waits.begin()
         reader.wait(after_version, at_most_s)
+
+    @staticmethod
+    def change_of_any(segments: Sequence[tuple[SegmentReader, int]], at_most_s: float) -> None:
+        """Wait as `change` does, for one of several segments, each with its version."""
+        Waits.begin()
+        watched = WaitSet()
+        for reader, _ in segments:
+            watched.add(reader)
+        control = watched.control()
+        if all(reader.version <= version and reader.alive for reader, version in segments):
+            watched.wait(control, at_most_s)
 
     @staticmethod
     def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -19,7 +19,7 @@ class Restart(Enum):
 
 
 class Tier(Enum):
-    """Order of start, and of taking spares when there are few: accounts come before books.
+    """Order of start, and of taking spares when there are few: accounts come before books, and books before replicas.
 
     `ends` is the order of a shutdown, largest first. Order managers stop first, because they may have to cancel orders
     and need the limits for that. The streams follow; a manager requests missed reports when it starts again. Then come
@@ -34,13 +34,24 @@ class Tier(Enum):
     BOOK = 5
     MIRROR = 6
     LINK = 7
+    REPLICA = 8
 
     @property
     def ends(self) -> int:
         return _ENDS.index(self)
 
 
-_ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.LINK, Tier.MIRROR, Tier.STREAM, Tier.ORDERS)
+_ENDS = (
+    Tier.AGENT,
+    Tier.LIMITS,
+    Tier.CATALOG,
+    Tier.BOOK,
+    Tier.REPLICA,
+    Tier.LINK,
+    Tier.MIRROR,
+    Tier.STREAM,
+    Tier.ORDERS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,8 @@ class ChildSpec:
     `after` are children that must have served once before this one starts for the first time. `node` pins the child to
     a node id. With `pinned` that means the host of the node: when the node is lost, the child waits until a node runs
     on that host again, and its status shows `pinned` as the reason. `labels`
-    restrict its placement; `weight` is its share in placement.
+    restrict its placement; `weight` is its share in placement. It never runs on the node of the child `apart`, which is
+    the other copy of a redundant book.
     """
 
     address: str
@@ -67,6 +79,7 @@ class ChildSpec:
     pinned: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     weight: int = 1
+    apart: str = ""
 
     @property
     def overlaps(self) -> bool:
@@ -89,6 +102,7 @@ class ChildSpec:
             "pinned": self.pinned,
             "labels": [list(pair) for pair in self.labels],
             "weight": self.weight,
+            "apart": self.apart,
         }
 
     @classmethod

@@ -39,7 +39,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...model.address import AGENT, Route, agent_address
+from ...model.address import AGENT, Route, agent_address, book_of, replica_of
 from ...model.errors import InvalidTransition
 from ...model.time import in_ns
 from . import policy as policies
@@ -593,16 +593,25 @@ class Machine:
         address = child.spec.address
         wanted = dict(child.spec.serves)
         wanted.setdefault(address, None)
+        for served in list(wanted):
+            book = book_of(served)
+            route = self.routes.get(book)
+            if route is None or route.child == address:  # a replica stands in for a book that has no route
+                wanted.setdefault(book, wanted[served])
         for route in [r for r in self.routes if r.child == address and r.address not in wanted]:
             self.routes.remove(route.address)
         for served, instrument in wanted.items():
             self.routes.set(Route(served, address, child.cell, child.node, child.incarnation, instrument))
 
     def _unroute(self, child: Child) -> None:
-        for served in (child.spec.address, *(address for address, _ in child.spec.serves)):
-            route = self.routes.get(served)
+        served = {child.spec.address, *(address for address, _ in child.spec.serves)}
+        for address in sorted(served | set(map(book_of, served))):
+            route = self.routes.get(address)
             if route is not None and route.child == child.spec.address:
-                self.routes.remove(served)
+                self.routes.remove(address)
+        replica = self.children.get(replica_of(child.spec.address))
+        if replica is not None and replica is not child and replica.state is ChildState.SERVING:
+            self._route(replica)
 
     # --- handovers ----------------------------------------------------------------------------------------------------
 
@@ -691,14 +700,21 @@ class Machine:
                     lacking[successor.node] += 1
 
     def _may_start(self, child: Child, successor: Successor) -> bool:
-        """Return whether a successor may start now: its node answers, nothing is left of earlier ones, and what it
-        needs is not about to move away from a node that does not answer."""
+        """Return whether a successor may start now: its node answers and does not run the other copy of the book.
+        Nothing is left of earlier ones. What it needs is not about to move away from a node that does not answer."""
         needs = (self.children.get(address) for address in child.spec.after)
         moving = any(
             other is not None and other.node in self.suspected and self.handovers.get(other.spec.address) is not None
             for other in needs
         )
-        return successor.node not in self.suspected and not moving and self._is_alone(child)
+        is_taken = successor.node in self.nodes_of(child.spec.apart)
+        return successor.node not in self.suspected and not is_taken and not moving and self._is_alone(child)
+
+    def nodes_of(self, address: str) -> frozenset[str]:
+        """Return the nodes where a child of this address runs or will run."""
+        child, successor = self.children.get(address), self.handovers.get(address)
+        runs = child.node if child is not None and child.cell is not None else None
+        return frozenset(filter(None, (runs, successor.node if successor is not None else None)))
 
     def _is_alone(self, child: Child) -> bool:
         """Return whether no earlier process of the child is left."""
@@ -770,7 +786,10 @@ class Machine:
         return lacking
 
     def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
-        return Seats(self.nodes, self.children.values(), spares, self._formerly, self.closed_nodes)
+        seats = Seats(self.nodes, self.children.values(), spares, self._formerly, self.closed_nodes)
+        for successor in self.handovers:
+            seats.reserve(successor.address, successor.node)
+        return seats
 
     def _begin(self, task: Task, now_ns: int) -> None:
         """Begin to restart or to move a child."""

@@ -17,7 +17,7 @@ from typing import Any
 from ...actors.book.settings import BookSettings
 from ...actors.link.settings import LinkSettings
 from ...actors.node.settings import MirrorSettings
-from ...model.address import link_address, mirror_address
+from ...model.address import BOOK, REPLICA, has_kind, link_address, mirror_address
 from ...model.time import in_ns
 from .child import ChildSpec, Tier
 from .routes import RouteTable
@@ -91,6 +91,8 @@ class MirrorLeases:
             settings = specs[route.child].config if route is not None and route.child in specs else None
             if route is None or route.node == node or not isinstance(settings, BookSettings):
                 continue
+            if has_kind(address, BOOK) and has_kind(route.child, REPLICA):
+                continue  # the replica stands in for a book that has no actor now: it has no segment of that address
             source = found.setdefault(route.child, {"node": route.node, "books": {}})
             source["books"][address] = {"levels": settings.levels, "trades": settings.trade_ring}
         return found

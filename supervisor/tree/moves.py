@@ -15,7 +15,8 @@ from .placement import NodeView, Seats, fits
 from .records import Child, ChildState
 
 OF_A_NODE = (Tier.AGENT, Tier.MIRROR, Tier.LINK)
-_Kind = tuple[tuple[tuple[str, str], ...], int]  # labels and weight: books that are alike for the plan
+# Labels, weight, and the node of the other copy if the book is redundant: books that are alike for the plan
+_Kind = tuple[tuple[tuple[str, str], ...], int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,27 @@ class Move:
     weight: int = 1
 
 
-def obstacle(spec: ChildSpec, node: NodeView, drained: bool = False) -> str | None:
-    """Return why a child cannot move to a node; None: it can."""
+def obstacle(spec: ChildSpec, node: NodeView, drained: bool = False, others: Collection[str] = ()) -> str | None:
+    """Return why a child cannot move to a node; None: it can. `others`: nodes of the other copy of a redundant book."""
     if spec.tier in OF_A_NODE:
         return "it belongs to its node"
     if spec.node is not None and not fits(spec, node):
         return spec.pinned or "it is configured to run on one node"
     if not fits(spec, node):
         return f"the node does not have the labels {dict(spec.labels)}"
+    if node.node in others:
+        return f"the node runs {spec.apart}, the other copy of this book"
     return "the node is drained" if drained else None
 
 
-def stuck(spec: ChildSpec, nodes: Mapping[str, NodeView], drained: Collection[str]) -> str | None:
-    """Return why a child cannot leave the drained nodes; None: another node takes it."""
-    if any(obstacle(spec, view, node in drained) is None for node, view in nodes.items()):
+def stuck(
+    spec: ChildSpec, nodes: Mapping[str, NodeView], drained: Collection[str], others: Collection[str] = ()
+) -> str | None:
+    """Return why a child cannot leave the drained nodes; None: another node takes it. `others`: see `obstacle`."""
+    if any(obstacle(spec, view, node in drained, others) is None for node, view in nodes.items()):
         return None
+    if any(obstacle(spec, view, node in drained) is None for node, view in nodes.items()):
+        return f"every other node that fits runs {spec.apart}, the other copy of this book"
     if spec.tier in OF_A_NODE:
         return "it belongs to its node"
     if spec.node is not None:
@@ -90,17 +97,25 @@ def balance(
     children = list(children)
     loads = dict(loads_of(children, nodes) if loads is None else loads)
     books: dict[str, dict[_Kind, list[str]]] = {node: defaultdict(list) for node in nodes}
+    at = {child.spec.address: child.node or "" for child in children}
+    specs: dict[str, ChildSpec] = {}
     for child in sorted(children, key=lambda c: c.order, reverse=True):
         spec = child.spec
         if not spec.overlaps or child.node not in loads or child.cell is None or not child.wanted:
             continue
         if spec.node is None:
-            books[child.node][spec.labels, spec.weight].append(spec.address)
+            specs[spec.address] = spec
+            books[child.node][spec.labels, spec.weight, at.get(spec.apart, "")].append(spec.address)
     moves: list[Move] = []
     while (most is None or len(moves) < most) and (step := _step(loads, books, nodes)) is not None:
         kind, source, target = step
         address = books[source][kind].pop(0)
         books[target][kind].append(address)
+        at[address] = target
+        if (other := specs.get(specs[address].apart)) is not None and at[other.address] in books:
+            alike = books[at[other.address]]
+            alike[other.labels, other.weight, source].remove(other.address)
+            alike[other.labels, other.weight, target].append(other.address)
         loads[source] -= kind[1]
         loads[target] += kind[1]
         moves.append(Move(address, source, target, kind[1]))
@@ -114,8 +129,10 @@ def _step(
     for source in sorted(loads, key=lambda node: (-loads[node], node)):
         found: list[tuple[int, _Kind, str]] = []
         for kind, addresses in books[source].items():
-            labels, weight = kind
-            fitting = [n for n, own in nodes.items() if all(own.get(key) == value for key, value in labels)]
+            labels, weight, apart = kind
+            fitting = [
+                n for n, own in nodes.items() if n != apart and all(own.get(key) == value for key, value in labels)
+            ]
             target = min(fitting, key=lambda node: (loads[node], node), default=source)
             gain = weight * (loads[source] - loads[target] - weight)  # half of the fall of the sum of squares
             if addresses and gain > 0:

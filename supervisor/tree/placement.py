@@ -34,7 +34,8 @@ class Seats:
 
     A pinned child runs on the host of its node only. Other nodes must have all labels of the child. The child stays on
     the node where it ran last, because its readers are there; otherwise the order is: least weight of the same tier (so
-    that books are spread, and no host has all order managers), least weight, most spares, id.
+    that books are spread, and no host has all order managers), least weight, most spares, id. A node that runs the
+    other copy of a redundant book gets no child of that book (`ChildSpec.apart`).
 
     A drained node gets no child, except those that belong to it, and one that ran there last and fits nowhere else.
     """
@@ -54,6 +55,7 @@ class Seats:
         self._alike: Counter[tuple[str, int]] = Counter()
         self._weights: Counter[str] = Counter()
         self._heaps: dict[tuple[tuple[tuple[str, str], ...], Tier], list[_Key]] = {}
+        self._at: dict[str, set[str]] = {}  # the nodes where a child of an address runs, or will run
         for child in children:
             if child.cell is not None and child.node is not None:
                 self.put(child.spec, child.node)
@@ -62,6 +64,11 @@ class Seats:
         """Add the weight of a child to a node."""
         self._alike[node, spec.tier.value] += spec.weight
         self._weights[node] += spec.weight
+        self.reserve(spec.address, node)
+
+    def reserve(self, address: str, node: str) -> None:
+        """A successor of a child will run on this node."""
+        self._at.setdefault(address, set()).add(node)
 
     def seat(self, child: Child, cells: Iterable[Cell]) -> str | None:
         """Return the node where a waiting child runs next, or None if no node fits now.
@@ -92,13 +99,22 @@ class Seats:
         if spec.node is not None:
             homes = (spec.node,) if not spec.pinned else (spec.node, *self._nodes)
             return next((node for node in homes if self._fits(spec, node)), None)
-        heap = self._heap(spec)
-        while heap:
+        heap, others = self._heap(spec), self._at.get(spec.apart, ())
+        taken: list[_Key] = []
+        found = None
+        while heap and found is None:
             node = heap[0][3]
             key = self._key(node, spec.tier)
-            if key == heap[0]:
-                return node
-            heapq.heapreplace(heap, key)  # within one decision keys only grow
+            if key != heap[0]:
+                heapq.heapreplace(heap, key)  # within one decision keys only grow
+            elif node in others:
+                taken.append(heapq.heappop(heap))
+            else:
+                found = node
+        for key in taken:
+            heapq.heappush(heap, key)
+        if found is not None:
+            return found
         return last if last is not None and self._fits(spec, last) else None
 
     def _ready(self, spec: ChildSpec) -> str | None:
@@ -107,6 +123,9 @@ class Seats:
         return min(nodes, key=lambda node: self._key(node, spec.tier), default=None)
 
     def _fits(self, spec: ChildSpec, node: str) -> bool:
+        return node not in self._at.get(spec.apart, ()) and self._allows(spec, node)
+
+    def _allows(self, spec: ChildSpec, node: str) -> bool:
         labels = self._nodes.get(node)
         formerly = self._formerly(node) if spec.pinned else frozenset[str]()
         return labels is not None and fits(spec, NodeView(node, labels, formerly))
@@ -115,7 +134,7 @@ class Seats:
         of = spec.labels, spec.tier
         heap = self._heaps.get(of)
         if heap is None:
-            fitting = (node for node in self._nodes if node not in self._drained and self._fits(spec, node))
+            fitting = (node for node in self._nodes if node not in self._drained and self._allows(spec, node))
             heap = [self._key(node, spec.tier) for node in fitting]
             heapq.heapify(heap)
             self._heaps[of] = heap

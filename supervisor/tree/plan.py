@@ -8,6 +8,8 @@ wins. A pair that does not trade now is tracked if it is named, or if its book r
 pairs that trade. Pairs have seats in groups of `pairs_per_actor`. A running group does not restart for a change: new
 pairs go into new groups, and an untracked pair loses its route at once, while its seat stays empty until the group
 restarts.
+
+With `redundancy = 2` each book, or group of books, has a replica: a second child on another node.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from typing import Any, NamedTuple, Self
 from ...actors.book.settings import BookSettings
 from ...actors.orders.settings import POLITE_S
 from ...model.address import (
+    BOOK,
     Address,
     book_address,
     catalog_address,
     group_address,
+    has_kind,
     limits_address,
     orders_address,
+    replica_of,
     stream_address,
 )
 from ...model.instrument import Instrument
@@ -158,12 +163,28 @@ def plan_books(
         if track and is_literal(pattern) and is_tracked(pattern, rules) and pattern not in listed
     }
     if settings.pairs_per_actor == 1:
-        specs = {}
-        for name, found in wanted.items():
-            address = book_address(exchange, name)
-            specs[address] = _book(exchange, address, settings, [found])
-        return Plan(specs, refused)
+        books = (_book(exchange, book_address(exchange, name), settings, [found]) for name, found in wanted.items())
+        return Plan(_with_replicas(books, settings), refused)
     return _seated(exchange, settings, wanted, refused, running)
+
+
+def _with_replicas(books: Iterable[ChildSpec], settings: ExchangeSettings) -> dict[str, ChildSpec]:
+    """Return the specs by address, each book followed by its replica if books are redundant."""
+    specs: dict[str, ChildSpec] = {}
+    for spec in books:
+        specs[spec.address] = spec
+        if settings.redundancy > 1:
+            address = replica_of(spec.address)
+            specs[spec.address] = replace(spec, apart=address)
+            specs[address] = replace(
+                spec,
+                address=address,
+                tier=Tier.REPLICA,
+                serves=tuple((replica_of(served), plain) for served, plain in spec.serves),
+                after=(*spec.after, spec.address),
+                apart=spec.address,
+            )
+    return specs
 
 
 def _seated(
@@ -174,7 +195,8 @@ def _seated(
     running: Mapping[str, ChildSpec],
 ) -> Plan:
     size = settings.pairs_per_actor
-    numbered = ((Address.parse(address).group_number, spec) for address, spec in running.items())
+    books = ((address, spec) for address, spec in running.items() if has_kind(address, BOOK))
+    numbered = ((Address.parse(address).group_number, spec) for address, spec in books)
     groups = {number: spec for number, spec in numbered if number is not None}
     members: dict[int, list[str]] = {}
     for number, spec in groups.items():
@@ -187,13 +209,12 @@ def _seated(
     for first in range(0, len(waiting), size):
         number += 1
         members[number] = waiting[first : first + size]
-    specs: dict[str, ChildSpec] = {}
+    specs: list[ChildSpec] = []
     seats: dict[str, int] = {}
     for group, names in members.items():
-        address = group_address(exchange, group)
-        specs[address] = _book(exchange, address, settings, [wanted[name] for name in names])
+        specs.append(_book(exchange, group_address(exchange, group), settings, [wanted[name] for name in names]))
         seats |= dict.fromkeys(names, group)
-    return Plan(specs, refused, seats)
+    return Plan(_with_replicas(specs, settings), refused, seats)
 
 
 def _book(
@@ -205,7 +226,11 @@ def _book(
     return ChildSpec(
         address,
         "book",
-        replace(settings.book, instruments=tuple(found.instrument for found in instruments)),
+        replace(
+            settings.book,
+            instruments=tuple(found.instrument for found in instruments),
+            redundant=settings.redundancy > 1,
+        ),
         group=exchange,
         tier=Tier.BOOK,
         serves=tuple((book_address(exchange, found.instrument.name), found.plain) for found in instruments),

@@ -49,8 +49,8 @@ class AccountSettings:
 class ExchangeSettings:
     """The settings of one exchange: of each of its children, and of its books.
 
-    `book` has no instruments: each book child gets its own. `nodes` are labels of the nodes where the exchange's
-    children may run.
+    `book` has no instruments: each book child gets its own. `redundancy` is the number of nodes, 1 or 2, that keep each
+    book. `nodes` are labels of the nodes where the exchange's children may run.
     """
 
     limits: LimitsSettings
@@ -58,6 +58,7 @@ class ExchangeSettings:
     book: BookSettings
     pairs: tuple[str, ...] = ()
     pairs_per_actor: int = 1
+    redundancy: int = 1
     nodes: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from tests.cluster.evidence import Log, contradictions, live_at, shown, since_wh
 from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
-from venuemesh.model.address import LINK, MIRROR, belongs_to_node, has_kind
+from venuemesh.model.address import LINK, MIRROR, belongs_to_node, has_kind, replica_of
 
 LIVE_WITHIN_S = 30.0  # after a fault has ended and every host is in the cluster again
 JOINED_WITHIN_S = 150.0  # on a loaded machine Ray gives up its first start: its agent has 15 s
@@ -123,6 +123,10 @@ class Running:
     def books(self) -> set[str]:
         return {f"book/{name}" for name in self.world.books}
 
+    def redundant_books(self) -> set[str]:
+        """Return the books that two hosts keep."""
+        return {address for address in self.books() if address.startswith("book/west/")}
+
     # ------------------------------------------------------------------ what must hold
 
     def wait_live(self, after_ns: int, within_s: float = LIVE_WITHIN_S) -> dict[str, float]:
@@ -157,6 +161,19 @@ class Running:
             if self.hosts[name].is_up
         }
         return {name: max(0.0, round((at - after_ns) / 1e9, 2)) for name, at in since.items() if at is not None}
+
+    def wait_both(self) -> None:
+        """Wait until both actors of every redundant book have it LIVE."""
+        copies = self.redundant_books() | {replica_of(address) for address in self.redundant_books()}
+
+        def are_live() -> bool:
+            rows = self.children()
+            states = {a: (rows[a].get("status") or {}).get("pairs", {}) for a in copies if a in rows}
+            return len(states) == len(copies) and all(
+                pairs and all(pair["state"] == "LIVE" for pair in pairs.values()) for pairs in states.values()
+            )
+
+        until("both copies of every redundant book are LIVE", are_live, LIVE_WITHIN_S * self.pace, STATUS_S)
 
     def known_nodes(self) -> set[str]:
         """Return the ids of the nodes that the mesh counts as its own."""
@@ -252,9 +269,11 @@ class Running:
             joined_ns = time.monotonic_ns()
             row["joined_s"] = round((joined_ns - ended_ns) / 1e9, 1)
             row["live_s"] = self.wait_live(joined_ns)
+            self.wait_both()
             row["accounts"] = self.compare()
             self.wait_clean()
-            row["gaps_s"] = self.gaps(began_ns)
+            row["gaps_s"] = self.gaps(began_ns, self.books())
+            row["redundant_gaps_s"] = self.gaps(began_ns, self.redundant_books())
             row["passed"] = True
             self.is_sound = True
         except BaseException as error:
@@ -265,12 +284,13 @@ class Running:
             self.results.append(row)
             self.keep()
 
-    def gaps(self, from_ns: int) -> dict[str, float]:
-        """Return, by host, the longest time in which its reader had a book not LIVE."""
+    def gaps(self, from_ns: int, books: set[str]) -> dict[str, float]:
+        """Return, by host, the longest time in which its reader had one of these books not LIVE."""
         now_ns = time.monotonic_ns()
+        found = {name: shown(log.rows, from_ns, now_ns) for name, log in self.readers.items()}
         return {
-            name: round(max((one.longest_s for one in shown(log.rows, from_ns, now_ns).values()), default=0.0), 2)
-            for name, log in self.readers.items()
+            name: round(max((one.longest_s for book, one in rows.items() if book in books), default=0.0), 2)
+            for name, rows in found.items()
         }
 
 

@@ -16,6 +16,9 @@ from tests.cluster.hosts import until
 from tests.cluster.net import deliver, drop
 from tests.cluster.running import TITLE, Running, node_of
 from tests.cluster.world import MESH
+from venuemesh.model.address import BOOK, REPLICA, has_kind, replica_of
+
+UNNOTICED_S = 0.5  # a loaded machine delays heartbeats of a healthy host
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]  # a new mesh takes up to three minutes of it
 
@@ -24,8 +27,11 @@ def test_books_are_spread_and_labels_are_respected(running: Running) -> None:
     with running.case("up"):
         children, hosts = running.children(), running.nodes()
         assert len(hosts) == 3
-        count = Counter(hosts[row["node"]] for name, row in children.items() if name.startswith("book/"))
-        assert max(count.values()) - min(count[name] for name in running.hosts) <= 1, count
+        books = {a: hosts[row["node"]] for a, row in children.items() if a.startswith(("book/", "replica/"))}
+        for kind in (BOOK, REPLICA):
+            count = Counter(host for address, host in books.items() if has_kind(address, kind))
+            assert max(count.values()) - min(count[name] for name in running.hosts) <= 1, books
+        assert all(books[address] != books[replica_of(address)] for address in running.redundant_books()), books
         east = {hosts[row["node"]] for name, row in children.items() if "/east/" in name or name == "catalog/east"}
         assert east <= {"b", "c"}, east
         budgets = {name for name in children if name.startswith("limits/")}
@@ -56,6 +62,8 @@ def test_a_worker_is_lost(running: Running, fault: faults.Fault, part: str) -> N
     host = faults.victim(running, part)
     with running.case(f"{fault.__name__} with {part}", host=host.name, roles=running.roles(host)) as row:
         fault(running, host, row)
+    gaps = {name: gap for name, gap in row["redundant_gaps_s"].items() if name != host.name}
+    assert max(gaps.values()) <= UNNOTICED_S * running.pace, f"readers of redundant books noticed the loss: {gaps}"
 
 
 @pytest.mark.parametrize("part", ["limits/east/east", "orders/east/second"], ids=lambda part: part.partition("/")[0])

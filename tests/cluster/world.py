@@ -38,7 +38,8 @@ STARTED = "Ray runtime started."
 
 
 def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) -> str:
-    """Return a configuration: one exchange on any host, and one, with its own egress, on hosts of the region east.
+    """Return a configuration: one exchange on any host, whose books are redundant, and one, with its own egress, on
+    hosts of the region east.
 
     With `sqlite` the journal is a file of the host where `up` runs.
     """
@@ -52,7 +53,7 @@ def mesh_toml(west: Sequence[str], east: Sequence[str], sqlite: bool = False) ->
     text = (
         f'[mesh]\nname = "{MESH}"\nspares_per_node = 1\nhang_limit_s = 5.0\nheartbeat_limit_s = 1.0\n\n'
         + ("[journal]\npinned = true\n\n" if sqlite else '[journal]\nurl_file = "~/venuemesh/journal-url"\n\n')
-        + f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\n"
+        + f"[exchanges.west]\n{urls}pairs = {json.dumps(list(west))}\nredundancy = 2\n"
         + f"{account('west', 'main')}\n"
     )
     if not east:

@@ -10,6 +10,7 @@ import heapq
 import itertools
 from dataclasses import dataclass, field
 
+from venuemesh.model.address import replica_of
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.machine import Machine
 from venuemesh.supervisor.tree.records import CellState, ChildState
@@ -171,9 +172,11 @@ class World:
                 assert cell.address == address
                 assert cell.incarnation == child.incarnation
             route = machine.routes.get(address)
-            assert (route is not None) == (child.state is ChildState.SERVING), (address, child.state)
+            owner = child if route is None else machine.children[route.child]
+            assert (route is not None and owner is child) == (child.state is ChildState.SERVING), (address, child.state)
             if route is not None:
-                assert route.cell == child.cell
+                assert owner is child or route.child == replica_of(address)
+                assert route.cell == owner.cell
                 assert machine.cells[route.cell].state is CellState.SERVING
         for route in machine.routes:
             assert route.child in machine.children
@@ -187,11 +190,11 @@ class World:
     # --- what tests ask -----------------------------------------------------------------------------------------------
 
     def serving(self, address: str) -> str | None:
-        """Return the name of the live cell that serves the address by the route table."""
+        """Return the name of the live cell that serves the address by the route table; not one that stands in."""
         route = self.machine.routes.get(address)
-        if route is None or not self.cells[route.cell].alive or self.cells[route.cell].stopped:
+        if route is None or (route.child != address and route.child == replica_of(address)):
             return None
-        return route.cell
+        return route.cell if self.cells[route.cell].alive and not self.cells[route.cell].stopped else None
 
     def spares(self, node: str) -> int:
         return sum(1 for c in self.machine.cells.values() if c.node == node and c.state is CellState.SPARE)

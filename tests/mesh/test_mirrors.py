@@ -45,3 +45,7 @@ def test_a_view_of_a_market_holds_its_mirror_and_follows_a_book_that_moves(outpu
 
 def test_a_book_moves_and_leaves_a_drained_node_without_a_gap(output: str) -> None:
     assert "moves: all held" in output, output
+
+
+def test_readers_of_a_redundant_book_notice_the_loss_of_neither_process(output: str) -> None:
+    assert "redundancy: all held" in output, output

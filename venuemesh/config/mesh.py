@@ -105,6 +105,13 @@ class ExchangeTable(Strict):
     pairs_per_actor: int = setting(
         ExchangeSettings, "pairs_per_actor", "Books hosted by one actor, over one socket.", ge=1, le=200
     )
+    redundancy: int = setting(
+        ExchangeSettings,
+        "redundancy",
+        "Nodes that keep each book; with 2, readers see no difference when one of the two is lost.",
+        ge=1,
+        le=2,
+    )
     levels: int = setting(BookSettings, "levels", "Levels a side kept in shared memory for readers.", ge=1, le=5000)
     books: Literal["levels", "orders"] = setting(
         BookSettings,
@@ -214,6 +221,7 @@ class ExchangeTable(Strict):
             ),
             pairs=self.pairs,
             pairs_per_actor=self.pairs_per_actor,
+            redundancy=self.redundancy,
             nodes=self.nodes,
             accounts={account: table.settings(connector, account, journal) for account, table in self.accounts.items()},
         )

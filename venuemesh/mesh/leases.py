@@ -44,7 +44,7 @@ class MirrorLeases:
     """Makes this node's mirror follow the books on other nodes that this process has views of.
 
     A mirror follows a book only while a process on its node requests the book, so this class repeats the request for
-    every view.
+    every view: for the book, for the replica of a redundant book, or for both, by what other nodes serve.
     """
 
     def __init__(self, elsewhere: Callable[[], set[str]], ask: Callable[[list[str]], Awaitable[float]]) -> None:
@@ -76,6 +76,6 @@ class MirrorLeases:
                     await self._leased.wait()
             self._leased.clear()
             with self._lock:
-                held = {view.address for view in self._views}
+                held = {address for view in self._views for address in view.addresses}
             if distant := sorted(held & self._elsewhere()):
                 await self.follow(distant)

@@ -34,6 +34,7 @@ from ..actors.cell.near import is_listening, near_directory
 from ..actors.cell.near_pass import PassedRoutes, cell_sockets
 from ..actors.cell.near_routes import SUPERVISOR_AWAY_S, NearRoutes
 from ..actors.cell.pulse import SUPERVISOR
+from ..model.address import replica_of
 from ..model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..orderbook.segment.directory import segment_directory, segment_root
@@ -157,8 +158,8 @@ class Session:
         return view
 
     def _follow_book(self, address: str) -> None:
-        if address in self.routes.elsewhere:
-            self.run(self._mirrors.follow([address]))
+        if distant := sorted({address, replica_of(address)} & self.routes.elsewhere):
+            self.run(self._mirrors.follow(distant))
 
     # ------------------------------------------------------------------ on the session's loop
 

@@ -25,6 +25,8 @@ BOOKS = st.builds(
     st.integers(0, 18),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
+    st.booleans(),
     COUNT,
     COUNT,
     st.sampled_from(BookState).map(int),

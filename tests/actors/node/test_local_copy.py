@@ -19,7 +19,7 @@ FIRST, SECOND = Segment(1, 5, 100), Segment(1, 12, 101)
 
 def book(sequence: int, segment: Segment = FIRST, state: BookState = BookState.LIVE, **changes: int) -> Book:
     level = (100 - sequence).to_bytes(8, "little") + (7).to_bytes(8, "little")
-    made = Book(segment, 2, 3, True, True, 0, 0, int(state), sequence, 1, 2, False, True, "", level, level)
+    made = Book(segment, 2, 3, True, True, False, True, 0, 0, int(state), sequence, 1, 2, False, True, "", level, level)
     return made._replace(**changes)
 
 

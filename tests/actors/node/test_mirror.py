@@ -174,13 +174,14 @@ async def test_a_segment_remade_at_the_source_is_remade_here(stage: Stage) -> No
 
 
 async def test_state_and_reason_are_copied(stage: Stage) -> None:
-    writer = stage.there.writer(sequenced=False, exact=False)
+    writer = stage.there.writer(sequenced=False, exact=False, redundant=True, comparable=True)
     writer.say(1)
     writer.segment.set_state(BookState.GAP, "a frame was lost")
     await stage.follow(ADDRESS)
     book = await stage.reader()
     await until_state(book, BookState.GAP)
     assert (book.sequenced, book.exact, book.statistics().reason) == (False, False, "a frame was lost")
+    assert (book.redundant, book.comparable) == (True, True)
     writer.beats = False
     await until_state(book, BookState.SILENT)
     writer.beats = True

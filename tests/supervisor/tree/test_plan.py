@@ -71,6 +71,30 @@ def test_named_pairs_that_are_not_there_are_refused_and_patterns_are_not() -> No
     assert list(found.specs) == ["book/x/C-D"]
 
 
+def test_a_redundant_book_has_a_replica_which_starts_after_it_on_another_node() -> None:
+    found = plan(["A-B", "C-D"], [(True, "*")], redundancy=2)
+    assert list(found.specs) == ["book/x/A-B", "replica/x/A-B", "book/x/C-D", "replica/x/C-D"]
+    book, replica = found.specs["book/x/A-B"], found.specs["replica/x/A-B"]
+    assert (book.apart, replica.apart) == (replica.address, book.address)
+    assert [address for address, _ in replica.serves] == ["replica/x/A-B"]
+    assert replica.after == (*book.after, book.address)
+    assert replica.config == book.config
+    assert replica.config.redundant
+    assert ChildSpec.from_dict(msgpack.unpackb(msgpack.packb(replica.to_dict()))) == replica
+
+
+def test_groups_of_redundant_books_keep_their_seats_and_change_with_their_replicas() -> None:
+    first = plan(list("abc"), [(True, "*")], pairs_per_actor=2, redundancy=2)
+    assert list(first.specs) == ["book/x/group-1", "replica/x/group-1", "book/x/group-2", "replica/x/group-2"]
+    second = plan(list("bcd"), [(True, "*")], dict(first.specs), pairs_per_actor=2, redundancy=2)
+    assert second.seats == {"b": 1, "c": 2, "d": 3}
+    todo = changes(first.specs, second)
+    assert [spec.address for spec in todo.amend] == ["book/x/group-1", "replica/x/group-1"]
+    assert [spec.address for spec in todo.run] == ["book/x/group-3", "replica/x/group-3"]
+    single = changes(second.specs, plan(list("bcd"), [(True, "*")], dict(second.specs), pairs_per_actor=2))
+    assert set(single.end) == {"replica/x/group-1", "replica/x/group-2", "replica/x/group-3"}
+
+
 def test_a_pair_that_does_not_trade_is_tracked_by_name_or_if_it_runs() -> None:
     before = plan(["A-B", "C-D"], [(True, "*")])
     halted = listed("A-B", "C-D", "E-F", status="BREAK")

@@ -1,0 +1,76 @@
+"""The fourth scenario of `test_mirrors`: both nodes keep a redundant book; readers of either notice no loss."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import ray
+from harness import PATIENCE_S, Tree, kill, until
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from two_nodes_market import PAIR, Strategy
+from two_nodes_reader import BOOK, Reader
+
+from tests.fakes.exchange_process import ExchangeProcess
+from venuemesh.mesh import mesh as client
+from venuemesh.mesh.session import leave
+from venuemesh.model.address import replica_of
+
+REPLICA = replica_of(BOOK)
+
+
+def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangeProcess) -> None:
+    """Run the scenario. Raises AssertionError: a check failed."""
+    binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": [PAIR], "redundancy": 2}
+    tree = Tree("redundant", roots["a"], exchanges={"binance": binance}, hang_limit_s=4.0)
+    tree.whole(children=6, spares=4)  # limits, catalog, a book and its replica, two agents
+    assert {tree.child(address)["node"] for address in (BOOK, REPLICA)} == set(nodes.values())
+    instrument = ray.get(tree.supervisor.routes.remote())["routes"][BOOK]["instrument"]
+    market = client.connect("redundant").market("binance")
+    until("the pair is tracked, once", lambda: market.trading_pairs == [PAIR])
+    on = {node: NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes.values()}
+    readers, strategies = (
+        {node: ray.remote(num_cpus=0)(kind).options(scheduling_strategy=on[node]) for node in on}
+        for kind in (Reader, Strategy)
+    )
+    looking = {node: reader.remote("redundant", instrument) for node, reader in readers.items()}
+    following = {node: strategy.remote(market.aio) for node, strategy in strategies.items()}  # they renew the leases
+    ray.get([one.follow.remote() for one in following.values()], timeout=PATIENCE_S)
+
+    def look(node: str) -> dict[str, Any]:
+        found: dict[str, Any] = ray.get(looking[node].look.remote(), timeout=PATIENCE_S)
+        return found
+
+    def followed() -> dict[str, dict[str, Any]]:
+        return {node: ray.get(one.look.remote(), timeout=PATIENCE_S) for node, one in following.items()}
+
+    def mirrored() -> bool:
+        """Return whether the mirror of each node follows the copy of the other node."""
+        copies = {tree.child(address)["node"]: [address] for address in (BOOK, REPLICA)}
+        mirrors = [c for c in tree.status()["children"] if c["address"].startswith("mirror/")]
+        found = {c["node"]: tree.followed(c["address"]) for c in mirrors}
+        return found == {node: copies[other] for node in on for other in on if other != node}
+
+    until("both copies are read on both nodes", mirrored)
+    until("the book is LIVE on both nodes", lambda: all(look(node)["trusted"] for node in on))
+    why = {node: look(node)["why"] for node in on}
+    for address, number in ((BOOK, signal.SIGKILL), (REPLICA, signal.SIGSTOP), (BOOK, signal.SIGSTOP)):
+        before, seen = tree.child(address), followed()
+        kill(before["pid"], number)
+        tree.succeeded(address, before)
+        until(
+            "changes and trades continue",
+            lambda s=seen: all(
+                now["changes"] > s[node]["changes"] + 5 and now["trades"] > s[node]["trades"]
+                for node, now in followed().items()
+            ),
+        )
+        until("both copies are read again", mirrored)
+        now = {node: look(node)["why"] for node in on}
+        assert now == why, f"readers noticed {number.name} of {address}: {why} {now}"
+        assert tree.child(BOOK)["node"] != tree.child(REPLICA)["node"]
+    for actor in (*looking.values(), *following.values()):
+        ray.kill(actor)
+    leave("redundant")
+    tree.shutdown()
