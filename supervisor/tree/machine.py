@@ -34,18 +34,14 @@ continues, because its caller has decided it.
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ...model.address import AGENT, Route, agent_address, book_of, replica_of
-from ...model.errors import InvalidTransition
+from ...model.address import AGENT, agent_address
 from ...model.time import in_ns
 from . import policy as policies
-from .balancer import Balancer
 from .child import ChildSpec, Tier
-from .escalations import Past
 from .events import (
     AdoptCell,
     Adopted,
@@ -62,10 +58,8 @@ from .events import (
     Failed,
     Followed,
     Found,
-    HandedOver,
     Hung,
     Isolated,
-    KillCell,
     KillFailed,
     MovesRequested,
     NodeLost,
@@ -82,17 +76,12 @@ from .events import (
     Tick,
     UpgradeRequested,
 )
-from .handover import Handovers, Successor
-from .moves import evacuation, stranded
-from .placement import NodeView, Seats, fits, pick
+from .placement import Seats, pick
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
-from .rolling import Rolling, Task
-from .routes import RouteTable
-from .settings import TreeSettings
+from .succession import Succession
 
 _CREATING_AT_END_S = 10.0
-RESCUE_AGAIN_S = 5.0  # before another successor of a child on a suspected node starts
 _VERDICTS = (Hung, KillFailed)  # events that judge a cell which may be alive
 _CALM_NS = 500_000_000  # pause between an adoption and the replacement of its spare, while the node has another spare
 
@@ -102,83 +91,8 @@ def _runs(spec: ChildSpec) -> tuple[object, ...]:
     return spec.kind, spec.config, spec.node, spec.labels
 
 
-class Machine:
+class Machine(Succession):
     """The tree of one mesh under one supervisor epoch."""
-
-    def __init__(
-        self,
-        epoch: int,
-        settings: TreeSettings,
-        name_cell: Callable[[], str],
-        past: Mapping[str, Past] | None = None,
-        identities: Mapping[str, str] | None = None,
-    ) -> None:
-        """`past` and `identities` are what an earlier supervisor stored: see `escalations` and `homes`."""
-        self.settings = settings
-        self.routes = RouteTable(epoch)
-        self.nodes: dict[str, Mapping[str, str]] = {}
-        self.hosts: dict[str, str] = {}  # node -> name of its host; also of lost nodes that children name
-        self.identities: dict[str, str] = dict(identities or {})  # node -> identity of its host, where it is known
-        self.cells: dict[str, Cell] = {}
-        self.children: dict[str, Child] = {}
-        self.rolling = Rolling(in_ns(settings.ready_timeout_s))
-        self.handovers = Handovers(in_ns(settings.ready_timeout_s))
-        self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
-        self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
-        self._promised: frozenset[str] = frozenset()  # see `Suspected`
-        self._rescue_failed_ns: dict[str, int] = {}  # when a successor of a child on a suspected node failed last
-        self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
-        self.ending = False
-        self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
-        self._epoch = epoch
-        self._counter = itertools.count(1)
-        self._orders = itertools.count(1)
-        self._name_cell = name_cell
-        self._effects: list[Effect] = []
-        self._adopting_ns: dict[str, int] = {}  # node -> start of the last adoption there
-        self.create_errors: dict[str, str] = {}  # node -> why the last process there did not start
-        self._past = dict(past or {})  # children that ended too often under an earlier supervisor
-        self._urgency: list[Child] | None = None  # see `_by_urgency`; None: the children have changed
-
-    @property
-    def homes(self) -> dict[str, str]:
-        """The identities of the hosts of pinned children, by node; stored for a later supervisor."""
-        pinned = {child.spec.node for child in self.children.values() if child.spec.pinned}
-        return {node: identity for node, identity in self.identities.items() if node in pinned}
-
-    def view(self, node: str) -> NodeView:
-        """Return a living node with what decides whether a child may run there."""
-        return NodeView(node, self.nodes[node], formerly=self._formerly(node))
-
-    def _may_run(self, spec: ChildSpec, node: str) -> bool:
-        """Return whether a child may run on a living node; cheaper than by `view` for one that is not pinned."""
-        return fits(spec, self.view(node) if spec.pinned else NodeView(node, self.nodes[node]))
-
-    @property
-    def drained_nodes(self) -> frozenset[str]:
-        """The living nodes that are drained."""
-        return frozenset(node for node in self.nodes if node in self.drained or self.hosts.get(node) in self.drained)
-
-    @property
-    def open_nodes(self) -> dict[str, Mapping[str, str]]:
-        """The labels of the living nodes that take children."""
-        closed = self.closed_nodes
-        return {node: labels for node, labels in self.nodes.items() if node not in closed}
-
-    @property
-    def closed_nodes(self) -> frozenset[str]:
-        """The living nodes that take no children: they are drained, or do not answer."""
-        return self.drained_nodes | self.suspected
-
-    @property
-    def answering_nodes(self) -> frozenset[str]:
-        """The living nodes that are not suspected."""
-        return frozenset(self.nodes.keys() - self.suspected)
-
-    def _formerly(self, node: str) -> frozenset[str]:
-        identity = self.identities.get(node)
-        lost = (old for old, known in self.identities.items() if known == identity and old not in self.nodes)
-        return frozenset(lost) if identity else frozenset()
 
     @property
     def ended(self) -> bool:
@@ -245,10 +159,6 @@ class Machine:
             cell.state, cell.deadline_ns = CellState.SPARE, None
             if cell.outdated:
                 self._end(cell, self.settings.leave_s, now_ns)
-
-    def _identify(self, node: str, identity: str) -> None:
-        if identity:
-            self.identities[node] = identity
 
     def _create_failed(self, event: CreateFailed, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
@@ -347,33 +257,6 @@ class Machine:
         child.served_once, child.history = True, child.history.served(now_ns)
         self._route(child)
 
-    def _found_second(self, child: Child, cell: Cell, event: Found, now_ns: int) -> None:
-        """Continue the handover of an earlier supervisor: the older of two cells serves until the newer is ready."""
-        cell.state, cell.address, cell.incarnation = CellState.SERVING, child.spec.address, event.incarnation
-        known = self.handovers.get(child.spec.address)
-        cells = {child.cell, cell.name, known.cell if known is not None else child.cell}
-        alive = sorted((self.cells[name] for name in cells if name), key=lambda one: one.incarnation or (0, 0))
-        first, last = alive[0], alive[-1]
-        for one in alive:
-            if one is not first and (one is not last or not event.serving):
-                self._kill(one, now_ns)
-        if not event.serving:  # an adoption that was never confirmed; the others are as before
-            return
-        if last is cell and event.spec is not None:
-            child.spec = event.spec
-        child.restarts = event.restarts if first is cell else max(0, event.restarts - 1)
-        hangs = last.answers and not first.answers  # it may have been replaced already, and hang while it leaves
-        serving = last if hangs else first
-        child.cell, child.node, child.incarnation = serving.name, serving.node, serving.incarnation
-        self._route(child)
-        if hangs:
-            self._kill(first, now_ns)
-            self.handovers.take(child.spec.address)
-            return
-        successor = Successor(child.spec.address, last.node, now_ns, cell=last.name, incarnation=last.incarnation)
-        successor.serves = True
-        self.handovers.add(successor)
-
     # --- wishes -------------------------------------------------------------------------------------------------------
 
     def _run_children(self, event: RunChildren, now_ns: int) -> None:
@@ -466,11 +349,6 @@ class Machine:
             if cell.state is CellState.LEAVING:
                 self._end(cell, self.settings.leave_s, now_ns)
 
-    @property
-    def _holds(self) -> bool:
-        """Whether the machine decides nothing now."""
-        return self.isolated_ns is not None and not self.ending
-
     def _isolated(self, event: Isolated, now_ns: int) -> None:
         if self.isolated_ns is None:
             self.isolated_ns = now_ns
@@ -505,38 +383,6 @@ class Machine:
                 self._kill_failed(KillFailed(cell.name), now_ns)
 
     # --- what follows -------------------------------------------------------------------------------------------------
-
-    def _child_of(self, cell: Cell) -> Child | None:
-        child = self.children.get(cell.address) if cell.address is not None else None
-        return child if child is not None and child.cell == cell.name else None
-
-    def _forget(self, cell: Cell) -> None:
-        del self.cells[cell.name]
-
-    def _kill(self, cell: Cell, now_ns: int) -> None:
-        cell.state = CellState.KILLING
-        cell.deadline_ns = now_ns + in_ns(self.settings.kill_timeout_s)
-        agent = self.children.get(agent_address(cell.node))
-        serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
-        by = agent.cell if agent is not None and serving else None
-        if not self._holds:  # if it does, the deadline passes after this supervisor has rejoined
-            self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
-
-    def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
-        child.restarting = restart
-        self._drop_successor(child.spec.address, now_ns)
-        cell = self.cells.get(child.cell) if child.cell is not None else None
-        if cell is None or child.state is ChildState.STOPPING:
-            return
-        self._unroute(child)
-        child.state = ChildState.STOPPING
-        if cell.state in (CellState.SERVING, CellState.ADOPTING):
-            self._end(cell, child.spec.shutdown_s, now_ns)
-
-    def _end(self, cell: Cell, shutdown_s: float, now_ns: int) -> None:
-        """Stop the role of a cell politely; the cell is killed if it does not end in time."""
-        cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + in_ns(shutdown_s + 0.5)
-        self._effects.append(StopCell(cell.name, shutdown_s))
 
     def _child_ended(self, cell: Cell, why: Exit, error: str | None, now_ns: int) -> None:
         child = self._child_of(cell)
@@ -576,149 +422,6 @@ class Machine:
                 self._effects.append(Degraded(child.spec.address, child.last_error, after_ns))
             case policies.Stop():
                 child.state = ChildState.STOPPED
-
-    def _add(self, child: Child) -> Child:
-        self.children[child.spec.address], self._urgency = child, None
-        return child
-
-    def _drop(self, address: str) -> None:
-        child = self.children.pop(address, None)
-        self._urgency = None
-        if child is not None:
-            self._unroute(child)
-
-    def _route(self, child: Child) -> None:
-        if child.cell is None or child.incarnation is None or child.node is None:
-            raise InvalidTransition(child.state.value, f"routing {child.spec.address}, which has no cell")
-        address = child.spec.address
-        wanted = dict(child.spec.serves)
-        wanted.setdefault(address, None)
-        for served in list(wanted):
-            book = book_of(served)
-            route = self.routes.get(book)
-            if route is None or route.child == address:  # a replica stands in for a book that has no route
-                wanted.setdefault(book, wanted[served])
-        for route in [r for r in self.routes if r.child == address and r.address not in wanted]:
-            self.routes.remove(route.address)
-        for served, instrument in wanted.items():
-            self.routes.set(Route(served, address, child.cell, child.node, child.incarnation, instrument))
-
-    def _unroute(self, child: Child) -> None:
-        served = {child.spec.address, *(address for address, _ in child.spec.serves)}
-        for address in sorted(served | set(map(book_of, served))):
-            route = self.routes.get(address)
-            if route is not None and route.child == child.spec.address:
-                self.routes.remove(address)
-        replica = self.children.get(replica_of(child.spec.address))
-        if replica is not None and replica is not child and replica.state is ChildState.SERVING:
-            self._route(replica)
-
-    # --- handovers ----------------------------------------------------------------------------------------------------
-
-    def _begin_handover(self, child: Child, node: str, now_ns: int, rescue: bool = False) -> None:
-        """Start a successor of a serving child on a node as soon as a process waits there."""
-        self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled, rescue=rescue))
-
-    def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
-        """Start successors of the books on suspected nodes."""
-        there = stranded(self.children.values(), self.suspected, self._promised)
-        failed_ns, again_ns = self._rescue_failed_ns, in_ns(RESCUE_AGAIN_S)
-        due = [c for c in there if now_ns - failed_ns.get(c.spec.address, -again_ns) >= again_ns]
-        without = [child for child in due if not self._is_rescued(child)]
-        if not without:
-            return
-        seats = self._seats(spares)
-        for child in without:
-            node = seats.choose(child.spec)
-            if node is not None:
-                seats.put(child.spec, node)
-                self._drop_successor(child.spec.address, now_ns, "its node does not answer")
-                self._begin_handover(child, node, now_ns, rescue=True)
-
-    def _is_rescued(self, child: Child) -> bool:
-        """Return whether a child of a suspected node has a successor on another node."""
-        successor = self.handovers.get(child.spec.address)
-        if successor is None or successor.node in self.suspected:
-            return False
-        successor.rescue = True  # a move of this child may have begun before
-        return True
-
-    def _has_successor(self, child: Child) -> bool:
-        """Return whether a successor can take over from this child now, ready or not."""
-        successor = self.handovers.get(child.spec.address)
-        return successor is not None and successor.cell is not None and child.wanted and not self.ending
-
-    def _drop_successor(self, address: str, now_ns: int, failure: str | None = None) -> Successor | None:
-        """End the successor of a child, if it has one; `failure` is the reason if that was not asked for."""
-        successor = self.handovers.take(address, failure)
-        if successor is None:
-            return None
-        if failure is not None:
-            self._effects.append(HandedOver(address, successor.cell, failure))
-            if successor.rescue:
-                self._rescue_failed_ns[address] = now_ns
-        cell = self.cells.get(successor.cell or "")
-        if cell is not None and cell.state in (CellState.ADOPTING, CellState.SERVING):
-            self._end(cell, self.settings.leave_s, now_ns)
-        return successor
-
-    def _take_over(self, child: Child, now_ns: int) -> None:
-        """Put the successor of a child in its place."""
-        successor = self.handovers.take(child.spec.address)
-        assert successor is not None
-        child.cell, child.node, child.incarnation = successor.cell, successor.node, successor.incarnation
-        child.ready, child.settled = successor.ready, successor.settled
-        child.predecessor, child.restarting = None, False
-        child.restarts += 1
-        if successor.serves:
-            child.state, child.served_once = ChildState.SERVING, True
-            child.history = child.history.served(now_ns)
-            self._route(child)
-        else:
-            child.state, child.ready, child.settled = ChildState.STARTING, None, None
-            self._unroute(child)
-        self._effects.append(HandedOver(child.spec.address, child.cell))
-
-    def _hand_over(self, spares: dict[str, list[Cell]], lacking: Counter[str], now_ns: int) -> None:
-        """Advance every handover: start successors, let those that are ready take over, drop those that are late."""
-        for successor in self.handovers:
-            child = self.children[successor.address]
-            if successor.may_take_over(child):
-                leaving = self.cells[child.cell] if child.cell is not None else None
-                self._take_over(child, now_ns)
-                if leaving is not None:
-                    longest_s = self.settings.leave_s if leaving.node == child.node else self.settings.follow_s
-                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
-            elif (late := self.handovers.overdue(successor, now_ns)) is not None:
-                self._drop_successor(successor.address, now_ns, late)
-            elif successor.cell is None and self._may_start(child, successor):
-                if spares.get(successor.node):
-                    cell = pick(spares[successor.node], trading=False)
-                    incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
-                    successor.cell, successor.incarnation, successor.since_ns = cell.name, incarnation, now_ns
-                else:
-                    lacking[successor.node] += 1
-
-    def _may_start(self, child: Child, successor: Successor) -> bool:
-        """Return whether a successor may start now: its node answers and does not run the other copy of the book.
-        Nothing is left of earlier ones. What it needs is not about to move away from a node that does not answer."""
-        needs = (self.children.get(address) for address in child.spec.after)
-        moving = any(
-            other is not None and other.node in self.suspected and self.handovers.get(other.spec.address) is not None
-            for other in needs
-        )
-        is_taken = successor.node in self.nodes_of(child.spec.apart)
-        return successor.node not in self.suspected and not is_taken and not moving and self._is_alone(child)
-
-    def nodes_of(self, address: str) -> frozenset[str]:
-        """Return the nodes where a child of this address runs or will run."""
-        child, successor = self.children.get(address), self.handovers.get(address)
-        runs = child.node if child is not None and child.cell is not None else None
-        return frozenset(filter(None, (runs, successor.node if successor is not None else None)))
-
-    def _is_alone(self, child: Child) -> bool:
-        """Return whether no earlier process of the child is left."""
-        return all(cell.address != child.spec.address or cell.name == child.cell for cell in self.cells.values())
 
     # --- reconcile ----------------------------------------------------------------------------------------------------
 
@@ -785,46 +488,6 @@ class Machine:
                 full += len(creating[node]) < most == lacking[node]
         return lacking
 
-    def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
-        seats = Seats(self.nodes, self.children.values(), spares, self._formerly, self.closed_nodes)
-        for successor in self.handovers:
-            seats.reserve(successor.address, successor.node)
-        return seats
-
-    def _begin(self, task: Task, now_ns: int) -> None:
-        """Begin to restart or to move a child."""
-        child = self.children[task.address]
-        node = task.node or child.node
-        if child.cell is not None and child.spec.overlaps and node is not None:
-            self._begin_handover(child, node, now_ns)
-            return
-        child.move_to = task.node
-        if child.cell is not None:
-            self._stop(child, now_ns, restart=True)
-
-    def _relocate(self, drained: frozenset[str], spares: dict[str, list[Cell]], now_ns: int) -> None:
-        """Let the next child leave the drained nodes, or the next book a node that has too many; one at a time."""
-        if self.rolling.queue:
-            return
-
-        def failed_lately(address: str) -> bool:
-            return self.rolling.failed_lately(address, in_ns(self.settings.again_s), now_ns)
-
-        move = None
-        if drained:
-            due = (child for address, child in self.children.items() if not failed_lately(address))
-            move = evacuation(due, self._seats(spares), drained)
-        if move is None and self.settings.rebalance and self._balancer.is_due(now_ns):
-            move = self._balancer.next_move(self.children.values(), self.open_nodes, failed_lately, now_ns)
-        if move is not None:
-            self.rolling.ask([move.address], {move.address: move.target}, independent=True)
-
-    def _by_urgency(self) -> list[Child]:
-        """Return all children, those of the first tiers first, each tier in the order in which they were wanted."""
-        if self._urgency is None:
-            self._urgency = sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order))
-        return self._urgency
-
     def _is_due(self, child: Child, now_ns: int) -> bool:
         if child.state in (ChildState.BACKOFF, ChildState.DEGRADED) and now_ns >= child.retry_ns:
             child.state = ChildState.WAITING
@@ -832,24 +495,6 @@ class Machine:
             return False
         before = (self.children.get(address) for address in child.spec.after)
         return child.served_once or all(other is None or other.served_once for other in before)
-
-    def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
-        before = child.predecessor
-        predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
-        child.incarnation = self._assign(cell, child, child.restarts, predecessor, now_ns)
-        child.state, child.cell, child.node = ChildState.STARTING, cell.name, cell.node
-        child.ready, child.settled, child.move_to = None, None, None
-
-    def _assign(
-        self, cell: Cell, child: Child, restarts: int, predecessor: tuple[int, int] | None, now_ns: int
-    ) -> tuple[int, int]:
-        """Let a spare start a new incarnation of a child; return the incarnation."""
-        incarnation = (self._epoch, next(self._counter))
-        cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
-        cell.deadline_ns = now_ns + in_ns(self.settings.adopt_timeout_s)
-        self._adopting_ns[cell.node] = now_ns
-        self._effects.append(AdoptCell(cell.name, incarnation, child.spec, restarts, predecessor))
-        return incarnation
 
     def _replenish(
         self,

@@ -1,0 +1,198 @@
+"""Children change their process or their node while they serve: restarts, moves, rescues. Pure.
+
+`handover` has the rules of a successor, `rolling` the order of restarts and moves, `moves` where children should move.
+This module applies them to the state of the tree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ...model.time import in_ns
+from .events import (
+    Found,
+    HandedOver,
+)
+from .handover import Successor
+from .moves import evacuation, stranded
+from .placement import Seats, pick
+from .records import Cell, CellState, Child, ChildState
+from .rolling import Task
+from .state import TreeState
+
+RESCUE_AGAIN_S = 5.0  # before another successor of a child on a suspected node starts
+
+
+class Succession(TreeState):
+    """The state with the changes of children that serve."""
+
+    def _seats(self, spares: dict[str, list[Cell]]) -> Seats:
+        seats = Seats(self.nodes, self.children.values(), spares, self._formerly, self.closed_nodes)
+        for successor in self.handovers:
+            seats.reserve(successor.address, successor.node)
+        return seats
+
+    def _begin(self, task: Task, now_ns: int) -> None:
+        """Begin to restart or to move a child."""
+        child = self.children[task.address]
+        node = task.node or child.node
+        if child.cell is not None and child.spec.overlaps and node is not None:
+            self._begin_handover(child, node, now_ns)
+            return
+        child.move_to = task.node
+        if child.cell is not None:
+            self._stop(child, now_ns, restart=True)
+
+    def _relocate(self, drained: frozenset[str], spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Let the next child leave the drained nodes, or the next book a node that has too many; one at a time."""
+        if self.rolling.queue:
+            return
+
+        def failed_lately(address: str) -> bool:
+            return self.rolling.failed_lately(address, in_ns(self.settings.again_s), now_ns)
+
+        move = None
+        if drained:
+            due = (child for address, child in self.children.items() if not failed_lately(address))
+            move = evacuation(due, self._seats(spares), drained)
+        if move is None and self.settings.rebalance and self._balancer.is_due(now_ns):
+            move = self._balancer.next_move(self.children.values(), self.open_nodes, failed_lately, now_ns)
+        if move is not None:
+            self.rolling.ask([move.address], {move.address: move.target}, independent=True)
+
+    def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
+        child.restarting = restart
+        self._drop_successor(child.spec.address, now_ns)
+        cell = self.cells.get(child.cell) if child.cell is not None else None
+        if cell is None or child.state is ChildState.STOPPING:
+            return
+        self._unroute(child)
+        child.state = ChildState.STOPPING
+        if cell.state in (CellState.SERVING, CellState.ADOPTING):
+            self._end(cell, child.spec.shutdown_s, now_ns)
+
+    def _begin_handover(self, child: Child, node: str, now_ns: int, rescue: bool = False) -> None:
+        """Start a successor of a serving child on a node as soon as a process waits there."""
+        self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled, rescue=rescue))
+
+    def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Start successors of the books on suspected nodes."""
+        there = stranded(self.children.values(), self.suspected, self._promised)
+        failed_ns, again_ns = self._rescue_failed_ns, in_ns(RESCUE_AGAIN_S)
+        due = [c for c in there if now_ns - failed_ns.get(c.spec.address, -again_ns) >= again_ns]
+        without = [child for child in due if not self._is_rescued(child)]
+        if not without:
+            return
+        seats = self._seats(spares)
+        for child in without:
+            node = seats.choose(child.spec)
+            if node is not None:
+                seats.put(child.spec, node)
+                self._drop_successor(child.spec.address, now_ns, "its node does not answer")
+                self._begin_handover(child, node, now_ns, rescue=True)
+
+    def _is_rescued(self, child: Child) -> bool:
+        """Return whether a child of a suspected node has a successor on another node."""
+        successor = self.handovers.get(child.spec.address)
+        if successor is None or successor.node in self.suspected:
+            return False
+        successor.rescue = True  # a move of this child may have begun before
+        return True
+
+    def _has_successor(self, child: Child) -> bool:
+        """Return whether a successor can take over from this child now, ready or not."""
+        successor = self.handovers.get(child.spec.address)
+        return successor is not None and successor.cell is not None and child.wanted and not self.ending
+
+    def _drop_successor(self, address: str, now_ns: int, failure: str | None = None) -> Successor | None:
+        """End the successor of a child, if it has one; `failure` is the reason if that was not asked for."""
+        successor = self.handovers.take(address, failure)
+        if successor is None:
+            return None
+        if failure is not None:
+            self._effects.append(HandedOver(address, successor.cell, failure))
+            if successor.rescue:
+                self._rescue_failed_ns[address] = now_ns
+        cell = self.cells.get(successor.cell or "")
+        if cell is not None and cell.state in (CellState.ADOPTING, CellState.SERVING):
+            self._end(cell, self.settings.leave_s, now_ns)
+        return successor
+
+    def _take_over(self, child: Child, now_ns: int) -> None:
+        """Put the successor of a child in its place."""
+        successor = self.handovers.take(child.spec.address)
+        assert successor is not None
+        child.cell, child.node, child.incarnation = successor.cell, successor.node, successor.incarnation
+        child.ready, child.settled = successor.ready, successor.settled
+        child.predecessor, child.restarting = None, False
+        child.restarts += 1
+        if successor.serves:
+            child.state, child.served_once = ChildState.SERVING, True
+            child.history = child.history.served(now_ns)
+            self._route(child)
+        else:
+            child.state, child.ready, child.settled = ChildState.STARTING, None, None
+            self._unroute(child)
+        self._effects.append(HandedOver(child.spec.address, child.cell))
+
+    def _hand_over(self, spares: dict[str, list[Cell]], lacking: Counter[str], now_ns: int) -> None:
+        """Advance every handover: start successors, let those that are ready take over, drop those that are late."""
+        for successor in self.handovers:
+            child = self.children[successor.address]
+            if successor.may_take_over(child):
+                leaving = self.cells[child.cell] if child.cell is not None else None
+                self._take_over(child, now_ns)
+                if leaving is not None:
+                    longest_s = self.settings.leave_s if leaving.node == child.node else self.settings.follow_s
+                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
+            elif (late := self.handovers.overdue(successor, now_ns)) is not None:
+                self._drop_successor(successor.address, now_ns, late)
+            elif successor.cell is None and self._may_start(child, successor):
+                if spares.get(successor.node):
+                    cell = pick(spares[successor.node], trading=False)
+                    incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
+                    successor.cell, successor.incarnation, successor.since_ns = cell.name, incarnation, now_ns
+                else:
+                    lacking[successor.node] += 1
+
+    def _may_start(self, child: Child, successor: Successor) -> bool:
+        """Return whether a successor may start now: its node answers and does not run the other copy of the book.
+        Nothing is left of earlier ones. What it needs is not about to move away from a node that does not answer."""
+        needs = (self.children.get(address) for address in child.spec.after)
+        moving = any(
+            other is not None and other.node in self.suspected and self.handovers.get(other.spec.address) is not None
+            for other in needs
+        )
+        is_taken = successor.node in self.nodes_of(child.spec.apart)
+        return successor.node not in self.suspected and not is_taken and not moving and self._is_alone(child)
+
+    def _is_alone(self, child: Child) -> bool:
+        """Return whether no earlier process of the child is left."""
+        return all(cell.address != child.spec.address or cell.name == child.cell for cell in self.cells.values())
+
+    def _found_second(self, child: Child, cell: Cell, event: Found, now_ns: int) -> None:
+        """Continue the handover of an earlier supervisor: the older of two cells serves until the newer is ready."""
+        cell.state, cell.address, cell.incarnation = CellState.SERVING, child.spec.address, event.incarnation
+        known = self.handovers.get(child.spec.address)
+        cells = {child.cell, cell.name, known.cell if known is not None else child.cell}
+        alive = sorted((self.cells[name] for name in cells if name), key=lambda one: one.incarnation or (0, 0))
+        first, last = alive[0], alive[-1]
+        for one in alive:
+            if one is not first and (one is not last or not event.serving):
+                self._kill(one, now_ns)
+        if not event.serving:  # an adoption that was never confirmed; the others are as before
+            return
+        if last is cell and event.spec is not None:
+            child.spec = event.spec
+        child.restarts = event.restarts if first is cell else max(0, event.restarts - 1)
+        hangs = last.answers and not first.answers  # it may have been replaced already, and hang while it leaves
+        serving = last if hangs else first
+        child.cell, child.node, child.incarnation = serving.name, serving.node, serving.incarnation
+        self._route(child)
+        if hangs:
+            self._kill(first, now_ns)
+            self.handovers.take(child.spec.address)
+            return
+        successor = Successor(child.spec.address, last.node, now_ns, cell=last.name, incarnation=last.incarnation)
+        successor.serves = True
+        self.handovers.add(successor)
