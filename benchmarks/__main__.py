@@ -35,6 +35,7 @@ NAMES = (
     "mirrors",
     "recovery",
     "density",
+    "hosts",
     "start",
     "cold_start",
     "exchanges",

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,7 @@ from venuemesh.exchange.launch import serving
 
 EXCHANGE = "binance"
 START_LIMIT_S = 90.0
+LABEL = "bench-host"  # of the raylets of `more_nodes`
 _SEGMENTS = "venuemesh-bench-"
 _MEMORY = Path("/dev/shm")
 
@@ -202,6 +203,54 @@ def one_node() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class Raylet:
+    """A further raylet of this machine: its node id and its processes, without its workers."""
+
+    id: str
+    pids: list[int]
+
+
+@contextlib.contextmanager
+def more_nodes(address: str, roots: Mapping[str, Path]) -> Iterator[list[Raylet]]:
+    """Add a raylet to the cluster at `address` for each name, labelled `LABEL` = name, with its segment root."""
+    import ray
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    from venuemesh.mesh.cluster import LOOPBACK, OBJECT_STORE_BYTES
+
+    started: list[Any] = []
+    try:
+        found: list[Raylet] = []
+        for name, root in roots.items():
+            params = RayParams(
+                gcs_address=address,
+                node_ip_address=LOOPBACK,
+                num_cpus=2,
+                num_gpus=0,
+                labels={LABEL: name},
+                object_store_memory=OBJECT_STORE_BYTES,
+                min_worker_port=0,
+                max_worker_port=0,
+                include_log_monitor=False,
+                dashboard_agent_listen_port=0,
+                env_vars={"VENUEMESH_SEGMENTS": str(root)},
+            )
+            # the reaper ends the raylet if this process is killed
+            started.append(Node(params, head=False, shutdown_at_exit=True, spawn_reaper=True))
+            pids = [one.process.pid for group in started[-1].all_processes.values() for one in group]
+
+            def joined(name: str = name) -> list[str]:
+                return [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["Labels"].get(LABEL) == name]
+
+            found.append(Raylet(wait_until(joined, START_LIMIT_S, f"the raylet {name}")[0], pids))
+        yield found
+    finally:
+        for node in started:
+            node.kill_all_processes(check_alive=False, allow_graceful=True)
+
+
 @contextlib.contextmanager
 def mesh_of(
     name: str,
@@ -249,36 +298,13 @@ def two_nodes() -> Iterator[tuple[str, str]]:
     Each node has a separate segment root, so that books of the other node come over the network.
     """
     import ray
-    from ray._private.node import Node
-    from ray._private.parameter import RayParams
 
-    from venuemesh.mesh.cluster import LOOPBACK, OBJECT_STORE_BYTES, local_ray
+    from venuemesh.mesh.cluster import local_ray
 
-    with ended_in_order(), own_segments("feed", "strategy") as roots, local_ray() as address:
-        second = Node(
-            RayParams(
-                gcs_address=address,
-                node_ip_address=LOOPBACK,
-                num_cpus=2,
-                num_gpus=0,
-                object_store_memory=OBJECT_STORE_BYTES,
-                min_worker_port=0,
-                max_worker_port=0,
-                include_log_monitor=False,
-                dashboard_agent_listen_port=0,
-                env_vars={"VENUEMESH_SEGMENTS": str(roots[1])},
-            ),
-            head=False,
-            shutdown_at_exit=True,
-            spawn_reaper=True,  # ends the raylet if this process is killed
-        )
-        try:
-            here = ray.get_runtime_context().get_node_id()
-            there = wait_until(
-                lambda: [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here],
-                START_LIMIT_S,
-                "the second raylet",
-            )
-            yield here, there[0]
-        finally:
-            second.kill_all_processes(check_alive=False, allow_graceful=True)
+    with (
+        ended_in_order(),
+        own_segments("feed", "strategy") as (_, strategy),
+        local_ray() as address,
+        more_nodes(address, {"strategy": strategy}) as (second,),
+    ):
+        yield ray.get_runtime_context().get_node_id(), second.id

@@ -469,7 +469,7 @@ class Machine(Succession):
         full = sum(len(cells) >= most for cells in creating.values())  # nodes where no process may be created now
         ready = sum(map(len, spares.values()))
         seats: Seats | None = None
-        for child in self._by_urgency():
+        for child in self._in_turn():
             if child.state is ChildState.SERVING or not self._is_due(child, now_ns):
                 continue
             if not ready and full >= len(self.nodes):

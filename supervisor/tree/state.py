@@ -7,7 +7,7 @@ The state has children (roles that must run), cells (processes), nodes and route
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ...model.address import Route, agent_address, book_of, replica_of
 from ...model.errors import InvalidTransition
@@ -131,6 +131,22 @@ class TreeState:
         if self._urgency is None:
             self._urgency = sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order))
         return self._urgency
+
+    def _in_turn(self) -> Iterator[Child]:
+        """Yield all children by urgency. A redundant book of which the other copy serves comes last: no reader waits
+        for it."""
+        later: list[Child] = []
+        for child in self._by_urgency():
+            if child.spec.apart and self._is_covered(child):
+                later.append(child)
+            else:
+                yield child
+        yield from later
+
+    def _is_covered(self, child: Child) -> bool:
+        """Return whether the other copy of a redundant book serves, on a node that answers."""
+        other = self.children.get(child.spec.apart)
+        return other is not None and other.state is ChildState.SERVING and other.node not in self.suspected
 
     def _add(self, child: Child) -> Child:
         self.children[child.spec.address], self._urgency = child, None

@@ -84,7 +84,7 @@ class Succession(TreeState):
         if not without:
             return
         seats = self._seats(spares)
-        for child in without:
+        for child in sorted(without, key=self._is_covered):
             node = seats.choose(child.spec)
             if node is not None:
                 seats.put(child.spec, node)

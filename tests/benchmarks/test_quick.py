@@ -25,7 +25,7 @@ MEMORY = Path("/dev/shm")
 CORE = ("wire_to_book", "order_level", "segment_reads", "websocket_clients", "supervisor")
 QUICK = ("order_level", "supervisor")  # the others take most of a minute together, so they are soak tests
 EXCHANGES = ["binance", "kraken", "okx", "bybit", "coinbase", "htx"]
-ON_RAY = ("feed_to_strategy", "recovery", "density", "start", "cold_start", "exchanges", "slow_reader")
+ON_RAY = ("feed_to_strategy", "recovery", "density", "hosts", "start", "cold_start", "exchanges", "slow_reader")
 
 
 @pytest.fixture(scope="module")

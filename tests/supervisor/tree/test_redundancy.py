@@ -139,6 +139,32 @@ def test_a_mirror_does_not_follow_a_stand_in_which_has_no_segment_of_the_book() 
     }
 
 
+def test_books_without_another_copy_get_the_few_processes_first() -> None:
+    single = tuple(replace(spec, address=f"{spec.address}-single") for spec in BOOKS)
+    for way in ("suspected", "lost"):
+        world = grown(*NODES, specs=(LIMITS, CATALOG, *COPIES, *single), spares_per_node=1, creating_per_node=1)
+        roles = {world.machine.children[spec.address].node for spec in (LIMITS, CATALOG)}
+        node = next(
+            where
+            for where in (world.machine.children[spec.address].node for spec in single)
+            if where is not None and where not in roles
+        )
+        there = {c.spec.address for c in world.machine.children.values() if c.node == node and c.spec.overlaps}
+        before = len(world.log)
+        if way == "lost":
+            world.lose(node)
+        else:
+            freeze(world, node)
+            world.tell(m.Suspected(frozenset({node})))
+        world.run(20.0)
+        started = [e.spec.address for _, e in world.log[before:] if isinstance(e, m.AdoptCell)]
+        books = [address for address in started if address in there]
+        assert there <= set(books)
+        alone = sum(address.endswith("-single") for address in there)
+        assert 0 < alone < len(there)
+        assert all(address.endswith("-single") for address in books[:alone]), (way, books)
+
+
 def test_a_copy_does_not_move_to_the_node_of_the_other() -> None:
     world = grown("n1", "n2", specs=SPECS)
     there = nodes(world)[1]
