@@ -68,7 +68,8 @@ class Host:
         self._boots += 1
         (self.folder / "services.json").write_text(json.dumps(self.services))
         init = [sys.executable, "-m", "tests.cluster.init", str(self.folder), str(self._boots)]
-        unshare = ["unshare", "-n", "-p", "-m", "-u", "-f", "--kill-child", "--mount-proc", *init]
+        # -i: shared memory of System V, of which PostgreSQL leaves some when it is killed, ends with the host
+        unshare = ["unshare", "-n", "-p", "-m", "-u", "-i", "-f", "--kill-child", "--mount-proc", *init]
         with (self.folder / "log" / "init").open("ab") as log:
             self._process = subprocess.Popen(
                 unshare, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent

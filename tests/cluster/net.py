@@ -27,7 +27,9 @@ def refusal() -> str | None:
         return "making namespaces of network, processes and mounts needs root"
     cable = "ip link add name veth0 type veth peer name veth1"
     make = f"ip link add {BRIDGE} type bridge && {cable} && mount -t tmpfs tmpfs /tmp"
-    made = subprocess.run(["unshare", "-n", "-p", "-m", "-u", "-f", "sh", "-c", make], capture_output=True, text=True)
+    made = subprocess.run(
+        ["unshare", "-n", "-p", "-m", "-u", "-i", "-f", "sh", "-c", make], capture_output=True, text=True
+    )
     return None if made.returncode == 0 else f"the system refuses namespaces: {made.stderr.strip()[-200:]}"
 
 

@@ -147,7 +147,10 @@ class World:
         if user := unprivileged():
             os.chown(data, user["user"], user["group"])
         command = [binaries / "initdb", "-D", data / "data", "-U", "mesh", "-A", "trust", "-E", "UTF8", "--locale=C"]
-        subprocess.run([*command, "--no-sync", "--no-instructions"], check=True, capture_output=True, cwd=data, **user)
+        made = subprocess.run(
+            [*command, "--no-sync", "--no-instructions"], capture_output=True, text=True, cwd=data, **user
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
         with (data / "data" / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 192.0.2.0/24 scram-sha-256\n")
         settings = [setting for setting in FAST if not setting.startswith("listen_addresses")]
