@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from venuemesh.model.errors import NotSynced
 from venuemesh.orderbook.segment import SegmentReader
 from venuemesh.orderbook.segment.directory import list_segments
 
@@ -39,7 +40,7 @@ from .quota import NoQuota, Quota
 HOSTS, SHARE = 3, 0.08  # cores for each host
 PAIRS, PER_ACTOR = 20, 10
 FLOOD = 5_000.0  # frames a second and pair: more than a host can read
-SETTLE_S, LIVE_S = 1.0, 60.0
+SETTLE_S, LIVE_S, READ_S = 1.0, 60.0, 10.0
 EXPECTED = "linear >= 0.95"
 
 
@@ -63,7 +64,15 @@ class _Host:
 
 
 def _applied(books: list[SegmentReader]) -> int:
-    return sum(book.statistics().updates for book in books)
+    return sum(wait_until(lambda book=book: _updates(book), READ_S, "a whole copy", 0.001) for book in books)
+
+
+def _updates(book: SegmentReader) -> int | None:
+    """Return the updates that a book has had; None: its process has used up its share within a publish."""
+    try:
+        return book.statistics().updates
+    except NotSynced:
+        return None
 
 
 def _sustained(hosts: list[_Host], seconds: float) -> tuple[float, float]:
