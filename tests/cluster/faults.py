@@ -17,6 +17,7 @@ FROZEN_S, BRIEF_S, LONG_S = 20.0, 6.0, 30.0
 LATE_MS, LOSS = 25.0, 0.01  # each way
 MOVES = 12  # Ray chooses the host of a supervisor; this many restarts find a worker
 PARTS = ("limits/east/east", "orders/east/second", "supervisor")
+BOTH = "supervisor and limits/east/east"
 Fault = Callable[[Running, Host, dict[str, Any]], None]
 
 
@@ -76,10 +77,18 @@ def kill_supervisor(running: Running) -> None:
 
 
 def victim(running: Running, part: str) -> Host:
-    """Return the worker with a part of the mesh: one of `PARTS`, or "fewest": the one with the fewest of them."""
+    """Return the worker with a part of the mesh: one of `PARTS`, or "fewest": the one with the fewest of them; or
+    `BOTH`: the one with the supervisor and a rate budget."""
     workers = [host for name, host in running.hosts.items() if name != "a" and host.is_up]
     if part == "fewest":
         return min(workers, key=lambda host: sum(running.host_of(one) is host for one in PARTS))
+    if part == BOTH:
+        budget = victim(running, PARTS[0])
+        for _ in range(MOVES):
+            if running.host_of("supervisor") is budget:
+                return budget
+            kill_supervisor(running)
+        raise AssertionError(f"Ray never placed the supervisor on {budget.name} in {MOVES} restarts")
     for _ in range(MOVES):
         found = running.host_of(part)
         if found in workers:

@@ -66,6 +66,12 @@ def test_a_worker_is_lost(running: Running, fault: faults.Fault, part: str) -> N
     assert max(gaps.values()) <= UNNOTICED_S * running.pace, f"readers of redundant books noticed the loss: {gaps}"
 
 
+def test_the_supervisor_and_a_rate_budget_are_lost_at_once(running: Running) -> None:
+    host = faults.victim(running, faults.BOTH)
+    with running.case(f"power with {faults.BOTH}", host=host.name, roles=running.roles(host)) as row:
+        faults.power(running, host, row)
+
+
 @pytest.mark.parametrize("part", ["limits/east/east", "orders/east/second"], ids=lambda part: part.partition("/")[0])
 def test_a_host_is_cut_from_the_cluster_and_reaches_exchange_and_journal(running: Running, part: str) -> None:
     """Only the epoch in the journal keeps the old order manager from trading next to the new one."""
