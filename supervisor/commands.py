@@ -154,6 +154,7 @@ class Commands:
         await self._shell.until(lambda: self._shell.machine.ended, timeout_s)
         if self._shell.machine.ended:
             await self._clear()
+            self._shell.promises.close()
             await self._shell.durable.run(self._shell.store.clear)
             logger.info("the mesh has ended")
         return self._shell.machine.ended

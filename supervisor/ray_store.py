@@ -32,6 +32,11 @@ class GcsStore:
     def delete(self, name: str) -> None:
         self._do(internal_kv._internal_kv_del, self._key(name))
 
+    def names(self, beginning: str) -> list[str]:
+        """Return the names of all values that begin so."""
+        keys: list[bytes] = self._do(internal_kv._internal_kv_list, self._key(beginning))
+        return [key.decode().removeprefix(self._prefix) for key in keys]
+
     def next_epoch(self) -> int:
         """Return an epoch above all earlier ones, and never below the wall clock in ms."""
         epoch = max((self.get(EPOCH) or 0) + 1, time.time_ns() // 1_000_000)

@@ -25,6 +25,7 @@ from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
 from .retirement import judge, keep
 from .retrying_store import AWAY, Durable, Store
+from .stored_promises import StoredPromises
 from .tree import events as m
 from .tree.child import ChildSpec, Tier
 from .tree.desired import Desired
@@ -45,6 +46,8 @@ class SupervisorShell:
 
     machine: Machine
     desired: Desired
+    promises: StoredPromises
+    promised: dict[str, dict[str, Any]]  # by budget: what earlier supervisors have stored
 
     def __init__(self, settings: MeshSettings, port: Cells, store: Store) -> None:
         self.settings, self.port, self.store = settings, port, store
@@ -80,6 +83,8 @@ class SupervisorShell:
         stored = await self.durable.run(self.store.get, "desired", patience_s=None)
         past = await self.durable.run(self.store.get, "past", patience_s=None) or {"birth": None, "children": {}}
         settings = self.settings
+        self.promises = StoredPromises(self.store, self.durable, epoch, settings.birth, self.spawn)
+        self.promised = await self.promises.read()
         self.desired = Desired(settings, stored)
         await self.durable.run(self.store.put, "desired", self.desired.to_dict(), patience_s=None)
         kept = past["children"] if past["birth"] == settings.birth else {}

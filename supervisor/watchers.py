@@ -66,6 +66,7 @@ class Watchers:
     def start(self) -> None:
         """Start watching. The shell must be ready."""
         shell = self._shell
+        self._budgets.start()
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         self._inherit_mirrors(time.monotonic_ns())
         works = (

@@ -9,8 +9,9 @@ lease, because a grant may be spent at any moment until its lease ends. In any w
 Succession is safe because a bucket needs no memory of the past: a successor starts with *empty* buckets, as if its
 predecessor had spent everything, and refills from the first moment. So both together stay below `usable` in every
 window, without any message between them. If the supervisor holds a promise of the predecessor, the successor has the
-promised level too (`promises`). Only the first start of a mesh begins with full buckets (`fresh`), because the mesh has
-spent nothing before.
+promised level too (`promises`). Until the supervisor has stored that no other process will get a part of that promise,
+the successor fills to a lower level (`withheld`). Only the first start of a mesh begins with full buckets (`fresh`),
+because the mesh has spent nothing before.
 
 For a limit with a short period (up to `exact_s`) most of that divisor would be the lease, and a bucket would grant a
 small part of the limit. So `ExactBucket` counts such a limit exactly: a unit is in use from its grant until one period
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ...connectors.limit_answers import LONGEST_BAN_S
 from ...connectors.spec import Limit
@@ -39,6 +41,14 @@ from .settings import GrantSettings
 SLACK = 4  # a promise leaves this part of the burst, and at least one request, to be granted before the next promise
 NEVER_NS = 2**62
 SLOTS = 100  # of a period, in which settled units are counted
+
+
+class Rest(StrEnum):
+    """The part that a successor gets of what its predecessor has left; see `promises`."""
+
+    WHOLE = "whole"  # no other process will get any of it
+    HALF = "half"
+    NONE = "none"
 
 
 @dataclass(slots=True)
@@ -76,11 +86,15 @@ class Bucket:
         self.slot_ns = max(1, self.period_ns // SLOTS)
         self.divisor = self.period_ns + in_ns(settings.lease_s)
         self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
-        self.full = self.burst * self.divisor
+        self.least_slack = max(1, self.burst // SLACK)
         if self.usable == 1:  # one unit, then the next a full period later
             self.rate = 1
         elif self.usable == self.burst:
             raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
+        # In the store may be a promise of an earlier process. Half of its rest is for another process than this one.
+        self.withheld = 0 if fresh or not self.is_promised else (self.burst - self.least_slack) * self.divisor // 2
+        self.apart = 0  # what a predecessor that may still grant may have of the whole bucket
+        self.full = self.burst * self.divisor - self.withheld
         self.level = self.full if fresh else 0
         self.at_ns = now_ns
         self.taken = 0  # everything granted so far; never decreases
@@ -116,6 +130,11 @@ class Bucket:
         """Return whether little is in use, by our count and by the exchange's, and stays so after `cost`."""
         counted = 0 if self.floor is None else self.floor.count + self.floor.extra
         return max(self.in_use, counted) + cost <= self.spare
+
+    @property
+    def is_promised(self) -> bool:
+        """Return whether there is half of a rate, so that promises say anything about this limit."""
+        return self.rate // 2 > 0
 
     def advance(self, now_ns: int) -> None:
         if now_ns > self.at_ns:
@@ -156,26 +175,48 @@ class Bucket:
     def promise(self, version: int) -> None:
         """Promise to grant no more than the slack and half of the refill; nothing where there is no half."""
         self.has_filled = False
-        if self.rate // 2:
-            slack = max(self.burst // SLACK, self.largest) * self.divisor
+        if self.is_promised:
+            slack = max(self.least_slack, self.largest) * self.divisor
             self.promises.append(Promise(version, self.level, slack, slack))
 
-    def inherit(self, level: int, slack: int, age_ns: int) -> None:
-        """Add what a predecessor has certainly left, `age_ns` after its promise: the promise splits the bucket in two,
-        each with half of the rate, and this is the part that it does not grant from."""
-        left = min(self.full - slack, level - slack + self.rate // 2 * age_ns)
-        self.level = min(self.full, self.level + max(0, left))
+    def inherit(self, level: int, slack: int, age_ns: int, rest: Rest) -> None:
+        """Add a part of what a predecessor has certainly left, `age_ns` after its promise: the promise splits the
+        bucket in two, each with half of the rate, and this is the part that it does not grant from."""
+        left = max(0, min(self.burst * self.divisor - slack, level - slack + self.rate // 2 * age_ns))
+        if rest is Rest.WHOLE:
+            self.lift()
+        elif rest is Rest.HALF:
+            left //= 2
+        else:
+            left = 0
+        self.level = min(self.full, self.level + left)
 
     def share(self, slack: int | None, since_ns: int) -> None:
         """Keep to the part that the predecessor does not grant from, since `since_ns`: it may still grant from its own.
         `slack` is that of its promise; None: it has promised nothing, so refill nothing."""
         self.shared = 0 if slack is None else self.rate // 2
-        self.full -= slack or 0
+        self.apart = slack or 0
+        self._resize()
         self.level = min(self.full, self.level - (self.rate - self.shared) * (self.at_ns - since_ns))
 
     def alone(self) -> None:
-        """Grant from the whole bucket: the predecessor grants no more."""
-        self.shared, self.full = None, self.burst * self.divisor
+        """Grant from the part of the predecessor, too: it grants no more."""
+        self.shared, self.apart = None, 0
+        self._resize()
+
+    def lift(self) -> None:
+        """Fill to the whole level: no other process will get a part of an earlier promise."""
+        self.withheld = 0
+        self._resize()
+
+    def _resize(self) -> None:
+        self.full = max(0, self.burst * self.divisor - self.apart - self.withheld)
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Return whether a new promise would say nothing new: usually, of a full bucket of which nothing was taken."""
+        is_level = not self.promises or self.promises[-1].level == self.level
+        return is_level and self.floor is None and not self.has_filled
 
     @property
     def wants_promise(self) -> bool:
@@ -241,6 +282,7 @@ class ExactBucket(Bucket):
     def __init__(self, name: str, limit: Limit, settings: GrantSettings, now_ns: int, fresh: bool) -> None:
         super().__init__(name, limit, settings, now_ns, fresh)
         self.burst = self.usable
+        self.lift()
         self.lease_ns = in_ns(settings.lease_s)
         self.opens_ns = now_ns if fresh else now_ns + self.period_ns + self.lease_ns
 
@@ -254,7 +296,7 @@ class ExactBucket(Bucket):
     def promise(self, version: int) -> None:
         """Promise nothing: a successor waits for one short period."""
 
-    def inherit(self, level: int, slack: int, age_ns: int) -> None:
+    def inherit(self, level: int, slack: int, age_ns: int, rest: Rest) -> None:
         """Nothing is promised."""
 
     def share(self, slack: int | None, since_ns: int) -> None:

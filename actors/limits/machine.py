@@ -32,7 +32,7 @@ from ...connectors.spec import Limit
 from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
-from .bucket import Bucket, ExactBucket
+from .bucket import Bucket, ExactBucket, Rest
 from .promises import Promises
 from .settings import GrantSettings
 
@@ -202,10 +202,16 @@ class LimitsMachine:
         return True
 
     def inherit(
-        self, promise: Mapping[str, Any], age_ns: int, since_ns: int, now_ns: int, shared: bool = False
+        self,
+        promise: Mapping[str, Any],
+        age_ns: int,
+        since_ns: int,
+        now_ns: int,
+        shared: bool = False,
+        rest: Rest = Rest.WHOLE,
     ) -> None:
         """Continue the predecessor's budget from its last promise; see `Promises.inherit`."""
-        self.promises.inherit(promise, age_ns, since_ns, now_ns, shared)
+        self.promises.inherit(promise, age_ns, since_ns, now_ns, shared, rest)
         self.cool_ns = max(self.cool_ns, since_ns - age_ns + in_ns(promise["cool_s"]))
 
     def alone(self, now_ns: int) -> None:
@@ -343,8 +349,9 @@ class LimitsMachine:
     def _wait_ns(self, claim: Claim) -> int:
         free = self._needed(claim)
         wait = max((self.buckets[name].wait_ns(units, free[name]) for name, units in claim.cost.items()), default=0)
-        shares = any(self.buckets[name].shared is not None for name in claim.cost)
-        return min(wait, SECOND_NS) if shares else wait  # the end of sharing is not known
+        buckets = [self.buckets[name] for name in claim.cost]
+        is_partial = any(bucket.shared is not None or bucket.withheld for bucket in buckets)
+        return min(wait, SECOND_NS) if is_partial else wait  # it is not known until when
 
     def _why(self, claim: Claim, now_ns: int) -> str:
         if now_ns < self.cool_ns:

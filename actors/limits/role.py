@@ -17,6 +17,7 @@ from ...connectors.spec import Limit
 from ...model.errors import Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context
+from .bucket import Rest
 from .machine import Granted, Lease, LimitsMachine, Priority
 from .settings import LimitsSettings
 
@@ -37,8 +38,8 @@ class LimitsRole:
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
     poll levels {"after": version} -> a promise of this role to its successor (see `promises`), for the supervisor;
         `version` acknowledges the last one
-    inherit {"promise": the predecessor's, "age_s": seconds since it came, "shared": bool} -> None    once, from the
-        supervisor; `shared`: the predecessor may still grant, until `alone`
+    inherit {"promise": the predecessor's, "age_s": seconds since it came, "shared": bool, "rest": see `Rest`} -> None
+        once, from the supervisor; `shared`: the predecessor may still grant, until `alone`
     alone -> None    the predecessor has ended
 
     State is in memory only: a successor starts with empty buckets (see `machine`), and has what its predecessor
@@ -98,7 +99,8 @@ class LimitsRole:
             case "cooldown":
                 return self._cooldown()
             case "inherit":
-                return self._inherit(body["promise"], in_ns(body["age_s"]), now_ns, bool(body["shared"]))
+                rest = Rest(body.get("rest", Rest.WHOLE))  # an older supervisor stores no promises
+                return self._inherit(body["promise"], in_ns(body["age_s"]), now_ns, bool(body["shared"]), rest)
             case "alone":
                 self._machine.alone(now_ns)
                 self._pump()
@@ -119,6 +121,7 @@ class LimitsRole:
         return self._cooldown()
 
     async def _promise(self, acknowledged: int, timeout_s: float) -> dict[str, Any]:
+        """Return a new promise; the acknowledged one if nothing has changed until the timeout."""
         promises = self._machine.promises
         promises.acknowledge(acknowledged)
         self._pump()  # requests may have waited for it
@@ -129,16 +132,18 @@ class LimitsRole:
                     while not promises.is_wanted(self._machine.cool_ns):
                         await self._promise_wanted.wait()
                         self._promise_wanted.clear()
+            if promises.is_current(self._context.monotonic_ns(), self._machine.cool_ns):
+                return promises.newest(self._context.monotonic_ns(), self._machine.cool_ns)
         return promises.make(self._context.monotonic_ns(), self._machine.cool_ns)
 
-    def _inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int, shared: bool) -> None:
+    def _inherit(self, promise: Mapping[str, Any], age_ns: int, now_ns: int, shared: bool, rest: Rest) -> None:
         if self._has_inherited:
             return
         self._has_inherited = True
         before_ns = max(0, age_ns - (now_ns - self._began_ns))
-        self._machine.inherit(promise, before_ns, self._began_ns, now_ns, shared)
+        self._machine.inherit(promise, before_ns, self._began_ns, now_ns, shared, rest)
         free = {name: bucket.free for name, bucket in self._machine.buckets.items()}
-        logger.info("inherited a budget", age_s=age_ns / SECOND_NS, shared=shared, **free)
+        logger.info("inherited a budget", age_s=age_ns / SECOND_NS, shared=shared, rest=rest, **free)
         self._pump()
 
     def status(self) -> dict[str, Any]:

@@ -37,6 +37,10 @@ class FakeStore:
         self._try()
         self.values.pop(name, None)
 
+    def names(self, beginning: str) -> list[str]:
+        self._try()
+        return [name for name in self.values if name.startswith(beginning)]
+
     def next_epoch(self) -> int:
         self._try()
         self.values["epoch"] = epoch = self.values.get("epoch", 0) + 1

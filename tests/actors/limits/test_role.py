@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
+from venuemesh.actors.limits.bucket import Rest
 from venuemesh.actors.limits.machine import Granted, Lease, LimitsMachine, Priority, Refused
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import GrantSettings, LimitsSettings
@@ -81,6 +82,7 @@ def test_the_books_of_a_successor_do_not_wait_until_the_units_for_orders_are_ref
     assert at[order] < 0.1
     assert [round(at[book]) for book in books] == [7, 13, 20]  # with all 540 at once the first came after 17 s
     later = T0 + 100 * S  # a period later all are kept
+    m.buckets["weight"].lift()  # its own promise has been stored
     m.advance(later)
     snapshots = [m.acquire({"weight": 250}, f"book {n}", 60.0, later, Priority.URGENT) for n in range(20)]
     assert [effect.ticket for effect in m.advance(later)] == snapshots[:6]
@@ -438,6 +440,7 @@ class TestOrder:
             m.acquire({"weight": 1}, "me", 1.0, T0)
 
 
+AWAY = [("promise", "acknowledged"), ("die and bequeath", 0, True)]  # it is not stored that the promise is used up
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("pass"), st.integers(0, 8 * S)),
@@ -448,9 +451,10 @@ steps = st.lists(
         st.tuples(
             st.just("observe"), st.integers(0, 130), st.sampled_from([200, 200, 200, 429, 418]), st.integers(0, 9)
         ),
-        st.tuples(st.just("die")),
-        st.tuples(st.just("promise"), st.sampled_from(["acknowledged", "arrived", "lost"])),
-        st.tuples(st.just("die and bequeath"), st.integers(0, 3 * S)),
+        st.tuples(st.just("die"), st.booleans()),
+        st.tuples(st.just("promise"), st.sampled_from(["acknowledged", "stored", "arrived", "lost"])),
+        st.tuples(st.just("die and bequeath"), st.integers(0, 3 * S), st.booleans()),
+        st.tuples(st.just("die with the supervisor"), st.integers(0, 3 * S), st.booleans()),
     ),
     max_size=60,
 )
@@ -458,13 +462,32 @@ steps = st.lists(
 
 @pytest.mark.parametrize("exact_s", [2.0, 10.0], ids=["bucket", "exact"])
 @settings(max_examples=200, deadline=None)
-@example(trace=[("promise", "acknowledged"), ("drain", 9, True), ("die and bequeath", 0), ("drain", 0, True)])
-@example(trace=[("promise", "arrived"), ("drain", 9, True), ("die and bequeath", S), ("drain", 0, True)])
+@example(trace=[("promise", "acknowledged"), ("drain", 9, True), ("die and bequeath", 0, False), ("drain", 0, True)])
+@example(trace=[("promise", "arrived"), ("drain", 9, True), ("die and bequeath", S, False), ("drain", 0, True)])
+@example(
+    trace=[("promise", "acknowledged"), ("drain", 0, True), ("die with the supervisor", 0, False), ("drain", 0, True)]
+)
+@example(
+    trace=[*AWAY, ("pass", 14 * S), ("drain", 11, False), ("die with the supervisor", 0, False), ("drain", 0, True)]
+)
+@example(
+    trace=[
+        ("promise", "acknowledged"),
+        ("pass", 14 * S),
+        ("die and bequeath", 0, True),
+        ("drain", 9, False),
+        *[("pass", S), ("drain", 0, False)] * 2,
+        ("pass", S - 1),
+        ("die with the supervisor", 0, False),
+        ("drain", 0, True),
+    ]
+)
 @given(trace=steps)
 def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(
     trace: list[Any], exact_s: float
 ) -> None:
-    """Every holder spends at the worst allowed moment, and the role may die and be replaced at any time."""
+    """Every holder spends at the worst allowed moment, and the role may die and be replaced at any time, also together
+    with its supervisor, and while the store is away."""
     limits, period = {"w": Limit(100, 10.0)}, 10 * S
     options = GrantSettings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50, exact_s=exact_s)
     m = LimitsMachine("limits/x/y", limits, T0, True, options)
@@ -475,6 +498,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
     fates: dict[int, float] = {}  # ticket: the same
     spent: list[tuple[int, int]] = []  # when, how much
     held: tuple[dict[str, Any], int] | None = None  # the promise that the supervisor holds, and when it came
+    stored: dict[str, Any] | None = None
 
     def run() -> None:
         cooling = now < m.cool_ns
@@ -531,17 +555,29 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                 )
                 if lease_id is not None:  # which ends it, spent in full
                     spent.append((now, lives.pop(lease_id)[0].cost["w"]))
-            case ("die",):
+            case ("die", is_away):
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
                 fates.clear()
-                held = None
+                held, stored = None, stored if is_away else None
             case ("promise", fate):
                 promise = m.promises.make(now, m.cool_ns)
                 if fate != "lost":
                     held = promise, now
+                if fate in ("acknowledged", "stored"):
+                    stored = promise
                 if fate == "acknowledged":
                     m.promises.acknowledge(promise["version"])
-            case ("die and bequeath", later_ns):  # it died at an unknown moment since the promise came
+            case ("die with the supervisor", later_ns, is_away):
+                cool_ns, began = m.cool_ns, now
+                m = LimitsMachine("limits/x/y", limits, now, False, options)
+                fates.clear()
+                run()
+                now += later_ns
+                if stored is not None:
+                    m.inherit(stored, 0, began, now, rest=Rest.NONE if is_away else Rest.HALF)
+                    assert m.cool_ns >= min(cool_ns, began + int(stored["cool_s"] * S))
+                held, stored = None, stored if is_away else None
+            case ("die and bequeath", later_ns, is_away):  # it died at an unknown moment since the promise came
                 cool_ns = m.cool_ns
                 began = now
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
@@ -549,9 +585,9 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                 run()
                 now += later_ns
                 if held is not None:
-                    m.inherit(held[0], began - held[1], began, now)
+                    m.inherit(held[0], began - held[1], began, now, rest=Rest.HALF if is_away else Rest.WHOLE)
                     assert m.cool_ns >= min(cool_ns, held[1] + int(held[0]["cool_s"] * S))
-                held = None
+                held, stored = None, stored if is_away else None
         run()
         described = m.status(now)
         assert described["waiting"] <= 12
@@ -576,6 +612,7 @@ def test_every_caller_that_waits_long_enough_is_served(
     m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, GrantSettings(lease_s=2.0, exact_s=exact_s))
     tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
     m.observe({"w": count}, Hit(5.0), None, T0)
+    m.buckets["w"].lift()  # its own promise has been stored
     now = T0
     for _ in range(200):
         tickets -= {effect.ticket for effect in m.advance(now) if isinstance(effect, Granted)}
@@ -756,6 +793,111 @@ def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
         assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
 
 
+QUIET = [("new", 2, 2 * S, False)] * 7
+DRAINED = [  # both take all there is, each second, and most is spent late; an even cost stands for a promise
+    (which, cost, wait_ns, second < 9)
+    for second in range(11)
+    for which in ("old", "new")
+    for cost, wait_ns in [*[(9, 0), (2, 0)] * 4, *[(1, 0)] * 9, (1, S if which == "new" else 0)]
+    if which == "new" or cost != 2
+]
+AT_ONCE = [(which, cost, 0, False) for which in ("old", "third") for cost in [9] * 4 + [1] * 9]
+
+
+@settings(max_examples=200, deadline=None)
+@example([], QUIET + DRAINED, AT_ONCE, True, True, 14 * S)
+@example([], DRAINED, AT_ONCE, True, True, 14 * S)
+@example([], QUIET + DRAINED, AT_ONCE, True, False, 14 * S)
+@given(
+    before=requests,
+    after=requests,
+    last=st.lists(
+        st.tuples(st.sampled_from(["old", "third"]), st.integers(1, 36), st.integers(0, 2 * S), st.booleans()),
+        max_size=60,
+    ),
+    is_away=st.booleans(),
+    old_lives=st.booleans(),
+    silent_ns=st.integers(0, 30 * S),
+)
+def test_no_window_is_overspent_when_a_supervisor_dies_with_a_successor_that_shares(
+    before: list[Any], after: list[Any], last: list[Any], is_away: bool, old_lives: bool, silent_ns: int
+) -> None:
+    """The next supervisor knows what is stored, and the first role may live on on its silent host."""
+    options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
+    limits, period, now = {"w": Limit(100, 10.0)}, 10 * S, T0
+    machines = {"old": LimitsMachine("limits/x/y", limits, T0, True, options)}
+    spent: list[tuple[int, int]] = []
+
+    def request(which: str, cost: int, late: bool) -> None:
+        ticket = machines[which].acquire({"w": cost}, "h", 0.0, now)
+        for effect in machines[which].advance(now):
+            if isinstance(effect, Granted) and effect.ticket == ticket:
+                spent.append((effect.lease.expires_ns if late else now, cost))
+
+    def promised() -> dict[str, Any]:
+        return machines["old"].promises.make(now, 0)
+
+    held, held_ns = promised(), now
+    stored = held
+    machines["old"].promises.acknowledge(stored["version"])
+    for which, cost, wait_ns, late in before:
+        if which == "old":
+            request("old", cost, late)
+        else:  # the supervisor polls; the store answers or is away
+            held, held_ns = promised(), now
+            if late:
+                stored = held
+                machines["old"].promises.acknowledge(stored["version"])
+        now += wait_ns
+    now += silent_ns
+    machines["new"] = LimitsMachine("limits/x/y", limits, now, False, options)
+    machines["new"].inherit(held, now - held_ns, now, now, shared=True, rest=Rest.HALF if is_away else Rest.WHOLE)
+    for which, cost, wait_ns, late in after:
+        if which == "old" or cost % 2:
+            request(which, cost, late)
+        else:  # while it shares, its promises are acknowledged, and not kept
+            machines["new"].promises.acknowledge(machines["new"].promises.make(now, 0)["version"])
+        now += wait_ns
+    machines["third"] = LimitsMachine("limits/x/y", limits, now, False, options)
+    if is_away:
+        machines["third"].inherit(stored, 0, now, now, shared=old_lives, rest=Rest.HALF)
+    for which, cost, wait_ns, late in last:
+        if which == "third" or (old_lives and is_away):  # without a promise the next one waits for its end
+            request(which, cost, late)
+        now += wait_ns
+    spent.sort()
+    for end, _ in spent:
+        assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
+
+
+def test_a_successor_of_which_only_the_store_knows_has_half_until_its_own_promise_is_stored() -> None:
+    m = machine()
+    promise = m.promises.make(T0, m.cool_ns)
+    heir = machine(fresh=False, now_ns=0)
+    heir.inherit(promise, 0, 0, 0, rest=Rest.HALF)
+    assert heir.buckets["weight"].free == (2160 - 540) // 2
+    heir.advance(60 * S)
+    assert heir.buckets["weight"].free == 2160 - (2160 - 540) // 2  # the other half may be another one's
+    refused = granted(heir, {"weight": 1351}, 60 * S)
+    assert isinstance(refused, RetryLater)
+    assert refused.after_s <= 1.0, "the caller would sleep for longer than it takes to store a promise"
+    heir.promises.acknowledge(heir.promises.make(60 * S, heir.cool_ns)["version"])
+    heir.advance(90 * S)
+    assert heir.buckets["weight"].free == 2160
+
+
+def test_what_a_successor_promises_while_it_shares_is_not_stored() -> None:
+    m = machine()
+    heir = machine(fresh=False, now_ns=0)
+    heir.inherit(m.promises.make(T0, m.cool_ns), 0, 0, 0, shared=True, rest=Rest.HALF)
+    shared = heir.promises.make(0, heir.cool_ns)
+    heir.alone(0)
+    heir.promises.acknowledge(shared["version"])
+    assert heir.buckets["weight"].withheld
+    heir.promises.acknowledge(heir.promises.make(0, heir.cool_ns)["version"])
+    assert not heir.buckets["weight"].withheld
+
+
 def test_a_limit_that_the_exchange_refused_is_promised_anew_at_once() -> None:
     m = machine()
     m.promises.acknowledge(m.promises.make(T0, m.cool_ns)["version"])
@@ -789,6 +931,24 @@ async def test_the_role_promises_at_once_when_much_was_granted_and_inherits_once
     assert not new.status()["shared"]
     await old.handle("inherit", {"promise": second, "age_s": 0.0, "shared": True})  # it had full buckets
     assert old.status()["windows"]["weight"]["free"] == 2160 - 300
+
+
+async def test_a_budget_of_which_nothing_is_taken_promises_nothing_new() -> None:
+    clock = FakeClock()
+    limits = role(clock)
+    await limits.start()
+    promise = await limits.poll("levels", None, 0.0)
+    clock.advance(5.0)
+    assert (await limits.poll("levels", {"after": promise["version"]}, 0.0))["version"] == promise["version"]
+    await limits.handle("acquire", {"cost": {"weight": 100}, "holder": "me"})
+    newer = await limits.poll("levels", {"after": promise["version"]}, 0.0)
+    assert newer["version"] > promise["version"]
+    clock.advance(100.0)  # it is full again
+    newest = await limits.poll("levels", {"after": newer["version"]}, 0.0)
+    assert newest["version"] > newer["version"]
+    assert (await limits.poll("levels", {"after": newest["version"]}, 0.0))["version"] == newest["version"]
+    await limits.handle("observe", {"used": {"weight": 6000}})
+    assert (await limits.poll("levels", {"after": newest["version"]}, 0.0))["version"] > newest["version"]
 
 
 async def test_a_caller_that_goes_away_leaves_its_place_and_its_grant() -> None:
