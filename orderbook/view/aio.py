@@ -85,6 +85,7 @@ class AsyncBookView(BookReading):
         before it: by this reader (the ring keeps the last 1,024 trades by default), by the mirror of another node's
         book, or by the connection, where the exchange numbers its trades without gaps. It is None if a new incarnation
         of the book or of its mirror began without the last trades of the one before, so that the number is unknown.
+        The two actors of a redundant book number their trades separately: resume there after a trade, not a number.
 
         Raises:
             ValueError: a number below 0.
@@ -94,11 +95,13 @@ class AsyncBookView(BookReading):
         incarnation: Incarnation | None = None
         identity: tuple[int, int] | None = None  # of the segment that `number` belongs to
         number, lost = 0, None
-        left: SegmentReader | None = None
         last: Trade | None = None  # the last trade that was yielded
+        left: SegmentReader | None = None  # its segment
+        begun = self._trade_numbers()
         overlap = Overlap()
         if isinstance(after, Trade):
             incarnation, number, lost, last = after.incarnation, after.number, after.lost, after
+            reader = self._copy_of(after.incarnation) or reader
         elif after is not None:
             number = after
         elif reader is not None:
@@ -119,10 +122,13 @@ class AsyncBookView(BookReading):
                     place = overlap.place(reader)
                     began_anew = place is None
                     number, lost = (0, None) if place is None else (place.number, place.lost)
-                identity, left = reader.identity, reader
-            alive = reader.alive and not self._is_outlived(
-                reader
-            )  # read before the trades, so that they include the last ones of a dead writer
+                    if last is None and identity is not None and reader in begun:
+                        number, began_anew = begun[reader], False
+                else:
+                    left = reader
+                identity = reader.identity
+            # Read before the trades, so that they include the last ones of a dead writer.
+            alive = reader.alive and not self._is_outlived(reader)
             version = reader.version
             found = reader.trades(number, lost=lost)
             for trade in found:
@@ -130,7 +136,7 @@ class AsyncBookView(BookReading):
                 if overlap.has(trade):
                     began_anew = False
                     continue
-                last = trade
+                last, left = trade, reader
                 yield replace(trade, missed=None) if began_anew else trade
                 began_anew = False
             if found:

@@ -7,6 +7,7 @@ trades that readers have seen. They have the same ids in both segments, and othe
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 
 from ...model.events import Side
 from ..records import Trade
@@ -31,7 +32,9 @@ class Overlap:
         """Return the last trade of `reader`'s segment that was yielded; None: the segment has no such trade now.
 
         Of several that look alike, because an exchange gives no ids, it is the first: no trade is lost. A segment that
-        is a little behind the one before (the other copy of a redundant book) may lack the last yielded trade.
+        is a little behind the one before (the other copy of a redundant book) may lack the last yielded trade. Then it
+        is the newest one that was yielded, or else the last of those at the beginning that are older by the exchange's
+        clock.
         """
         if self._last is None:
             return None
@@ -43,7 +46,15 @@ class Overlap:
             self._yielded.clear()  # what follows it is new
         elif self._last.trade_id:
             found = next((trade for trade in reversed(kept) if self._yielded[_key(trade)]), None)
+            if found is None:
+                older = list(takewhile(self._is_older, kept))
+                found = older[-1] if older else None
         return found
+
+    def _is_older(self, trade: Trade) -> bool:
+        """Return whether a trade happened before the last one that was yielded."""
+        last_ns = None if self._last is None else self._last.ts_event_ns
+        return last_ns is not None and trade.ts_event_ns is not None and trade.ts_event_ns < last_ns
 
     def has(self, trade: Trade) -> bool:
         """Return whether this trade was yielded; each yielded trade is found once."""

@@ -374,3 +374,11 @@ class BookReading:
     def _is_outlived(self, reader: SegmentReader) -> bool:
         """Return whether a reader of trades must leave this segment of a redundant book, which may be silent."""
         return self._redundant and reader.state not in _SETTLED
+
+    def _copy_of(self, incarnation: Incarnation) -> SegmentReader | None:
+        """Return the segment of a redundant book that this incarnation writes; None if its book is not settled."""
+        return next((copy for copy in self._copies if copy.incarnation == incarnation), None)
+
+    def _trade_numbers(self) -> dict[SegmentReader, int]:
+        """Return the number of the newest trade of each segment: a copy of a redundant book holds older ones, too."""
+        return {reader: reader.last_trade_number for reader in self._opened}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.fakes.writing import PRICE_SCALE, SIZE_SCALE, book_of, trade_of
 from venuemesh.model.address import replica_of
 from venuemesh.model.errors import NotSynced
-from venuemesh.model.events import BookState
+from venuemesh.model.events import BookState, PublicTrade
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter, Top
 from venuemesh.orderbook.view import AsyncBookView, BookView, reading
@@ -74,6 +75,15 @@ def publish(writer: SegmentWriter, sequence: int, state: BookState = BookState.L
 def price(top: Top) -> int:
     assert top.bid_raw is not None
     return top.bid_raw[0]
+
+
+def timed(number: int) -> PublicTrade:
+    """A trade with the exchange's time, so that trades of two copies can be ordered."""
+    return replace(trade_of(number), ts_event_ns=1_000 * number)
+
+
+def trade_ids(*numbers: int) -> list[int]:
+    return [trade_of(number).trade_id for number in numbers]
 
 
 async def next_of(iterator: Any, within_s: float = 10.0) -> Any:
@@ -301,3 +311,86 @@ async def test_trades_continue_at_the_other_copy_each_once_and_none_is_missed(
     waiting.cancel()
     assert [trade.trade_id for trade in seen] == [trade_of(number).trade_id for number in range(1, 25)]
     assert {trade.missed for trade in seen} == {0}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_trades_resume_after_a_trade_that_the_copy_ahead_does_not_have_yet(
+    write: Write, aview: AsyncBookView, lost: bool
+) -> None:
+    first, second = both(write, trades=64)
+    publish(first, 20)
+    publish(second, 20)
+    for number in range(1, 31):
+        first.trade(timed(number))
+        second.trade(timed(number))
+    trades = aview.trades()
+    waiting = begin(trades)
+    await asyncio.sleep(0)
+    first.trade(timed(31))
+    last = await waiting
+    await trades.aclose()
+    publish(second, 21)
+    if lost:
+        first.close()
+    resumed = aview.trades(after=last)
+    waiting = begin(resumed)
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), waiting.result()
+    for writer in (second,) if lost else (first, second):
+        writer.trade(timed(32))
+    assert (await waiting).trade_id == timed(32).trade_id
+    waiting = begin(resumed)
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), waiting.result()
+    waiting.cancel()
+
+
+async def test_trades_that_no_copy_had_when_the_reader_came_are_not_lost_when_it_leaves_again(
+    write: Write, aview: AsyncBookView
+) -> None:
+    first, second = both(write, trades=64)
+    publish(first, 20)
+    publish(second, 20)
+    for number in range(-40, 0):
+        first.trade(timed(number))  # so that the numbers of the first are higher
+    trades = aview.trades()
+    waiting = begin(trades)
+    await asyncio.sleep(0)
+    for number in range(1, 11):
+        first.trade(timed(number))
+        second.trade(timed(number))
+    seen = [await waiting, *[await next_of(trades) for _ in range(9)]]
+    waiting = begin(trades)
+    first.close()
+    await asyncio.sleep(0.05)  # the reader is at the second copy now
+    third = write(ADDRESS, 3, trades=64)
+    publish(third, 20)
+    second.set_state(BookState.GAP, "a frame was lost")
+    await asyncio.sleep(0.003)  # the reader leaves the second copy, and looks for another one
+    for number in (11, 12):
+        third.trade(timed(number))
+        second.trade(timed(number))
+    await asyncio.sleep(0.05)  # and at the third one now
+    third.trade(timed(13))
+    seen += [await waiting, await next_of(trades), await next_of(trades)]
+    assert [trade.trade_id for trade in seen] == trade_ids(*range(1, 14))
+
+
+async def test_a_reader_whose_copy_is_lost_before_the_first_trade_gets_no_old_trades(
+    write: Write, aview: AsyncBookView
+) -> None:
+    first, second = both(write, trades=64)
+    publish(first, 20)
+    publish(second, 20)
+    for number in range(1, 11):
+        first.trade(timed(number))
+        second.trade(timed(number))
+    trades = aview.trades()
+    waiting = begin(trades)
+    await asyncio.sleep(0)
+    first.close()
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), waiting.result()
+    second.trade(timed(11))
+    trade = await waiting
+    assert (trade.trade_id, trade.missed) == (timed(11).trade_id, 0)
