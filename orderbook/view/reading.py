@@ -341,7 +341,7 @@ class BookReading:
                     break
                 newest = newest or reader
         self._redundant = any(reader.redundant for reader in self._opened)
-        self._copies = tuple(settled) if len(settled) > 1 else ()
+        self._copies, self._awaited = tuple(settled) if len(settled) > 1 else (), []
         if settled:
             return current if current in settled else settled[0]
         if mismatch is not None:

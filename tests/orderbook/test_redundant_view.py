@@ -18,6 +18,7 @@ from venuemesh.model.events import BookState, PublicTrade
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter, Top
 from venuemesh.orderbook.view import AsyncBookView, BookView, reading
+from venuemesh.orderbook.view.waits import AsyncWaits
 
 ADDRESS = "book/binance/BTC-USDT"
 INSTRUMENT = Instrument("binance", "BTC-USDT", "BTCUSDT", "BTC", "USDT", PRICE_SCALE, SIZE_SCALE)
@@ -42,9 +43,8 @@ def write(directory: Path) -> Iterator[Write]:
             (1, counter),
             PRICE_SCALE,
             SIZE_SCALE,
-            redundant=True,
             comparable=comparable,
-            **options,
+            **{"redundant": True, **options},
         )
         writers.append(writer)
         return writer
@@ -236,6 +236,24 @@ async def test_numbers_that_begin_again_are_shown_after_a_while(
     await asyncio.sleep(0.06)
     publish(second, 3)
     assert (await waiting).sequence == 3
+
+
+async def test_a_view_of_a_book_that_is_no_longer_redundant_waits_for_its_one_segment(
+    write: Write, aview: AsyncBookView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = both(write)
+    publish(first, 20)
+    publish(second, 20)
+    assert aview.is_live
+    assert aview.top().sequence == 20
+    publish(write(ADDRESS, 3, redundant=False), 21)
+    first.close()
+    second.close()
+    aview.look_again()
+    assert aview.last_trade is None
+    monkeypatch.setattr(AsyncWaits, "change_of_any", None)  # it would return at once, again and again
+    with pytest.raises(NotSynced, match="no change"):
+        await aview.wait_change(aview.top(), 0.05)
 
 
 async def test_a_wait_for_a_change_is_over_when_either_copy_has_one(write: Write, aview: AsyncBookView) -> None:
