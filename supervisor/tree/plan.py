@@ -195,8 +195,8 @@ def _seated(
     running: Mapping[str, ChildSpec],
 ) -> Plan:
     size = settings.pairs_per_actor
-    books = ((address, spec) for address, spec in running.items() if has_kind(address, BOOK))
-    numbered = ((Address.parse(address).group_number, spec) for address, spec in books)
+    by_kind = sorted(running.items(), key=lambda one: has_kind(one[0], BOOK))  # of a lost group its replica may be left
+    numbered = ((Address.parse(address).group_number, spec) for address, spec in by_kind)
     groups = {number: spec for number, spec in numbered if number is not None}
     members: dict[int, list[str]] = {}
     for number, spec in groups.items():

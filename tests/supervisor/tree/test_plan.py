@@ -95,6 +95,16 @@ def test_groups_of_redundant_books_keep_their_seats_and_change_with_their_replic
     assert set(single.end) == {"replica/x/group-1", "replica/x/group-2", "replica/x/group-3"}
 
 
+def test_a_replica_that_outlives_its_group_and_the_supervisor_keeps_the_seats() -> None:
+    every = plan(list("abcdef"), [(True, "*")], pairs_per_actor=2, redundancy=2)
+    found = {a: spec for a, spec in every.specs.items() if a not in ("book/x/group-2", "replica/x/group-3")}
+    again = plan(list("abcdef"), [(True, "*")], found, pairs_per_actor=2, redundancy=2)
+    assert again.seats == every.seats
+    todo = changes(found, again)
+    assert [spec.address for spec in todo.run] == ["book/x/group-2", "replica/x/group-3"]
+    assert (todo.amend, todo.end) == ((), ())
+
+
 def test_a_pair_that_does_not_trade_is_tracked_by_name_or_if_it_runs() -> None:
     before = plan(["A-B", "C-D"], [(True, "*")])
     halted = listed("A-B", "C-D", "E-F", status="BREAK")
