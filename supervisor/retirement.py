@@ -60,7 +60,8 @@ async def keep(exchange: str, instruments: Iterable[Instrument], ask: Ask) -> No
 
 
 async def _heard(pairs: Iterable[str], running: Mapping[str, ChildSpec], ask: Ask) -> dict[str, int]:
-    """Return how many changes and trades each pair's book has had; a book that does not answer has no number."""
+    """Return how many changes and trades each pair has had at its books, both of them if the book is redundant; a pair
+    without a book that answers has no number."""
     found: dict[str, int] = {}
     wanted = set(pairs)
     for address, spec in running.items():
@@ -71,7 +72,7 @@ async def _heard(pairs: Iterable[str], running: Mapping[str, ChildSpec], ask: As
         except MeshError:
             continue
         for name, pair in status["pairs"].items():
-            found[name] = pair["updates"] + pair["trades"]
+            found[name] = found.get(name, 0) + pair["updates"] + pair["trades"]
     return {name: count for name, count in found.items() if name in wanted}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -54,6 +55,19 @@ class Roles:
 )
 async def test_a_pair_is_gone_if_it_is_refused_by_name_and_silent(roles: Roles, verdict: Verdict) -> None:
     assert await judge("x", PAIRS, BOOKS, roles.ask, quiet_s=0.0) == verdict
+
+
+@pytest.mark.parametrize("speaks", ["book/x/A-B", "replica/x/A-B"])
+async def test_a_pair_of_which_one_copy_still_has_changes_is_not_gone(speaks: str) -> None:
+    count = itertools.count()
+
+    async def ask(address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        if address == "catalog/x":
+            return {"gone": ["A-B"], "present": [], "lists_halted": True}
+        return {"pairs": {"A-B": {"updates": next(count) if address == speaks else 7, "trades": 0}}}
+
+    copies = dict.fromkeys(("book/x/A-B", "replica/x/A-B"), BOOKS["book/x/A-B"])
+    assert await judge("x", PAIRS[:1], copies, ask, quiet_s=0.0) == Verdict()
 
 
 async def test_without_the_catalog_nothing_is_known() -> None:
