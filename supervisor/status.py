@@ -99,7 +99,10 @@ def _row(
         "pid": cell.pid if cell else None,
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
-        "last_error": _stranded(machine, child) or _no_process(machine, child) or child.last_error,
+        "last_error": _stranded(machine, child)
+        or _no_host(machine, child)
+        or _no_process(machine, child)
+        or child.last_error,
         "why": _why(machine, child, status, now_ns) if silent_s is None else _silent(machine, child.node, silent_s),
         "rss": used.get("rss"),
         "pss": used.get("pss"),
@@ -117,20 +120,10 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
     if (stranded := _stranded(machine, child)) is not None:
         return stranded
     if state is ChildState.WAITING:
-        others = (machine.children.get(address) for address in child.spec.after)
-        first = [other.spec.address for other in others if other is not None and not other.served_once]
-        if first and not child.served_once:
+        if first := _first(machine, child):
             return f"starts after {', '.join(first)}{before}"
-        fitting = {node for node in machine.nodes if fits(child.spec, machine.view(node))}
-        if machine.nodes and not fitting:
-            return f"no node of the cluster has the labels {dict(child.spec.labels)}{before}"
-        if fitting and child.spec.node is None and fitting <= machine.drained_nodes:
-            hosts = ", ".join(sorted(host_of(machine, node) for node in fitting))
-            return f"the only hosts where it may run are drained: {hosts}{before}"
-        taken = machine.nodes_of(child.spec.apart)
-        if fitting and fitting <= taken | machine.drained_nodes:
-            hosts = ", ".join(sorted(host_of(machine, node) for node in taken))
-            return f"waits for another host: {child.spec.apart}, the other copy of this book, runs on {hosts}{before}"
+        if (nowhere := _no_host(machine, child)) is not None:
+            return f"{nowhere}{before}"
         missing = _no_process(machine, child)
         return f"waits for a process{f': {missing}' if missing else ''}{before}"
     if state in (ChildState.BACKOFF, ChildState.DEGRADED):
@@ -147,6 +140,31 @@ def _silent(machine: Machine, node: str | None, silent_s: float) -> str:
 def host_of(machine: Machine, node: str | None) -> str:
     """Return a node's host by name, or else the beginning of its id."""
     return machine.hosts.get(node or "") or (node or "")[:12]
+
+
+def _first(machine: Machine, child: Child) -> list[str]:
+    """Return the children that must have served before this one starts for the first time."""
+    others = (machine.children.get(address) for address in child.spec.after)
+    before = [other.spec.address for other in others if other is not None and not other.served_once]
+    return [] if child.served_once else before
+
+
+def _no_host(machine: Machine, child: Child) -> str | None:
+    """Return why no host takes a waiting child whose turn it is; None if one does."""
+    if child.state is not ChildState.WAITING or not machine.nodes or _first(machine, child):
+        return None
+    fitting = {node for node in machine.nodes if fits(child.spec, machine.view(node))}
+    if not fitting:
+        return f"no node of the cluster has the labels {dict(child.spec.labels)}"
+    drained = machine.drained_nodes
+    if child.spec.node is None and fitting <= drained:
+        hosts = ", ".join(sorted(host_of(machine, node) for node in fitting))
+        return f"the only hosts where it may run are drained: {hosts}"
+    taken = machine.nodes_of(child.spec.apart)
+    if fitting <= taken | drained:
+        hosts = ", ".join(sorted(host_of(machine, node) for node in taken))
+        return f"waits for another host: {child.spec.apart}, the other copy of this book, runs on {hosts}"
+    return None
 
 
 def _no_process(machine: Machine, child: Child) -> str | None:

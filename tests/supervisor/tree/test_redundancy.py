@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from tests.supervisor.tree.test_machine import BOOKS, CATALOG, LIMITS, grown
 from tests.supervisor.tree.test_suspicion import freeze, thaw
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.mesh.progress import missing_parts
 from venuemesh.model.address import replica_of
 from venuemesh.supervisor.status import describe
 from venuemesh.supervisor.tree import events as m
@@ -56,9 +58,12 @@ def are_apart(world: World) -> bool:
     return all(None in (pair := nodes(world, spec.address)) or pair[0] != pair[1] for spec in BOOKS)
 
 
+def status(world: World) -> dict[str, Any]:
+    return describe(world.machine, {}, {}, {}, 0)
+
+
 def why(world: World, address: str) -> str:
-    row = next(row for row in describe(world.machine, {}, {}, {}, 0)["children"] if row["address"] == address)
-    return str(row["why"])
+    return str(next(row for row in status(world)["children"] if row["address"] == address)["why"])
 
 
 def test_the_two_copies_of_a_book_start_on_two_nodes() -> None:
@@ -72,7 +77,9 @@ def test_on_one_node_the_replica_waits_for_another_and_says_so() -> None:
     world = grown("n1", specs=SPECS)
     assert all(world.serving(spec.address) for spec in BOOKS)
     assert world.serving(B) is None
-    assert why(world, B) == f"waits for another host: {A}, the other copy of this book, runs on n1"
+    reason = f"waits for another host: {A}, the other copy of this book, runs on n1"
+    assert why(world, B) == reason
+    assert f"{B} is WAITING ({reason})" in missing_parts({**status(world), "unread": []})  # `up` says so, too
     world.tell(m.NodeSeen("n2"))
     world.run(10.0)
     assert all(world.serving(spec.address) for spec in COPIES)
