@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ...model.address import Route
+from ...model.address import Route, book_of
 from ...model.errors import Misconfigured, RetryLater
 from ...model.time import SECOND_NS
 from .host import Assignment, Hooks, Host, Surroundings
@@ -88,7 +88,8 @@ class LocalCells:
         self._around = Surroundings(mesh, NODE, segments, self, self.send)
         self._cells: dict[str, _Cell] = {}
         self._started: dict[str, _Started] = {}
-        self._counts: dict[str, int] = {}
+        self._restarts: dict[str, int] = {}
+        self._counters: dict[str, int] = {}  # by address; a book and its replica count together, as trades name them
         self._failed: set[str] = set()  # addresses whose role failed: there is no successor, so no sender waits
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -123,7 +124,9 @@ class LocalCells:
         serves = tuple(serves)
         self._started[address] = _Started(make, serves)
         self._failed.discard(address)
-        count = self._counts[address] = self._counts.get(address, self._first - 1) + 1
+        restarts = self._restarts[address] = self._restarts.get(address, -1) + 1
+        counted = book_of(address)
+        count = self._counters[counted] = self._counters.get(counted, self._first - 1) + 1
         cell = _Cell(address, frozenset((address, *serves)), contextvars.copy_context(), self._loop.create_future())
         cell.context.run(_running.set, cell)
         hooks = Hooks(
@@ -135,7 +138,7 @@ class LocalCells:
         cell.host = Host(name, self._around, hooks, lambda _, context: make(context), self._lease_s)
         self._cells[address] = cell
         spec = {"address": address, "serves": [(name, None) for name in serves]}
-        adopting = cell.do(cell.host.adopt(Assignment(1, (1, count), spec, count - self._first)))
+        adopting = cell.do(cell.host.adopt(Assignment(1, (1, count), spec, restarts)))
         try:
             await asyncio.wait({adopting})
         except asyncio.CancelledError:

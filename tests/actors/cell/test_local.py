@@ -48,6 +48,15 @@ async def test_a_message_is_answered_and_a_refusal_is_typed(ask: Asker) -> None:
         await ask("orders/acme/other", "who", None, 0.05)
 
 
+async def test_the_two_actors_of_a_redundant_book_have_different_incarnations(cells: LocalCells, ask: Asker) -> None:
+    for address in ("book/acme/BTC-USDT", "replica/acme/BTC-USDT"):
+        await cells.start(address, Toy)
+    await cells.restart("book/acme/BTC-USDT")
+    book, replica = [await ask(f"{kind}/acme/BTC-USDT", "who") for kind in ("book", "replica")]
+    assert (book["incarnation"], replica["incarnation"]) == ([1, 3], [1, 2])
+    assert (book["restarts"], replica["restarts"]) == (1, 0)
+
+
 async def test_roles_ask_each_other(cells: LocalCells, ask: Asker) -> None:
     await cells.start("limits/acme/default", Toy)
     answer = await ask("limits/acme/default", "ask", {"address": ADDRESS})
