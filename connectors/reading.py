@@ -395,8 +395,11 @@ def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[st
 
 def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
     """Read the first of `keys` that `row` has; None (unknown) if it has none or the number is negative."""
-    number = next((decimal(row[key]) for key in keys if key in row), None)
-    return None if number is None or number < 0 else number
+    for key in keys:
+        if key in row:
+            number = decimal(row[key])
+            return None if number < 0 else number
+    return None
 
 
 def positive_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:

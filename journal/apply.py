@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -307,6 +306,9 @@ class Changes:
     def _put_event(self, write: PutEvent) -> None:
         event = write.event
         self._check(event.exchange, event.account)
+        order, fill = (None if one is None else self._values(one) for one in (event.order, event.fill))
+        body = event.plain(order, fill)
+        body["number"] = self.next_event
         pair = event.pair or (event.order and event.order.pair) or (event.fill and event.fill.pair) or None
         self._events.append(
             {
@@ -318,13 +320,7 @@ class Changes:
                 "pair": pair,
                 "client_order_id": event.client_order_id or (event.fill and event.fill.client_order_id) or None,
                 "owner": event.owner,
-                "body": text(
-                    {
-                        **replace(event, number=self.next_event, order=None, fill=None).to_dict(),
-                        "order": None if event.order is None else self._values(event.order),
-                        "fill": None if event.fill is None else self._values(event.fill),
-                    }
-                ),
+                "body": text(body),
             }
         )
         self.next_event += 1

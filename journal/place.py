@@ -7,6 +7,7 @@ no other file gets its inode while it is open.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 LOG = "-wal"
@@ -17,7 +18,7 @@ class FilePlace:
     """The files of one connection: the database, and its log once that exists."""
 
     def __init__(self, path: Path) -> None:
-        self._paths = (path, path.with_name(path.name + LOG))
+        self._paths = (str(path), str(path.with_name(path.name + LOG)))
         self._held: list[Identity | None] = [_identity(one) for one in self._paths]
 
     @property
@@ -37,9 +38,9 @@ class FilePlace:
         return None
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str) -> Identity | None:
     try:
-        seen = path.stat()
+        seen = os.stat(path)
     except FileNotFoundError:
         return None
     return seen.st_dev, seen.st_ino

@@ -8,7 +8,8 @@ types of the journal's columns need no conversion in SQLite.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
@@ -54,6 +55,7 @@ class SqliteTransaction:
     def __init__(self, cursor: sqlite3.Cursor) -> None:
         self._cursor = cursor
         self._compiled: dict[Any, tuple[str, tuple[str, ...]]] = {}
+        self._writes: dict[Any, tuple[str, Callable[[Row], Sequence[Any]]]] = {}  # with what orders a row's values
 
     def begin(self) -> None:
         self._cursor.execute("BEGIN IMMEDIATE")
@@ -74,15 +76,15 @@ class SqliteTransaction:
         self._cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def write(self, statement: Executable, rows: Sequence[Row]) -> int:
-        found = self._compiled.get(statement)
+        found = self._writes.get(statement)
         if found is None:
-            found = self._compiled[statement] = _compile(statement, rows[0])
-        text, order = found
+            text, order = _compile(statement, rows[0])
+            found = self._writes[statement] = text, _values(order)
+        text, values = found
         if len(rows) == 1:
-            row = rows[0]
-            self._cursor.execute(text, [row[name] for name in order])
+            self._cursor.execute(text, values(rows[0]))
         else:
-            self._cursor.executemany(text, [[row[name] for name in order] for row in rows])
+            self._cursor.executemany(text, map(values, rows))
         return self._cursor.rowcount
 
     def read(self, statement: Executable, parameters: Row) -> Sequence[Any]:
@@ -101,6 +103,11 @@ class SqliteTransaction:
         text, order = found
         named = {**parameters, **{f"ids_{number}": one for number, one in enumerate(ids, 1)}}
         return self._cursor.execute(text, [named.get(name, ids[-1]) for name in order]).fetchall()
+
+
+def _values(order: tuple[str, ...]) -> Callable[[Row], Sequence[Any]]:
+    """Return a function that returns the values of a row in this order."""
+    return itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
 
 
 def _compile(statement: Any, names: Iterable[str] | None = None, ids: int = 0) -> tuple[str, tuple[str, ...]]:

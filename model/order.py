@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import Enum
 from operator import attrgetter
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from .arguments import needed_number, read_enum
 from .errors import InvalidTransition
 from .events import Side
 
+R = TypeVar("R")
 ZERO = Decimal(0)
 
 
@@ -51,6 +52,8 @@ class TimeInForce(Enum):
 
 
 class OrderStatus(Enum):
+    __hash__ = object.__hash__  # every order looks its status up dozens of times, and Enum's own hash is Python code
+
     PENDING_NEW = "PENDING_NEW"
     UNKNOWN = "UNKNOWN"
     OPEN = "OPEN"
@@ -79,6 +82,8 @@ ADOPTED = "adopted"  # code of an open order that the journal did not know, take
 
 class Step(Enum):
     """A step of an order's life."""
+
+    __hash__ = object.__hash__  # as of `OrderStatus`
 
     ACK = "ACK"  # the exchange has the order
     REJECT = "REJECT"  # the exchange refused the order
@@ -380,10 +385,16 @@ class AccountEvent:
         return None if self.order is None else self.order.owner
 
     def to_dict(self) -> dict[str, Any]:
-        plain = _plain(self)
-        plain["order"] = None if self.order is None else self.order.to_dict()
-        plain["fill"] = None if self.fill is None else self.fill.to_dict()
-        return plain
+        order, fill = self.order, self.fill
+        return self.plain(None if order is None else order.to_dict(), None if fill is None else fill.to_dict())
+
+    def plain(self, order: dict[str, Any] | None, fill: dict[str, Any] | None) -> dict[str, Any]:
+        """Return `to_dict` of an event whose order and fill are plain values already."""
+        return _plain(self) | {"order": order, "fill": fill}
+
+    def numbered(self, number: int) -> AccountEvent:
+        """Return this event under a number."""
+        return replaced(self, number=number)
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> AccountEvent:
@@ -447,16 +458,36 @@ def _shape(cls: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]],
     return names, attrgetter(*names), others
 
 
+@functools.cache
+def _setters(cls: Any) -> tuple[Callable[[Any, Any], None], ...]:
+    """Return the functions that set the fields of a new record, in their order."""
+    return tuple(cls.__dict__[attribute.name].__set__ for attribute in fields(cls))
+
+
+def replaced(record: R, **changes: Any) -> R:
+    """Return a copy of a frozen, slotted record with other values in some fields, in half the time of
+    `dataclasses.replace`. `__post_init__` is not called."""
+    cls: Any = type(record)
+    names, values, _ = _shape(cls)
+    found = dict(zip(names, values(record), strict=True)) | changes
+    new: R = object.__new__(cls)
+    for put, value in zip(_setters(cls), found.values(), strict=True):
+        put(new, value)
+    return new
+
+
 def _plain(record: Any) -> dict[str, Any]:
     cls: Any = type(record)
     names, values, others = _shape(cls)
     found = dict(zip(names, values(record), strict=True))
     for name in others:
         value = found[name]
-        if isinstance(value, Decimal):
+        if value is None:
+            continue
+        if type(value) is Decimal:
             found[name] = f"{value:f}"
         elif isinstance(value, Enum):
-            found[name] = value.value
+            found[name] = value._value_  # `value` is a property in Python code
         elif name == "more_fees":
             found[name] = [[asset, f"{amount:f}"] for asset, amount in value]
         elif name == "fees":

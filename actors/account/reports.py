@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from ...connectors.reports import (
@@ -61,6 +62,7 @@ _DECIMALS = frozenset(
     {"amount", "price", "stop_price", "quote_amount", "filled", "quote_filled", "fee"},
 )
 _NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # fields that a report may omit
+_PLAIN = frozenset({str, int, bool, type(None)})
 SIZE_MAX = 40  # largest exponent of a number, positive or negative
 _NOT_TEXT: dict[str, type] = {
     "ts_event_ns": int,
@@ -80,6 +82,13 @@ def _field_names(cls: Any) -> tuple[str, ...]:
 
 
 @functools.cache
+def _reader(cls: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that reads all fields of a report: `attrgetter`, which returns no tuple for a single field."""
+    names = _field_names(cls)
+    return attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
+
+
+@functools.cache
 def _optional(cls: Any) -> frozenset[str]:
     return _NOT_STATED | {attribute.name for attribute in fields(cls) if attribute.default is None}
 
@@ -87,9 +96,10 @@ def _optional(cls: Any) -> frozenset[str]:
 def _plain_fields(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     cls: Any = type(record)
-    for name in _field_names(cls):
-        value = getattr(record, name)
-        if isinstance(value, Decimal):
+    for name, value in zip(_field_names(cls), _reader(cls)(record), strict=True):
+        if type(value) in _PLAIN:
+            pass
+        elif isinstance(value, Decimal):
             value = f"{value:f}"
         elif isinstance(value, Enum):
             value = value.value

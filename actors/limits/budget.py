@@ -82,7 +82,7 @@ class Budget:
             answer = replace(answer, hit=hit)
         counts = ((limit, plain_count(headers.get(name, ""))) for name, limit in spec.used_headers.items())
         used = {limit: count for limit, count in counts if count is not None}
-        return replace(answer, used=used | dict(answer.used)) if used else answer
+        return LimitAnswer(answer.hit, used | dict(answer.used), answer.remaining) if used else answer
 
     def unsent(self, lease: int) -> None:
         """Return `lease`: no request was sent under it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ...journal.journal import Journal
@@ -271,7 +271,7 @@ class AccountView:
         Raises:
             InvalidTransition: the count differs, because the journal confused the batch with another one.
         """
-        if sum(isinstance(write, PutEvent) for write in writes) != len(numbers):
+        if [type(write) for write in writes].count(PutEvent) != len(numbers):
             raise InvalidTransition("a commit", f"{len(numbers)} numbers for its events")
         left = iter(numbers)
         has_news = False
@@ -281,7 +281,7 @@ class AccountView:
                 if (waiter := self._waiters.pop(write.order.client_order_id, None)) is not None:
                     waiter.changed.set()
             elif isinstance(write, PutEvent):
-                event = replace(write.event, number=next(left))
+                event = write.event.numbered(next(left))
                 if event.number > self.last:  # a repeated batch is already applied
                     self.last = event.number
                     self._events.append(event)

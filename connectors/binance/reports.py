@@ -97,8 +97,11 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
         code=code,
         reason=reason,
     )
+    fills = row.get("fills")
+    if not fills:
+        return report
     # The order fills at once, so the fills in the answer to a new order are taker fills
-    return replace(report, fills=tuple(_fill_of(report, one, False) for one in row.get("fills") or ()))
+    return replace(report, fills=tuple(_fill_of(report, one, False) for one in fills))
 
 
 def _fill_of(order: OrderReport, row: dict[str, Any], is_maker: bool) -> FillReport:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from ....connectors.reports import FillReport, OrderReport
@@ -38,6 +38,7 @@ from ....model.order import (
     OrderStatus,
     Step,
     advance,
+    replaced,
 )
 from .effect_buffer import EffectBuffer
 from .effects import Now
@@ -188,7 +189,7 @@ class Ledger:
 
     def note(self, held: Held, step: str, now: Now, **changes: object) -> None:
         """Change fields of an order other than its status, and write the order."""
-        held.order = replace(held.order, updated_ns=now.ns, **changes)  # type: ignore[arg-type]
+        held.order = replaced(held.order, updated_ns=now.ns, **changes)
         self._effects.write(PutOrder(held.order, step, now.ns))
         self.changed[held.order.client_order_id] = None
 
@@ -214,7 +215,7 @@ class Ledger:
         if status is before.status and asked == before.cancel_requested and fill is None:
             return
         ended = status is not before.status and status.is_terminal
-        held.order = order = replace(
+        held.order = order = replaced(
             before,
             status=status,
             cancel_requested=asked,
@@ -270,7 +271,7 @@ class Ledger:
         if report.status is S.REJECTED and known is None:
             if (held.order.status, Step.REJECT) in NEXT:
                 if report.exchange_order_id and not held.order.is_done:  # acknowledged to a predecessor
-                    held.order = replace(held.order, exchange_order_id=report.exchange_order_id)
+                    held.order = replaced(held.order, exchange_order_id=report.exchange_order_id)
                     self._by_exchange_id[held.order.pair, report.exchange_order_id] = held.order.client_order_id
                 code, reason = report.code, report.reason
                 self.step(held, Step.REJECT, now, code=code, reason=reason, ts_event_ns=report.ts_event_ns)
@@ -346,7 +347,7 @@ class Ledger:
             return
         held.suspects.pop(fill.trade_id, None)
         fees = _fees_with(order, fill)
-        held.order = replace(
+        held.order = replaced(
             order,
             filled=filled,
             quote_filled=EXACT.add(order.quote_filled, fill.quote_amount),
@@ -369,7 +370,8 @@ class Ledger:
         if not completes(fill, own):
             return
         before = {fee.asset for fee in own.fees}  # of zero, perhaps in another asset than the true fee
-        held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset, more_fees=fill.more_fees)
+        own = replaced(own, fee=fill.fee, fee_asset=fill.fee_asset, more_fees=fill.more_fees)
+        held.fills[fill.trade_id] = own
         held.without_fee -= {fill.trade_id}
         self._effects.write(PutFill(own))
         stated = {fee.asset for each in held.fills.values() for fee in each.fees}
@@ -386,7 +388,7 @@ class Ledger:
         if held.short:
             return
         if ending.step is Step.LAST_FILL and held.order.amount is None:
-            held.order = replace(held.order, amount=held.order.filled)
+            held.order = replaced(held.order, amount=held.order.filled)
         held.ending = None
         step = ending.step
         if step is Step.REJECT and held.order.filled > 0:
@@ -402,7 +404,7 @@ class Ledger:
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None
         if first or list_id != order.list_id:
-            held.order = replace(order, exchange_order_id=exchange_id, list_id=list_id, updated_ns=now.ns)
+            held.order = replaced(order, exchange_order_id=exchange_id, list_id=list_id, updated_ns=now.ns)
             if exchange_id is not None:
                 self._by_exchange_id[order.pair, exchange_id] = order.client_order_id
             if not (first and order.status in (S.PENDING_NEW, S.UNKNOWN)):

@@ -259,6 +259,8 @@ class PendingRequests:
 
     def due(self, now: Now) -> list[str]:
         """Return the orders to query now, those in doubt first: so many that at most `QUERIES_MAX` are under way."""
+        if not self.doubts:
+            return []
         found = [one for one, doubt in self.doubts.items() if not doubt.asking and doubt.due_mono_ns <= now.mono_ns]
         found.sort(key=lambda one: self.doubts[one].once is not None)
         return found[: self._room]
@@ -270,5 +272,7 @@ class PendingRequests:
     @property
     def wake_ns(self) -> int | None:
         """The time of the next ask, by the monotonic clock; without room the next answer makes some."""
+        if not self.doubts and not self._awaited:
+            return None
         due = [doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking] if self._room else []
         return min([*due, *(due_ns for due_ns, _ in self._awaited.values())], default=None)
