@@ -17,6 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -25,7 +26,8 @@ from .journal import Journal
 from .writes import Batch, Write
 
 T = TypeVar("T")
-Waiting = tuple[Batch, "asyncio.Future[list[int]]"]
+Flushing = Callable[[], None]
+Waiting = tuple[Batch, "asyncio.Future[list[int]]", Flushing | None]
 CHECKPOINT_EVERY = 48  # transactions
 
 
@@ -69,8 +71,14 @@ class Committer:
         """
         return await asyncio.shield(self.submit(writes, batch_id))
 
-    def submit(self, writes: Iterable[Write], batch_id: str | None = None) -> asyncio.Future[list[int]]:
+    def submit(
+        self, writes: Iterable[Write], batch_id: str | None = None, flushing: Flushing | None = None
+    ) -> asyncio.Future[list[int]]:
         """Commit as `commit` does; return at once a future that is done at the moment of the commit or its failure.
+
+        `flushing` is called on the loop when the writes wait only for the disk: what the loop does before that delays
+        the thread, because one interpreter runs both; what it does from then on costs no time. The commit may still
+        fail. Not called for a batch that was committed before, nor where the thread came no further.
 
         For a caller that must not submit after a failed commit: a task that awaits `commit` resumes some turns of the
         loop later.
@@ -88,7 +96,7 @@ class Committer:
         self._made += 1
         self._unanswered += 1
         self._idle.clear()
-        self._writer.add((Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes)), future))
+        self._writer.add((Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes)), future, flushing))
         return future
 
     async def read(self, work: Callable[[Journal], T]) -> T:
@@ -120,10 +128,15 @@ class Committer:
 
     # ------------------------------------------------------------------ called by the writer, on the loop
 
+    def flushing(self, wanted: Sequence[Flushing]) -> None:
+        """Call the callers who wait for this: only the disk is waited for."""
+        for one in wanted:
+            one()
+
     def committed(self, group: Sequence[Waiting], numbers: Sequence[list[int]]) -> None:
         """Answer commits that are durable."""
         self.batches, self.transactions = self.batches + len(group), self.transactions + 1
-        for (_, future), found in zip(group, numbers, strict=True):
+        for (_, future, _), found in zip(group, numbers, strict=True):
             if not future.done():
                 future.set_result(found)
         self._answered(len(group))
@@ -136,7 +149,7 @@ class Committer:
             self._end = error
         assert self._writer is not None
         group = [*group, *self._writer.drop()]
-        for _, future in group:
+        for _, future, _ in group:
             if not future.done():
                 future.set_exception(error)
         self._answered(len(group))
@@ -197,12 +210,18 @@ class _Writer:
             while self.waiting and not self._stopped:
                 group = [self.waiting.popleft() for _ in range(min(self._most, len(self.waiting)))]
                 try:
-                    numbers = self._journal.commit(*self._account, self._epoch, [batch for batch, _ in group])
+                    batches = [batch for batch, _, _ in group]
+                    numbers = self._journal.commit(*self._account, self._epoch, batches, self._flushing(group))
                 except Exception as error:
                     self._stopped = True
                     self._report(Committer.failed, group, error)
                 else:
                     self._report(Committer.committed, group, numbers)
+
+    def _flushing(self, group: Sequence[Waiting]) -> Flushing | None:
+        """Return what the journal calls before it flushes; None if no caller in the group passed a `flushing`."""
+        wanted = [flushing for _, _, flushing in group if flushing is not None]
+        return partial(self._report, Committer.flushing, wanted) if wanted else None
 
     def _report(self, what: Callable[..., None], *arguments: Any) -> None:
         owner = self._owner()

@@ -198,10 +198,18 @@ class Journal:
         row = self._read(lambda connection: connection.execute(queries.TAKEN, named).first())
         return None if row is None else _standing(row)
 
-    def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
+    def commit(
+        self,
+        exchange: str,
+        account: str,
+        epoch: int,
+        batches: Sequence[Batch],
+        flushing: Callable[[], None] | None = None,
+    ) -> list[list[int]]:
         """Apply the batches in one transaction; return the numbers of each batch's events. Durable on return.
 
-        Idempotent: a batch whose id was committed before returns its original numbers.
+        Idempotent: a batch whose id was committed before returns its original numbers. `flushing` is called when the
+        writes are executed, and only the database's own commit is left; again if the connection is lost then.
 
         Raises:
             Fenced: a newer epoch took the account. Nothing was written, now or later.
@@ -217,9 +225,12 @@ class Journal:
         self._seen = None  # a failed commit leaves nothing known
 
         def work(transaction: Transaction) -> tuple[list[list[int]], Counters]:
-            if seen is not None and (done := self._next(transaction, key, seen, batches)) is not None:
-                return done
-            return self._careful(transaction, key, batches)
+            done = None if seen is None else self._next(transaction, key, seen, batches)
+            if done is None:
+                done = self._careful(transaction, key, batches)
+            if flushing is not None:
+                flushing()
+            return done
 
         try:
             numbers, after = self.database.commit(work)

@@ -3,7 +3,8 @@
     machine -> [Commit, Send, Answer, Commit, ...]
         Commit   goes to the committer at once (which groups waiting commits into one transaction); the rest waits
         Send     the bytes are written once; the outcome goes back into the machine. What can be done before without
-                 writing a byte (`prepare`) is done while the commit is under way
+                 writing a byte (`prepare`) is done while the commit is flushed, not while its thread needs the
+                 interpreter
         Ask, Lookup, MeasureClock   change nothing, so they do not wait
 
 After a failed commit no effect behind it is performed, and no later commit: all of these go back to the machine, so no
@@ -16,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from ...journal.writes import CloseRequest, PutRequest, Write
@@ -27,13 +29,16 @@ from .machine.effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureC
 class CommitLike(Protocol):
     """`journal.committer.Committer.submit`: its future is done at the moment when the commit succeeds or fails."""
 
-    def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
+    def __call__(
+        self, writes: Iterable[Write], batch_id: str | None = None, flushing: Callable[[], None] | None = None
+    ) -> Awaitable[list[int]]: ...
 
 
 class EffectHandler(Protocol):
     """Executes effects for the performer; no method blocks."""
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None: ...
+    def can_prepare(self, effect: Send) -> bool: ...
     def prepare(self, effect: Send) -> None: ...
     def send(self, effect: Send) -> None: ...
     def ask(self, effect: Ask) -> None: ...
@@ -50,6 +55,7 @@ class _Step:
     commit: Commit
     done: asyncio.Future[list[int]] | None  # None: not submitted, because an earlier commit failed
     behind: list[Effect] = field(default_factory=list)
+    is_flushing: bool = False  # it waits only for the disk, and the requests behind it are prepared
 
 
 class Performer:
@@ -85,28 +91,39 @@ class Performer:
         """Perform these effects after all earlier ones."""
         if self._stopped:
             return
+        sends = any(isinstance(effect, Send) and self._role.can_prepare(effect) for effect in effects)
         for effect in effects:
             match effect:
                 case Commit():
-                    self._commit(effect)
+                    self._commit(effect, sends)
                 case Ask() | Lookup() | MeasureClock():
                     self._do(effect)
                 case _ if self._steps:
                     step = self._steps[-1]
                     step.behind.append(effect)
-                    if isinstance(effect, Send) and step.done is not None:
-                        self._role.prepare(effect)
                 case _:
                     self._do(effect)
 
-    def _commit(self, effect: Commit) -> None:
+    def _commit(self, effect: Commit, sends: bool) -> None:
+        """Submit a commit. `sends`: requests are behind it, which are prepared while it is flushed."""
         if is_armed():
             reach(f"commit.{_names(effect)}")
         failed = any(step.done is None or (step.done.done() and step.done.exception()) for step in self._steps)
-        done = None if failed else asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id))
-        self._steps.append(_Step(effect, done))
-        if done is not None:
-            done.add_done_callback(self._advance)
+        step = _Step(effect, None)
+        self._steps.append(step)
+        if not failed:
+            flushing = partial(self._flushing, step) if sends else None
+            step.done = asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id, flushing))
+            step.done.add_done_callback(self._advance)
+
+    def _flushing(self, step: _Step) -> None:
+        """Prepare the requests behind a commit that waits only for the disk."""
+        if self._stopped or step.is_flushing or step.done is None or step.done.done():
+            return
+        step.is_flushing = True
+        for effect in step.behind:
+            if isinstance(effect, Send) and self._role.can_prepare(effect):
+                self._role.prepare(effect)
 
     def _advance(self, _: asyncio.Future[list[int]]) -> None:
         """Perform what is behind the commits that are durable; called when a commit has ended."""

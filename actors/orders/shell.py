@@ -352,14 +352,14 @@ class ManagerShell:
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None:
         self.view.committed(writes, numbers)
 
-    def prepare(self, effect: Send) -> None:
-        """Prepare a request on an open connection while its intent is committed; `send` releases it."""
+    def can_prepare(self, effect: Send) -> bool:
         signed = effect.request
-        if (
-            len(self._prepared) < PREPARED_MAX
-            and not self.prepaid.isdisjoint(signed.draft.orders)
-            and self.gateway.can_prepare(signed)
-        ):
+        return not self.prepaid.isdisjoint(signed.draft.orders) and self.gateway.can_prepare(signed)
+
+    def prepare(self, effect: Send) -> None:
+        """Prepare a request on an open connection while its intent is flushed; `send` releases it."""
+        signed = effect.request
+        if len(self._prepared) < PREPARED_MAX:
             release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._prepared[signed.request_id] = release, self._spawn(self._send(signed, release))
 

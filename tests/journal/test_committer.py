@@ -21,13 +21,13 @@ class Gate:
         self.let = threading.Semaphore(0)
         self.fail = {}
 
-    def commit(self, exchange, account, epoch, batches):
+    def commit(self, exchange, account, epoch, batches, flushing=None):
         self.groups.append([batch.id for batch in batches])
         self.entered.release()
         assert self.let.acquire(timeout=30)
         if error := self.fail.get(len(self.groups)):
             raise error
-        return self.journal.commit(exchange, account, epoch, batches)
+        return self.journal.commit(exchange, account, epoch, batches, flushing)
 
     def another(self):
         return self.journal.another()
@@ -133,6 +133,26 @@ async def test_a_cancelled_caller_takes_nothing_back(gated, gate):
     gate.let.release()
     await gated.commit([])
     assert await gated.read(lambda journal: journal.load(*ACCOUNT).orders) == [order("o1")]
+
+
+async def test_a_caller_learns_when_its_writes_wait_only_for_the_disk(gated, gate):
+    heard = []
+    first = gated.submit([put("o1")], None, lambda: heard.append(("o1", first.done())))
+    second = gated.submit([put("o2")], None, lambda: heard.append(("o2", second.done())))
+    for _ in range(2):
+        gate.let.release()
+    await asyncio.gather(first, second)
+    assert heard == [("o1", False), ("o2", False)]
+
+
+async def test_a_caller_learns_nothing_of_a_commit_that_fails_before(gated, gate):
+    gate.fail[1] = JournalUnavailable(0.1, "full")
+    heard = []
+    failing = gated.submit([put("o1")], None, lambda: heard.append("o1"))
+    gate.let.release()
+    with pytest.raises(JournalUnavailable):
+        await failing
+    assert heard == []
 
 
 async def test_reading_waits_for_no_commit(gated, gate):

@@ -22,7 +22,9 @@ class FailsOnce:
         self.failed = False
         self.taken: list[str] = []
 
-    def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
+    def commit(
+        self, exchange: str, account: str, epoch: int, batches: Sequence[Batch], flushing: Any = None
+    ) -> list[list[int]]:
         if not self.failed:
             self.failed = True
             raise JournalUnavailable(0.5, "busy")

@@ -20,8 +20,10 @@ class Journal:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, asyncio.Future[list[int]]]] = []
+        self.flushing: dict[str, Any] = {}
 
-    async def commit(self, writes: Any, batch_id: str | None = None) -> list[int]:
+    async def commit(self, writes: Any, batch_id: str | None = None, flushing: Any = None) -> list[int]:
+        self.flushing[batch_id or ""] = flushing
         done: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self.asked.append((batch_id or "", done))
         return await done
@@ -38,6 +40,9 @@ class Role:
         self.did: list[Any] = []
         self.failed: list[Any] = []
         self.prepared: list[Any] = []
+
+    def can_prepare(self, effect: Send) -> bool:
+        return effect.request != "a call"  # type: ignore[comparison-overlap]
 
     def prepare(self, effect: Send) -> None:
         self.prepared.append(effect.request)
@@ -151,12 +156,20 @@ async def test_a_role_whose_cell_has_ended_performs_nothing_behind_its_commit():
     assert role.did == []
 
 
-async def test_a_request_is_prepared_only_behind_a_commit_that_is_under_way(rig):
-    rig.performer.perform([send("free"), commit("1"), send("a"), commit("2"), send("b")])
+async def test_a_request_is_prepared_when_the_commit_before_it_waits_only_for_the_disk(rig):
+    rig.performer.perform([send("free"), commit("1"), send("a"), send("a call"), commit("2"), send("b")])
     await until(lambda: len(rig.journal.asked) == 2)
-    assert rig.role.prepared == ["a", "b"]
+    assert rig.role.prepared == []
+    rig.journal.flushing["1"]()
+    rig.journal.flushing["1"]()  # the database was lost, and the commit is executed again
+    assert rig.role.prepared == ["a"]
+    rig.performer.perform([commit("4"), send("a call")])
+    await until(lambda: len(rig.journal.asked) == 3)
+    assert rig.journal.flushing["4"] is None  # nothing to prepare
     rig.journal.answer(0, JournalUnavailable(1.0, "disk full"))
     rig.performer.perform([commit("3"), send("c")])  # before the failure was handled: it goes back unsent
     rig.journal.answer(1, JournalUnavailable(1.0, "disk full"))
     await until(lambda: rig.role.failed)
     assert rig.role.did == [("send", "free")]
+    rig.journal.flushing["2"]()  # too late: its commit has failed
+    assert rig.role.prepared == ["a"]
