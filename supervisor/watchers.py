@@ -45,6 +45,7 @@ STATUS_S = 0.5
 STRANGERS_S = 5.0  # between two lists of the cells that the cluster has
 READY_S = 0.05  # between two looks whether a restarted child is ready
 PROBE_S = 0.5  # between two probes of the silent nodes
+GIVE_UP_NS = 2_000_000_000  # a suspected node that is silent for so much longer loses its accounts, too
 PROBED = 8  # cells of a silent node that are asked at once
 
 
@@ -105,9 +106,11 @@ class Watchers:
     def _look_for_suspects(self, now_ns: int) -> None:
         """Tell the machine which nodes do not answer."""
         machine = self._shell.machine
-        suspects = frozenset(n for n in machine.nodes if self.quorum.silent_ns(n, now_ns) > self._suspect_ns)
-        if machine.isolated_ns is None and suspects != machine.suspected:
-            self._shell.on(m.Suspected(suspects, self._budgets.promised))
+        silent_ns = {node: self.quorum.silent_ns(node, now_ns) for node in machine.nodes}
+        suspects = frozenset(node for node, ns in silent_ns.items() if ns > self._suspect_ns)
+        given_up = frozenset(node for node in suspects if silent_ns[node] > self._suspect_ns + GIVE_UP_NS)
+        if machine.isolated_ns is None and (suspects, given_up) != (machine.suspected, machine.given_up):
+            self._shell.on(m.Suspected(suspects, self._budgets.promised, given_up))
 
     def beat(self, now_ns: int) -> None:
         """Send the machine a tick, and find agents that no longer answer."""

@@ -86,6 +86,15 @@ class ChildSpec:
         """Whether two incarnations may run at once: books only read the exchange."""
         return self.kind == BOOK
 
+    @property
+    def can_be_left(self) -> bool:
+        """Whether a successor may start on another node while this one may still run on a silent node.
+
+        The journal of an account fences the older order manager: it records nothing from then on, so it sends nothing.
+        (With an SQLite journal, accounts have a `node`.) A stream's repeated reports change nothing; a catalog reads.
+        """
+        return self.node is None and self.tier in (Tier.CATALOG, Tier.STREAM, Tier.ORDERS)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for msgpack."""
         return {

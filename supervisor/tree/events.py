@@ -183,10 +183,12 @@ class Suspected:
     """All living nodes of which no process answers: dead, cut off or frozen hosts that the GCS may declare lost.
 
     `promised` are the rate budgets whose successors may start although they may still grant (`actors.limits.promises`).
+    `given_up` are nodes that have been silent so long that accounts and catalogs start elsewhere, too.
     """
 
     nodes: frozenset[str]
     promised: frozenset[str] = frozenset()
+    given_up: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

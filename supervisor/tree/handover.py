@@ -9,7 +9,9 @@ The first one may run on a node that does not answer (`rescue`). Its readers los
 over as soon as one pair is settled; it is dropped when the node answers before that.
 
 Only children that may overlap are replaced this way: books, which only read the exchange (`ChildSpec.overlaps`), and
-rate budgets of nodes that do not answer. Two order managers of one account must never run.
+rate budgets of nodes that do not answer. Accounts and catalogs of a node that has not answered for longer
+(`ChildSpec.can_be_left`) have a successor, too, which takes over when it serves: by then the journal has fenced the
+first order manager, which is killed as soon as its node can be reached.
 
 The limit counts the time in which nothing advances: it starts again when another pair is settled, and while a rate
 limit of the exchange delays requests.
@@ -50,7 +52,7 @@ class Successor:
         if not self.serves:
             return False
         if self.rescue:
-            return self.ready or bool(self.settled)
+            return self.ready or bool(self.settled) or first.spec.can_be_left
         if self.ready or self.owed is None or first.settled is None:
             return self.ready
         return not self.owed or self.settled >= self.owed or bool(self.settled and self.settled >= first.settled)

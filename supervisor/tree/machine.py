@@ -24,8 +24,8 @@ adopted on the same node and kills its `predecessor` before it starts.
 
 A node whose processes all stay silent is suspected, long before the GCS declares it lost. Its books start on other
 nodes too, and take over there (`handover`), and so do rate budgets that have promised how little they grant from now on
-(`actors.limits.promises`). Everything else waits until the node answers or is lost, because two order managers must not
-run. Nothing starts on a suspected node.
+(`actors.limits.promises`). Accounts and catalogs follow when it has been silent for longer, if the journal is not on
+that node: the journal fences the older order manager. Nothing starts on a suspected node.
 
 While the supervisor is isolated (`quorum`) the machine records what happened and decides nothing: it judges no cell
 hung, lets no deadline pass, and kills, creates and adopts nothing. Deadlines continue when it has rejoined. A shutdown
@@ -122,15 +122,19 @@ class Machine(Succession):
 
     def _suspect(self, event: Suspected, now_ns: int) -> None:
         self.suspected, self._promised = event.nodes & self.nodes.keys(), event.promised
+        self.given_up = event.given_up & self.suspected
         if not self.suspected:
             self._rescue_failed_ns.clear()
         for successor in self.handovers:
-            if successor.rescue and self.children[successor.address].node not in self.suspected:
+            child = self.children[successor.address]
+            is_fenced = child.spec.can_be_left and successor.cell is not None  # or will be, at any moment
+            if successor.rescue and child.node not in self.suspected and not is_fenced:
                 self._drop_successor(successor.address, now_ns)
 
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:
         self.nodes.pop(event.node, None)
         self.suspected -= {event.node}
+        self.given_up -= {event.node}
         self._adopting_ns.pop(event.node, None)
         self.create_errors.pop(event.node, None)
         for cell in [cell for cell in self.cells.values() if cell.node == event.node]:

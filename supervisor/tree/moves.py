@@ -70,13 +70,16 @@ def evacuation(children: Iterable[Child], seats: Seats, drained: Collection[str]
     return None
 
 
-def stranded(children: Iterable[Child], silent: Collection[str], promised: Collection[str] = ()) -> list[Child]:
-    """Return the books and the promised rate budgets that run on silent nodes and may run elsewhere, too."""
+def stranded(
+    children: Iterable[Child], silent: Collection[str], promised: Collection[str] = (), given_up: Collection[str] = ()
+) -> list[Child]:
+    """Return what runs on silent nodes and may run elsewhere, too: books and promised rate budgets, and accounts and
+    catalogs of nodes that are given up."""
     return [
         child
         for child in children
         if child.node in silent and child.spec.node is None and child.wanted
-        if child.spec.overlaps or child.spec.address in promised
+        if child.spec.overlaps or child.spec.address in promised or (child.spec.can_be_left and child.node in given_up)
         if child.state is ChildState.SERVING and child.cell is not None
     ]
 

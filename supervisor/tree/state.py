@@ -52,7 +52,8 @@ class TreeState:
         self.handovers = Handovers(in_ns(settings.ready_timeout_s))
         self.drained: frozenset[str] = frozenset()  # names of hosts, or ids of nodes
         self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
-        self._promised: frozenset[str] = frozenset()  # see `Suspected`
+        self._promised: frozenset[str] = frozenset()  # see `Suspected`, for this and the next one
+        self.given_up: frozenset[str] = frozenset()
         self._rescue_failed_ns: dict[str, int] = {}  # when a successor of a child on a suspected node failed last
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False

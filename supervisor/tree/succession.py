@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections import Counter
 
 from ...model.time import in_ns
-from .events import (
-    Found,
-    HandedOver,
-)
+from .child import Tier
+from .events import Found, HandedOver
 from .handover import Successor
 from .moves import evacuation, stranded
 from .placement import Seats, pick
@@ -76,8 +74,8 @@ class Succession(TreeState):
         self.handovers.add(Successor(child.spec.address, node, now_ns, child.settled, rescue=rescue))
 
     def _rescue(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
-        """Start successors of the books on suspected nodes."""
-        there = stranded(self.children.values(), self.suspected, self._promised)
+        """Start successors of what runs on suspected nodes and may run elsewhere, too."""
+        there = stranded(self.children.values(), self.suspected, self._promised, self.given_up)
         failed_ns, again_ns = self._rescue_failed_ns, in_ns(RESCUE_AGAIN_S)
         due = [c for c in there if now_ns - failed_ns.get(c.spec.address, -again_ns) >= again_ns]
         without = [child for child in due if not self._is_rescued(child)]
@@ -142,14 +140,16 @@ class Succession(TreeState):
             if successor.may_take_over(child):
                 leaving = self.cells[child.cell] if child.cell is not None else None
                 self._take_over(child, now_ns)
-                if leaving is not None:
+                if leaving is not None and child.spec.can_be_left:
+                    self._kill(leaving, now_ns)
+                elif leaving is not None:
                     longest_s = self.settings.leave_s if leaving.node == child.node else self.settings.follow_s
                     leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
             elif (late := self.handovers.overdue(successor, now_ns)) is not None:
                 self._drop_successor(successor.address, now_ns, late)
             elif successor.cell is None and self._may_start(child, successor):
                 if spares.get(successor.node):
-                    cell = pick(spares[successor.node], trading=False)
+                    cell = pick(spares[successor.node], child.spec.tier is Tier.ORDERS)
                     incarnation = self._assign(cell, child, child.restarts + 1, None, now_ns)
                     successor.cell, successor.incarnation, successor.since_ns = cell.name, incarnation, now_ns
                 else:

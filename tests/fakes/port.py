@@ -29,6 +29,7 @@ class FakeCell:
     stopped: bool = False  # SIGSTOP: lives, answers nothing
     address: str | None = None
     incarnation: tuple[int, int] | None = None
+    fenced: bool = False  # a later order manager has taken the journal
 
 
 @dataclass(slots=True)
@@ -114,6 +115,9 @@ class World:
                 if predecessor is not None:
                     self.kill_pid(predecessor[0])
                 fake.address, fake.incarnation = spec.address, incarnation
+                for other in self.cells.values():
+                    is_older = other is not fake and other.address == spec.address
+                    other.fenced |= is_older and spec.can_be_left and other.node in self.machine.given_up
                 self.one_server(spec.address, 2 if spec.overlaps or spec.address in self.promised else 1)
                 if spec.address in self.broken:
                     self.soon(m.Failed(cell, "told to fail"), 2 * MS)
@@ -159,8 +163,9 @@ class World:
         self.soon(m.NodeLost(node))
 
     def one_server(self, address: str, most: int = 1) -> None:
-        """Check the invariant: at most one process of an address (two of a book) is alive and not stopped."""
-        alive = [f for f in self.cells.values() if f.address == address and f.alive and not f.stopped]
+        """Check the invariant: at most one process of an address (two of a book) is alive, and neither stopped nor
+        fenced."""
+        alive = [f for f in self.cells.values() if f.address == address and f.alive and not f.stopped and not f.fenced]
         assert len(alive) <= most, f"{address} is served by {[f.name for f in alive]}"
 
     def check(self) -> None:
@@ -182,7 +187,7 @@ class World:
             assert route.child in machine.children
         for successor in machine.handovers:
             first = machine.children[successor.address]
-            assert first.spec.overlaps or successor.address in self.promised
+            assert first.spec.overlaps or successor.address in self.promised or first.spec.can_be_left
             assert first.state is ChildState.SERVING
             assert successor.cell is None or machine.cells[successor.cell].incarnation == successor.incarnation
             assert first.cell != successor.cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +76,78 @@ def test_what_must_not_run_twice_waits_until_the_node_is_lost_and_nothing_starts
     world.lose(node)
     world.run(5.0)
     assert world.serving(MANAGER.address)
+
+
+def managers(world: World) -> list[str]:
+    """The living processes of the account's manager that no later one has fenced."""
+    return [f.name for f in world.cells.values() if f.address == MANAGER.address and f.alive and not f.fenced]
+
+
+def test_an_account_leaves_a_node_that_is_silent_for_longer_before_it_is_lost() -> None:
+    world = grown(*NODES, specs=(*ALL, MANAGER))
+    node = world.machine.children[MANAGER.address].node
+    assert node is not None
+    world.promised = frozenset({LIMITS.address})
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node}), world.promised))
+    world.run(2.0)
+    assert world.machine.children[MANAGER.address].node == node
+    world.tell(m.Suspected(frozenset({node}), world.promised, frozenset({node})))
+    world.run(3.0)
+    assert world.serving(MANAGER.address)
+    assert world.serving(CATALOG.address)
+    assert world.machine.children[MANAGER.address].node != node
+    assert len(managers(world)) == 1
+    world.lose(node)
+    world.run(10.0)
+    assert all(world.serving(spec.address) for spec in (*ALL, MANAGER))
+    assert not world.machine.handovers.failed
+
+
+def test_the_old_manager_of_a_node_that_answers_again_is_killed() -> None:
+    world = grown(*NODES, specs=(*ALL, MANAGER))
+    node, old = world.machine.children[MANAGER.address].node, world.serving(MANAGER.address)
+    assert node is not None
+    assert old is not None
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node}), given_up=frozenset({node})))
+    world.run(10.0)
+    thaw(world, node)
+    world.tell(m.Suspected(frozenset()))
+    world.run(20.0)
+    assert not world.cells[old].alive
+    assert managers(world) == [world.serving(MANAGER.address)]
+
+
+def test_a_manager_that_has_been_fenced_is_replaced_although_its_node_answers_again() -> None:
+    world = grown(*NODES, specs=(*ALL, MANAGER))
+    node, old = world.machine.children[MANAGER.address].node, world.serving(MANAGER.address)
+    assert node is not None
+    assert old is not None
+    world.promised = frozenset({LIMITS.address})
+    world.deaf.add(MANAGER.address)  # its successor has the journal, and has not reported
+    world.tell(m.Suspected(frozenset({node}), world.promised, frozenset({node})))
+    world.run(3.0)
+    successor = world.machine.handovers.get(MANAGER.address)
+    assert successor is not None
+    assert successor.cell is not None
+    world.tell(m.Suspected(frozenset()))
+    world.run(1.0)
+    assert world.machine.handovers.get(MANAGER.address) is successor
+    world.tell(m.Adopted(successor.cell))
+    world.run(5.0)
+    assert world.serving(MANAGER.address) == successor.cell
+    assert not world.cells[old].alive
+
+
+def test_an_account_whose_journal_is_on_the_silent_node_waits_for_it() -> None:
+    pinned = replace(MANAGER, node=HOME, pinned="its journal is an SQLite file there")
+    world = grown(*NODES, specs=(*ALL, pinned))
+    freeze(world, HOME)
+    world.tell(m.Suspected(frozenset({HOME}), given_up=frozenset({HOME})))
+    world.run(10.0)
+    assert world.machine.children[MANAGER.address].node == HOME
+    assert world.machine.handovers.get(MANAGER.address) is None
 
 
 def test_a_rate_budget_is_taken_over_at_once_only_if_it_has_promised_how_little_it_grants() -> None:
@@ -180,7 +254,7 @@ def test_a_move_that_has_begun_is_not_begun_twice() -> None:
 
 DEEDS = st.lists(
     st.tuples(
-        st.sampled_from(["freeze", "doubt", "thaw", "lose", "join", "restart", "kill", "slow", "quick"]),
+        st.sampled_from(["freeze", "doubt", "give up", "thaw", "lose", "join", "restart", "kill", "slow", "quick"]),
         st.integers(0, 30),
         st.integers(1, 3000),
     ),
@@ -207,6 +281,9 @@ def test_after_any_suspicions_every_child_is_served_once(deeds: list[tuple[str, 
                 world.tell(m.Suspected(frozenset(frozen), world.promised))
             case "doubt" if lives:
                 world.tell(m.Suspected(frozenset({*frozen, node}), world.promised))
+            case "give up" if lives:
+                given_up = frozenset({*frozen, node})
+                world.tell(m.Suspected(given_up, world.promised, given_up))
             case "thaw":
                 thaw(world, node)
                 frozen.discard(node)
