@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,23 @@ def shown(rows: Iterable[Mapping[str, Any]], from_ns: int, until_ns: int) -> dic
                 one.gaps.append((row["t"] - max(began, from_ns)) / 1e9)
     for book, began in lost.items():
         found.setdefault(book, Shown()).gaps.append((until_ns - max(began, from_ns)) / 1e9)
+    return found
+
+
+def without_orders(notes: Iterable[Mapping[str, Any]], from_ns: int, until_ns: int) -> dict[str, float]:
+    """Return, by account, the longest time in seconds in which no order of any trader was accepted."""
+    accounts: dict[str, str] = {}
+    accepted: dict[str, list[int]] = {}
+    for note in notes:
+        if note["what"] == "placing":
+            accounts[note["id"]] = note["account"]
+            accepted.setdefault(note["account"], [])
+        elif note["what"] == "placed" and from_ns <= note["t"] <= until_ns and note["id"] in accounts:
+            accepted[accounts[note["id"]]].append(note["t"])
+    found = {}
+    for account, times in accepted.items():
+        moments = [from_ns, *sorted(times), until_ns]
+        found[account] = round(max(later - one for one, later in pairwise(moments)) / 1e9, 2)
     return found
 
 

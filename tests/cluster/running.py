@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.evidence import Log, contradictions, live_at, shown, since_when_live
+from tests.cluster.evidence import Log, contradictions, live_at, shown, since_when_live, without_orders
 from tests.cluster.hosts import Host, until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, CLUSTER, MESH, PAUSE, PYTHON, World
@@ -273,6 +273,8 @@ class Running:
             row["accounts"] = self.compare()
             self.wait_clean()
             row["gaps_s"] = self.gaps(began_ns, self.books())
+            notes = [note for log in self.notes.values() for note in log.read()]
+            row["no_orders_s"] = without_orders(notes, began_ns, joined_ns)
             row["redundant_gaps_s"] = self.gaps(began_ns, self.redundant_books())
             row["passed"] = True
             self.is_sound = True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import page
-from tests.cluster.evidence import Log, contradictions, live_at, shown, since_when_live
+from tests.cluster.evidence import Log, contradictions, live_at, shown, since_when_live, without_orders
 
 BOOKS = {"book/x/A-B", "book/x/C-D"}
 
@@ -92,3 +92,14 @@ def test_the_page_has_what_the_cluster_is_started_by() -> None:
     assert head.environment["RAY_AUTH_MODE"] == worker.environment["RAY_AUTH_MODE"] == "token"
     for name in ("every-host", "head", "up", "status", "down"):
         assert page.command(name)
+
+
+def test_the_time_without_orders_is_that_of_all_traders_together() -> None:
+    second = 10**9
+    placing = [{"t": 0, "what": "placing", "id": name, "account": "x/main"} for name in "abcd"]
+    placed = [{"t": at * second, "what": "placed", "id": name} for name, at in zip("abcd", (2, 3, 9, 30), strict=True)]
+    refused = [{"t": 5 * second, "what": "refused", "id": "z"}]
+    other = [{"t": 0, "what": "placing", "id": "e", "account": "x/second"}]
+    found = without_orders([*placing, *other, *placed, *refused], second, 20 * second)
+    assert found == {"x/main": 11.0, "x/second": 19.0}
+    assert without_orders([*placing, *placed], second, 10 * second) == {"x/main": 6.0}
