@@ -119,7 +119,7 @@ class AsyncBookView(BookReading):
                 is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
                 if identity is not None or is_other:
                     overlap = Overlap(last, left)
-                    place = overlap.place(reader)
+                    reader, place = self._continued(overlap, reader)
                     began_anew = place is None
                     number, lost = (0, None) if place is None else (place.number, place.lost)
                     if last is None and identity is not None and reader in begun:

@@ -18,6 +18,7 @@ from ..segment import SegmentReader, Top, ahead, empty_top, monotonic_ns
 from ..segment.directory import SegmentIndex
 from ..segment.names import Incarnation
 from ..snapshot import BookSnapshot, Number
+from .overlap import Overlap
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -378,6 +379,14 @@ class BookReading:
     def _copy_of(self, incarnation: Incarnation) -> SegmentReader | None:
         """Return the segment of a redundant book that this incarnation writes; None if its book is not settled."""
         return next((copy for copy in self._copies if copy.incarnation == incarnation), None)
+
+    def _continued(self, overlap: Overlap, reader: SegmentReader) -> tuple[SegmentReader, Trade | None]:
+        """Return the segment where trades continue, and its last trade that was yielded: of two copies, the one that
+        has such a trade, as the other one may have begun later."""
+        for copy in (reader, *self._copies):
+            if (place := overlap.place(copy)) is not None:
+                return copy, place
+        return reader, None
 
     def _trade_numbers(self) -> dict[SegmentReader, int]:
         """Return the number of the newest trade of each segment: a copy of a redundant book holds older ones, too."""

@@ -412,3 +412,25 @@ async def test_a_reader_whose_copy_is_lost_before_the_first_trade_gets_no_old_tr
     second.trade(timed(11))
     trade = await waiting
     assert (trade.trade_id, trade.missed) == (timed(11).trade_id, 0)
+
+
+async def test_trades_continue_at_the_copy_that_has_the_last_one_not_at_a_new_one(
+    write: Write, aview: AsyncBookView
+) -> None:
+    first, second = both(write, trades=64)
+    publish(first, 20)
+    publish(second, 20)
+    trades = aview.trades()
+    waiting = begin(trades)
+    await asyncio.sleep(0)
+    for writer in (first, second):
+        writer.trade(timed(1))
+    seen = [await waiting]
+    first.close()  # while the caller is busy, a successor takes its place
+    third = write(ADDRESS, 3, trades=64)
+    publish(third, 20)
+    second.trade(timed(2))
+    for writer in (second, third):
+        writer.trade(timed(3))
+    seen += [await next_of(trades), await next_of(trades)]
+    assert [(trade.trade_id, trade.missed) for trade in seen] == [(one, 0) for one in trade_ids(1, 2, 3)]
