@@ -158,10 +158,12 @@ class Succession(TreeState):
     def _may_start(self, child: Child, successor: Successor) -> bool:
         """Return whether a successor may start now: its node answers and does not run the other copy of the book.
         Nothing is left of earlier ones. What it needs is not about to move away from a node that does not answer."""
-        needs = (self.children.get(address) for address in child.spec.after)
+        others = (self.children.get(address) for address in child.spec.after)
+        needs = (
+            other for other in others if other is not None and (child.spec.can_be_left or not other.spec.can_be_left)
+        )
         moving = any(
-            other is not None and other.node in self.suspected and self.handovers.get(other.spec.address) is not None
-            for other in needs
+            other.node in self.suspected and self.handovers.get(other.spec.address) is not None for other in needs
         )
         is_taken = successor.node in self.nodes_of(child.spec.apart)
         return successor.node not in self.suspected and not is_taken and not moving and self._is_alone(child)

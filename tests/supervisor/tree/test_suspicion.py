@@ -104,6 +104,27 @@ def test_an_account_leaves_a_node_that_is_silent_for_longer_before_it_is_lost() 
     assert not world.machine.handovers.failed
 
 
+def test_books_do_not_wait_for_the_catalog_of_a_silent_node_and_accounts_do() -> None:
+    world = grown(*NODES, specs=(*ALL, MANAGER), spares_per_node=1)
+    node = world.machine.children[CATALOG.address].node
+    assert node is not None
+    for address in (MANAGER.address, ADDRESSES[0]):
+        if world.machine.children[address].node != node:
+            world.tell(m.MovesRequested({address: node}))
+    world.run(10.0)
+    assert {world.machine.children[a].node for a in (MANAGER.address, ADDRESSES[0])} == {node}
+    world.promised = frozenset({LIMITS.address})
+    world.deaf.add(CATALOG.address)
+    freeze(world, node)
+    world.tell(m.Suspected(frozenset({node}), world.promised, frozenset({node})))
+    world.run(8.0)
+    assert world.serving(ADDRESSES[0])
+    assert world.serving(MANAGER.address) is None
+    world.deaf.clear()
+    world.run(25.0)
+    assert world.serving(MANAGER.address)
+
+
 def test_the_old_manager_of_a_node_that_answers_again_is_killed() -> None:
     world = grown(*NODES, specs=(*ALL, MANAGER))
     node, old = world.machine.children[MANAGER.address].node, world.serving(MANAGER.address)
