@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from tests.cluster import faults, page
 from tests.cluster.hosts import until
 from tests.cluster.init import HOME
 from tests.cluster.world import ADMIN_PORT, MESH, PORT, PYTHON, World
+from venuemesh.supervisor.tree.balancer import FEWEST, SLACK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 UP_S, ANSWERED_S, IDLE_S = 900.0, 120.0, 30.0
@@ -95,8 +97,9 @@ def test_up_with_many_pairs_ends_when_all_are_live(permitted: None, rows: list[d
         if pairs <= 60:  # more are an overload on two cores
             rows[-1]["idle"] = idle_load(world)
         nodes = [child["node"] for child in status["children"] if child["address"].startswith("book/")]
-        # on an overloaded machine some start again, where a process waits
-        assert abs(nodes.count(nodes[0]) - pairs / 2) <= max(1, pairs // 50), "the books are not spread over both hosts"
+        # On an overloaded machine some start again, where a process waits; more than this would move by themselves.
+        apart, most = abs(2 * nodes.count(nodes[0]) - pairs), max(FEWEST, SLACK * pairs / 2)
+        assert apart <= most, f"the books are not spread over both hosts: {Counter(nodes)}"
 
 
 def test_two_egresses_on_two_hosts_carry_twice_the_budget(permitted: None, rows: list[dict[str, Any]]) -> None:
