@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..model.address import Address
+from ..model.address import REPLICA, Address, has_kind
 from ..model.time import SECOND_NS
 from .tree.child import Tier
 from .tree.machine import Machine
@@ -87,6 +87,7 @@ def _row(
     unreachable: Mapping[str, float],
 ) -> dict[str, Any]:
     silent_s = unreachable.get(child.node or "") if child.state is ChildState.SERVING and status is None else None
+    no_host = _no_host(machine, child)
     cell = machine.cells.get(child.cell) if child.cell else None
     used = usage.get(child.cell or "", {})
     return {
@@ -99,10 +100,8 @@ def _row(
         "pid": cell.pid if cell else None,
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
-        "last_error": _stranded(machine, child)
-        or _no_host(machine, child)
-        or _no_process(machine, child)
-        or child.last_error,
+        "last_error": _stranded(machine, child) or no_host or _no_process(machine, child) or child.last_error,
+        "lacks_host": no_host is not None and has_kind(child.spec.address, REPLICA),
         "why": _why(machine, child, status, now_ns) if silent_s is None else _silent(machine, child.node, silent_s),
         "rss": used.get("rss"),
         "pss": used.get("pss"),

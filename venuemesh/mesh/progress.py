@@ -72,6 +72,8 @@ def progress_text(tree: dict[str, Any]) -> str:
     live, halted = (sum(state == name for state in states.values()) for name in SETTLED)
     text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
     text += f", {halted} HALTED" if halted else ""
+    single = sum(len(row["serves"]) for row in rows if _lacks_host(row))
+    text += f", {single} redundant on one host only, because no other host fits" if single else ""
     missing = missing_parts(tree)
     text += f"; waiting: {few(missing, NAMED)}" if missing else ""
     return text + "".join(f"; {pace}" for pace in paces(tree) if missing)
@@ -124,13 +126,21 @@ class Patience:
         return f"not started after {self._timeout_s:g} s"
 
 
+def _lacks_host(row: dict[str, Any]) -> bool:
+    """Return whether this is the replica of a book, and there is no other host for it."""
+    return bool(row.get("lacks_host"))
+
+
 def missing_parts(tree: dict[str, Any]) -> list[str]:
-    """Describe the missing parts of a starting mesh; empty when nothing is missing."""
+    """Describe the missing parts of a starting mesh; empty when nothing is missing.
+
+    The replica of a book that serves is no missing part while there is no other host for it.
+    """
     settled = ("SERVING", "REFUSED")
     missing = [
         f"{row['address']} is {row['state']}{because(cause_of(row))}"
         for row in tree["children"]
-        if row["state"] not in settled
+        if row["state"] not in settled and not _lacks_host(row)
     ]
     catalogs = {row["address"]: cause_of(row) for row in tree["children"]}
     missing += [

@@ -14,7 +14,7 @@ from tests.supervisor.tree.test_machine import BOOKS, CATALOG, LIMITS, grown
 from tests.supervisor.tree.test_suspicion import freeze, thaw
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.connectors.settings import ConnectorSettings
-from venuemesh.mesh.progress import missing_parts
+from venuemesh.mesh.progress import missing_parts, progress_text
 from venuemesh.model.address import replica_of
 from venuemesh.supervisor.status import describe
 from venuemesh.supervisor.tree import events as m
@@ -79,7 +79,9 @@ def test_on_one_node_the_replica_waits_for_another_and_says_so() -> None:
     assert world.serving(B) is None
     reason = f"waits for another host: {A}, the other copy of this book, runs on n1"
     assert why(world, B) == reason
-    assert f"{B} is WAITING ({reason})" in missing_parts({**status(world), "unread": []})  # `up` says so, too
+    tree = {**status(world), "unread": []}  # `up` ends, and says so
+    assert not [part for part in missing_parts(tree) if B in part]
+    assert "3 redundant on one host only, because no other host fits" in progress_text(tree)
     world.tell(m.NodeSeen("n2"))
     world.run(10.0)
     assert all(world.serving(spec.address) for spec in COPIES)
