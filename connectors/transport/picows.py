@@ -118,7 +118,10 @@ class PicowsLink(LinkState, WSListener):
             await transport.wait_disconnected()
         except WSError as error:
             reason = f"protocol error: {error}"
-        finally:  # also if this task is cancelled because the loop ends: the feed waits for it
+        except asyncio.CancelledError:  # the loop ends: nothing would close the socket later
+            self.abort()
+            raise
+        finally:  # the feed waits for this, also when the loop ends
             self._lost(reason)
 
 

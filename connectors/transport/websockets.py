@@ -73,7 +73,10 @@ class WebsocketsLink(LinkState):
             elif closed.sent is not None and connection.state is State.CLOSED:
                 self._end(f"protocol error: {closed.sent.code} {closed.sent.reason}".rstrip())
             await connection.wait_closed()
-        finally:  # also if this task is cancelled because the loop ends: the feed waits for it
+        except asyncio.CancelledError:  # the loop ends: nothing would close the socket later
+            self.abort()
+            raise
+        finally:  # the feed waits for this, also when the loop ends
             self._lost("the connection was lost: 1006")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import servers
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.servers import BINARY, CLOSE, CONT, PING, PONG, TEXT, Peer, WebsocketServer
 from venuemesh.connectors.spec import Dial, KeepAlive
@@ -289,16 +290,27 @@ async def test_stop_is_bounded_when_the_exchange_does_not_answer(rig: Rig) -> No
     await asyncio.wait_for(peer.gone.wait(), 5.0)
 
 
-async def test_it_ends_with_its_loop_which_cancels_every_task(rig: Rig) -> None:
+@pytest.mark.parametrize("feed_first", [True, False])
+async def test_it_ends_with_its_loop_which_cancels_every_task(rig: Rig, feed_first: bool) -> None:
     before = asyncio.all_tasks()
     rig.start()
-    await rig.connected()
-    tasks = asyncio.all_tasks() - before
-    for task in tasks:
+    peer = await rig.connected()
+    tasks = {task for task in asyncio.all_tasks() - before if not _is_of_the_server(task)}
+    for task in sorted(tasks, key=_is_of_a_feed, reverse=feed_first):
         task.cancel()
     _, pending = await asyncio.wait(tasks, timeout=5.0)
     assert pending == set()
     assert rig.handler.closes
+    await asyncio.wait_for(peer.gone.wait(), 5.0)
+
+
+def _is_of_a_feed(task: asyncio.Task[Any]) -> bool:
+    return "Feed." in getattr(task.get_coro(), "__qualname__", "")
+
+
+def _is_of_the_server(task: asyncio.Task[Any]) -> bool:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and code.co_filename == servers.__file__
 
 
 @pytest.mark.parametrize("when", ["dialing", "waiting", "never started"])
