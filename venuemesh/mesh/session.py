@@ -155,6 +155,7 @@ class Session:
         reopen = partial(_view, self.mesh)
         view = kind(self.directory, instrument, address, ask_for=lambda: self._follow_book(address), reopen=reopen)
         self._mirrors.hold(view)
+        self._follow_book(address)  # the view asks only if it has nothing to read: not for the second copy of a book
         return view
 
     def _follow_book(self, address: str) -> None:
