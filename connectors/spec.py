@@ -190,8 +190,8 @@ class BookFeed:
 
     @property
     def is_comparable(self) -> bool:
-        """Whether the numbers are the same on all connections: those of a book over REST are the same, too."""
-        return self.is_numbered and (self.is_joined or self.compared is Compared.NUMBER)
+        """Whether the numbers are known to be the same on all connections: a book over REST counts with them, too."""
+        return self.is_numbered and (self.source is BookSource.REST or self.compared is Compared.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)

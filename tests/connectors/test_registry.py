@@ -41,3 +41,11 @@ def test_a_connector_that_two_have_lent_is_known_until_both_took_it_back():
     registry.take_back(lent)
     assert lent.name not in registry.known()
     registry.take_back(lent)  # nothing is left to take back
+
+
+def test_books_are_comparable_across_connections_where_rest_counts_with_the_same_numbers() -> None:
+    feeds = {
+        name: registry.connector(name).codec().spec.book
+        for name in ("binance", "kraken", "okx", "bybit", "coinbase", "htx")
+    }
+    assert {name for name, feed in feeds.items() if feed.is_comparable} == {"binance"}
