@@ -58,6 +58,7 @@ class KrakenOrderLevelCodec(KrakenCodec):
         self._token = ""
         self._sent: dict[int, Sequence[str]] = {}  # the pairs of the last messages, by id
         self._readers[CHANNEL] = self._orders
+        del self._readers["book"]  # levels, which an order-level book cannot take: not requested, so ignored
 
     def use_access(self, access: Mapping[str, str]) -> None:
         self._token = access["token"]

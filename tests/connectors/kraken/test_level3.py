@@ -19,7 +19,7 @@ from venuemesh.connectors.market_codec import (
 )
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.errors import DecodeError, Misconfigured
-from venuemesh.model.events import OrderDelta, OrderSnapshot, Side, Subscribed, SubscribeRefused
+from venuemesh.model.events import Ignored, OrderDelta, OrderSnapshot, Side, Subscribed, SubscribeRefused
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.l3 import L3Book
 from venuemesh.orderbook.records import ADD, CHANGE, REMOVE
@@ -92,6 +92,14 @@ def test_the_manuals_example_has_the_manuals_checksum():
     book.replace("OTCFZG-YOE2Q-000000", 449394, 88968699)  # the same sizes in another order of the queue
     book.commit(1)
     assert made.order_checksum(BTC, book) != CHECKSUM
+
+
+def test_a_book_of_levels_is_ignored_because_an_order_level_book_cannot_take_it():
+    level = {"price": orjson.Fragment("44939.5"), "qty": orjson.Fragment("4.52308393")}
+    data = {"symbol": "BTC/USD", "bids": [level], "asks": [level], "checksum": 1}
+    for kind in ("snapshot", "update"):
+        frame = orjson.dumps({"channel": "book", "type": kind, "data": [data]})
+        assert list(codec().decode(frame, RECV_NS)) == [Ignored("book")]
 
 
 def test_the_recorded_sample_of_the_manual_is_read():
