@@ -19,4 +19,4 @@ cdef class SegmentReader:
     cdef bint _quick(self, const vm_segment* segment) noexcept
     cdef int _judge(self, const vm_segment* segment, const int64_t* hot) noexcept
     cdef int _refuse(self, int state) except -1
-    cdef int64_t _live_sequence(self) noexcept
+    cdef int64_t _live_sequence(self) except *

@@ -204,7 +204,7 @@ cdef class SegmentReader:
             reason = self.statistics().reason or None
         raise NotSynced(self.address, STATES[state].name, reason)
 
-    cdef int64_t _live_sequence(self) noexcept:
+    cdef int64_t _live_sequence(self) except *:
         """The sequence number of a LIVE book, or else the least number."""
         cdef int64_t hot[2]
         try:
