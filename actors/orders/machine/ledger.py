@@ -38,8 +38,8 @@ from ....model.order import (
     OrderStatus,
     Step,
     advance,
-    replaced,
 )
+from ....model.slotted import replaced
 from .effect_buffer import EffectBuffer
 from .effects import Now
 
