@@ -72,6 +72,13 @@ def publish(writer: SegmentWriter, sequence: int, state: BookState = BookState.L
     writer.publish_levels(*book_of(sequence), True, True, sequence, state, 3, 4)
 
 
+def both_live(write: Write, **options: Any) -> tuple[SegmentWriter, SegmentWriter]:
+    writers = both(write, **options)
+    for writer in writers:
+        publish(writer, 20)
+    return writers
+
+
 def price(top: Top) -> int:
     assert top.bid_raw is not None
     return top.bid_raw[0]
@@ -96,9 +103,7 @@ def begin(iterator: Any) -> asyncio.Future[Any]:
 
 
 def test_each_read_takes_the_copy_that_is_further(write: Write, view: BookView) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     assert view.sequence == 20
     for writer, sequence in ((second, 21), (first, 21), (first, 22), (second, 22), (second, 23)):
         publish(writer, sequence)
@@ -111,9 +116,7 @@ def test_each_read_takes_the_copy_that_is_further(write: Write, view: BookView) 
 
 @pytest.mark.parametrize("lost", ["first", "second"])
 def test_either_copy_may_be_lost_and_comes_back(write: Write, view: BookView, lost: str) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     assert view.is_live
     gone, kept = (first, second) if lost == "first" else (second, first)
     publish(gone, 21)
@@ -173,9 +176,7 @@ def test_with_one_copy_on_this_node_it_is_an_ordinary_book(write: Write, view: B
 async def test_changes_come_from_whichever_copy_is_first_and_none_comes_twice(
     write: Write, aview: AsyncBookView
 ) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     changes = aview.changes()
     assert (await next_of(changes)).sequence == 20
     seen, waiting = [20], begin(changes)
@@ -241,9 +242,7 @@ async def test_numbers_that_begin_again_are_shown_after_a_while(
 async def test_a_view_of_a_book_that_is_no_longer_redundant_waits_for_its_one_segment(
     write: Write, aview: AsyncBookView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     assert aview.is_live
     assert aview.top().sequence == 20
     publish(write(ADDRESS, 3, redundant=False), 21)
@@ -257,9 +256,7 @@ async def test_a_view_of_a_book_that_is_no_longer_redundant_waits_for_its_one_se
 
 
 async def test_a_wait_for_a_change_is_over_when_either_copy_has_one(write: Write, aview: AsyncBookView) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     top = await aview.wait_live(5.0)
     for writer, other, sequence in ((second, first, 21), (first, second, 22), (second, first, 23)):
         waiting = asyncio.ensure_future(aview.wait_change(top, 10.0))
@@ -273,9 +270,7 @@ async def test_a_wait_for_a_change_is_over_when_either_copy_has_one(write: Write
 
 
 def test_a_thread_waits_for_either_copy_too(write: Write, view: BookView) -> None:
-    first, second = both(write)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write)
     found: list[int] = []
     begun = threading.Event()
 
@@ -303,9 +298,7 @@ async def test_trades_continue_at_the_other_copy_each_once_and_none_is_missed(
     write: Write, aview: AsyncBookView, behind: int
 ) -> None:
     """`behind`: so many trades the other copy does not have yet when the reader's copy is lost."""
-    first, second = both(write, trades=8)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write, trades=8)
     trades = aview.trades()
     waiting = begin(trades)
     await asyncio.sleep(0)
@@ -335,9 +328,7 @@ async def test_trades_continue_at_the_other_copy_each_once_and_none_is_missed(
 async def test_trades_resume_after_a_trade_that_the_copy_ahead_does_not_have_yet(
     write: Write, aview: AsyncBookView, lost: bool
 ) -> None:
-    first, second = both(write, trades=64)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write, trades=64)
     for number in range(1, 31):
         first.trade(timed(number))
         second.trade(timed(number))
@@ -366,9 +357,7 @@ async def test_trades_resume_after_a_trade_that_the_copy_ahead_does_not_have_yet
 async def test_trades_that_no_copy_had_when_the_reader_came_are_not_lost_when_it_leaves_again(
     write: Write, aview: AsyncBookView
 ) -> None:
-    first, second = both(write, trades=64)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write, trades=64)
     for number in range(-40, 0):
         first.trade(timed(number))  # so that the numbers of the first are higher
     trades = aview.trades()
@@ -397,9 +386,7 @@ async def test_trades_that_no_copy_had_when_the_reader_came_are_not_lost_when_it
 async def test_a_reader_whose_copy_is_lost_before_the_first_trade_gets_no_old_trades(
     write: Write, aview: AsyncBookView
 ) -> None:
-    first, second = both(write, trades=64)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write, trades=64)
     for number in range(1, 11):
         first.trade(timed(number))
         second.trade(timed(number))
@@ -417,9 +404,7 @@ async def test_a_reader_whose_copy_is_lost_before_the_first_trade_gets_no_old_tr
 async def test_trades_continue_at_the_copy_that_has_the_last_one_not_at_a_new_one(
     write: Write, aview: AsyncBookView
 ) -> None:
-    first, second = both(write, trades=64)
-    publish(first, 20)
-    publish(second, 20)
+    first, second = both_live(write, trades=64)
     trades = aview.trades()
     waiting = begin(trades)
     await asyncio.sleep(0)

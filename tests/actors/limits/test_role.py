@@ -745,6 +745,33 @@ requests = st.lists(
 )
 
 
+class Spenders:
+    """Roles of one limit, 100 units in 10 s of which 90 are granted, and what they spend together."""
+
+    def __init__(self) -> None:
+        self.machines: dict[str, LimitsMachine] = {}
+        self._spent: list[tuple[int, int]] = []  # (time at which it counts, units)
+        self.start("old", T0, fresh=True)
+
+    def start(self, which: str, now_ns: int, fresh: bool = False) -> LimitsMachine:
+        options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
+        made = self.machines[which] = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, now_ns, fresh, options)
+        return made
+
+    def request(self, which: str, cost: int, late: bool, now_ns: int) -> None:
+        """Request units; `late`: they are spent when their lease is over."""
+        ticket = self.machines[which].acquire({"w": cost}, "h", 0.0, now_ns)
+        for effect in self.machines[which].advance(now_ns):
+            if isinstance(effect, Granted) and effect.ticket == ticket:
+                self._spent.append((effect.lease.expires_ns if late else now_ns, cost))
+
+    def check(self) -> None:
+        """Check that no window is overspent."""
+        self._spent.sort()
+        for end, _ in self._spent:
+            assert sum(amount for at, amount in self._spent if end - 10 * S < at <= end) <= 90
+
+
 @settings(max_examples=200, deadline=None)
 @example([("old", 9, 0, True)] * 30 + [("new", 9, 0, True)] * 30, [], 0, 0)
 @example([("old", 9, S, True)] * 30, [("old", 9, 0, True), ("new", 9, 0, True)] * 20, 0, 0)
@@ -760,37 +787,27 @@ def test_a_predecessor_and_a_successor_that_share_never_overspend_a_window(
     before: list[Any], after: list[Any], silent_ns: int, told_ns: int
 ) -> None:
     """The predecessor learns nothing of its successor, which starts at any time after the last promise."""
-    options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
-    limits, period, now = {"w": Limit(100, 10.0)}, 10 * S, T0
-    machines = {"old": LimitsMachine("limits/x/y", limits, T0, True, options)}
-    spent: list[tuple[int, int]] = []
-
-    def request(which: str, cost: int, late: bool) -> None:
-        ticket = machines[which].acquire({"w": cost}, "h", 0.0, now)
-        for effect in machines[which].advance(now):
-            if isinstance(effect, Granted) and effect.ticket == ticket:
-                spent.append((effect.lease.expires_ns if late else now, cost))
+    spenders, now = Spenders(), T0
+    machines = spenders.machines
 
     promise, held_ns = machines["old"].promises.make(now, 0), now
     machines["old"].promises.acknowledge(promise["version"])
     for which, cost, wait_ns, late in before:
         if which == "old":
-            request("old", cost, late)
+            spenders.request("old", cost, late, now)
         else:  # the supervisor polls
             promise, held_ns = machines["old"].promises.make(now, 0), now
             machines["old"].promises.acknowledge(promise["version"])
         now += wait_ns
     now += silent_ns
     began = now
-    heir = machines["new"] = LimitsMachine("limits/x/y", limits, began, False, options)
+    heir = spenders.start("new", began)
     now += told_ns
     heir.inherit(promise, began - held_ns, began, now, shared=True)
     for which, cost, wait_ns, late in after:
-        request(which, cost, late)
+        spenders.request(which, cost, late, now)
         now += wait_ns
-    spent.sort()
-    for end, _ in spent:
-        assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
+    spenders.check()
 
 
 QUIET = [("new", 2, 2 * S, False)] * 7
@@ -823,16 +840,8 @@ def test_no_window_is_overspent_when_a_supervisor_dies_with_a_successor_that_sha
     before: list[Any], after: list[Any], last: list[Any], is_away: bool, old_lives: bool, silent_ns: int
 ) -> None:
     """The next supervisor knows what is stored, and the first role may live on on its silent host."""
-    options = GrantSettings(lease_s=2.0, exact_s=1.0, max_waiting=500, max_waiting_per_holder=500)
-    limits, period, now = {"w": Limit(100, 10.0)}, 10 * S, T0
-    machines = {"old": LimitsMachine("limits/x/y", limits, T0, True, options)}
-    spent: list[tuple[int, int]] = []
-
-    def request(which: str, cost: int, late: bool) -> None:
-        ticket = machines[which].acquire({"w": cost}, "h", 0.0, now)
-        for effect in machines[which].advance(now):
-            if isinstance(effect, Granted) and effect.ticket == ticket:
-                spent.append((effect.lease.expires_ns if late else now, cost))
+    spenders, now = Spenders(), T0
+    machines = spenders.machines
 
     def promised() -> dict[str, Any]:
         return machines["old"].promises.make(now, 0)
@@ -842,7 +851,7 @@ def test_no_window_is_overspent_when_a_supervisor_dies_with_a_successor_that_sha
     machines["old"].promises.acknowledge(stored["version"])
     for which, cost, wait_ns, late in before:
         if which == "old":
-            request("old", cost, late)
+            spenders.request("old", cost, late, now)
         else:  # the supervisor polls; the store answers or is away
             held, held_ns = promised(), now
             if late:
@@ -850,24 +859,22 @@ def test_no_window_is_overspent_when_a_supervisor_dies_with_a_successor_that_sha
                 machines["old"].promises.acknowledge(stored["version"])
         now += wait_ns
     now += silent_ns
-    machines["new"] = LimitsMachine("limits/x/y", limits, now, False, options)
+    spenders.start("new", now)
     machines["new"].inherit(held, now - held_ns, now, now, shared=True, rest=Rest.HALF if is_away else Rest.WHOLE)
     for which, cost, wait_ns, late in after:
         if which == "old" or cost % 2:
-            request(which, cost, late)
+            spenders.request(which, cost, late, now)
         else:  # while it shares, its promises are acknowledged, and not kept
             machines["new"].promises.acknowledge(machines["new"].promises.make(now, 0)["version"])
         now += wait_ns
-    machines["third"] = LimitsMachine("limits/x/y", limits, now, False, options)
+    spenders.start("third", now)
     if is_away:
         machines["third"].inherit(stored, 0, now, now, shared=old_lives, rest=Rest.HALF)
     for which, cost, wait_ns, late in last:
         if which == "third" or (old_lives and is_away):  # without a promise the next one waits for its end
-            request(which, cost, late)
+            spenders.request(which, cost, late, now)
         now += wait_ns
-    spent.sort()
-    for end, _ in spent:
-        assert sum(amount for at, amount in spent if end - period < at <= end) <= 90
+    spenders.check()
 
 
 def test_a_successor_of_which_only_the_store_knows_has_half_until_its_own_promise_is_stored() -> None:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.fakes.port import World
 from tests.supervisor.tree.test_handover import until
 from tests.supervisor.tree.test_machine import BOOKS, CATALOG, LIMITS, grown
-from tests.supervisor.tree.test_suspicion import freeze, thaw
+from tests.supervisor.tree.test_suspicion import deeds_of, freeze, thaw
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.mesh.progress import missing_parts, progress_text
@@ -214,14 +213,7 @@ def test_a_plan_that_spreads_books_keeps_copies_apart() -> None:
         assert all(at[spec.address] != at[spec.apart] for spec in COPIES)
 
 
-DEEDS = st.lists(
-    st.tuples(
-        st.sampled_from(["freeze", "thaw", "lose", "join", "restart", "kill", "move", "drain", "slow", "quick"]),
-        st.integers(0, 30),
-        st.integers(1, 3000),
-    ),
-    max_size=20,
-)
+DEEDS = deeds_of("freeze", "thaw", "lose", "join", "restart", "kill", "move", "drain", "slow", "quick")
 
 
 @settings(max_examples=40, deadline=None)

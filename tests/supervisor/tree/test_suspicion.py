@@ -273,14 +273,12 @@ def test_a_move_that_has_begun_is_not_begun_twice() -> None:
     assert nodes_of(world)[address] == target
 
 
-DEEDS = st.lists(
-    st.tuples(
-        st.sampled_from(["freeze", "doubt", "give up", "thaw", "lose", "join", "restart", "kill", "slow", "quick"]),
-        st.integers(0, 30),
-        st.integers(1, 3000),
-    ),
-    max_size=20,
-)
+def deeds_of(*names: str) -> st.SearchStrategy[list[tuple[str, int, int]]]:
+    """Deeds, each with a number that chooses its object and the ms that pass afterwards."""
+    return st.lists(st.tuples(st.sampled_from(names), st.integers(0, 30), st.integers(1, 3000)), max_size=20)
+
+
+DEEDS = deeds_of("freeze", "doubt", "give up", "thaw", "lose", "join", "restart", "kill", "slow", "quick")
 
 
 @settings(max_examples=60, deadline=None)
