@@ -40,6 +40,7 @@ from venuemesh.model.ids import maker_of
 from venuemesh.model.order import EventType, NewOrder, OrderStatus, OrderType, TimeInForce
 from venuemesh.model.time import SECOND_NS
 
+BALANCES_S = 3  # in this time at rest, balances that cannot be compared with an order are requested again
 EPOCH_S = 1_700_000_000
 PAIRS = ("BTC-USDT", "ETH-USDT")
 BALANCES = {"BTC": Decimal(20), "ETH": Decimal(20), "USDT": Decimal(3000)}
@@ -338,6 +339,7 @@ class World:
             self.journal_back()
         if not self.stream_up:
             self.regain_stream()
+        at_rest_s = 0
         for _ in range(60):
             self.go()
             self.reports()
@@ -346,7 +348,9 @@ class World:
             self.perform()
             moving = self.requests or self.asks or self.exchange.stream
             unsettled = self.machine.status()["unsettled"]
-            if self.machine.reconciled and not self.machine.in_doubt and not unsettled and not moving:
+            at_rest = self.machine.reconciled and not self.machine.in_doubt and not unsettled and not moving
+            at_rest_s = at_rest_s + 1 if at_rest else 0
+            if at_rest_s > BALANCES_S:
                 break
 
     def check(self) -> None:

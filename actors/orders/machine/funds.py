@@ -4,8 +4,12 @@ Theory of operation. The exchange reports (free, locked) per asset as of a time 
 reduces `free` on the exchange, which shows only in a balance report made after the order got there. Until then the
 amount is reserved here: available = free - reservations, never below zero. A reservation ends
 
-    when a balance report of its asset is at least as late as the exchange's first report of the order;
+    when a balance report of its asset is later than the exchange's first report of the order;
+    when both have the same time, if the user stream had reported the order before it stated the balances: several
+        orders can have one time, and the balances after the first of them do not include the others;
     at once, when the order provably took nothing: refused, absent, or ended without a fill.
+
+While the times are equal and the stream decides nothing, the reservation is `tied`: only later balances end it.
 
 So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
 `available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
@@ -28,9 +32,22 @@ from .ledger import EXACT
 
 @dataclass(slots=True)
 class Reservation:
+    """Times are of the exchange's clock."""
+
     asset: str
     amount: Decimal
-    on_exchange_ns: int | None = None  # the exchange had the order by this time of its clock; None: unknown
+    amended: str = ""  # the order whose amendment it is for
+    on_exchange_ns: int | None = None  # the exchange had the order by then; None: unknown
+    streamed_ns: int = 0  # of the last report of the order in the user stream
+    included_ns: int = 0  # of the last balances that the stream stated after this report
+
+    def is_in(self, ts_event_ns: int) -> bool | None:
+        """Return whether balances of this time include the order; None if that cannot be known."""
+        if self.on_exchange_ns is None or self.on_exchange_ns > ts_event_ns:
+            return False
+        if self.on_exchange_ns < ts_event_ns or self.on_exchange_ns <= self.included_ns:
+            return True
+        return None
 
 
 @dataclass(slots=True)
@@ -50,6 +67,8 @@ class Funds:
         self._reserved: dict[str, Reservation] = {}  # by client order id, or the name of an amendment
         self._by_asset: dict[str, dict[str, Reservation]] = {}
         self._totals: dict[str, Decimal] = {}  # of the reservations of each asset
+        self._amendments: dict[str, set[str]] = {}  # the reservations for amendments, by order
+        self.tied: set[str] = set()  # reservations of orders that have the same time as the balances
         self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
@@ -68,33 +87,50 @@ class Funds:
             raise InsufficientBalance(asset, f"{amount:f}", f"{available:f}")
         self.hold(client_order_id, asset, amount)
 
-    def hold(self, client_order_id: str, asset: str, amount: Decimal) -> None:
-        """Reserve without a check: for an order that may be on the exchange already."""
-        self.release(client_order_id)
-        held = self._reserved[client_order_id] = Reservation(asset, amount)
-        self._by_asset.setdefault(asset, {})[client_order_id] = held
+    def hold(self, name: str, asset: str, amount: Decimal, amended: str = "") -> None:
+        """Reserve without a check: for the order `name`, which may be on the exchange already, or for an amendment of
+        the order `amended`."""
+        self.release(name)
+        held = self._reserved[name] = Reservation(asset, amount, amended)
+        self._by_asset.setdefault(asset, {})[name] = held
+        if amended:
+            self._amendments.setdefault(amended, set()).add(name)
         self._totals[asset] = EXACT.add(self.reserved(asset), amount)
 
     def has(self, name: str) -> bool:
         """Return whether a reservation of this name stands."""
         return name in self._reserved
 
-    def placed(self, client_order_id: str, ts_event_ns: int) -> None:
+    def streamed(self, client_order_id: str, ts_event_ns: int) -> None:
+        """Record that the user stream reports an order: balances that it states from now on at this time or a later one
+        include the report."""
+        for name in (client_order_id, *self._amendments.get(client_order_id, ())):
+            held = self._reserved.get(name)
+            if held is not None:
+                held.streamed_ns = max(held.streamed_ns, ts_event_ns)
+
+    def placed(self, name: str, ts_event_ns: int) -> None:
         """Record that the exchange had the order by `ts_event_ns`."""
-        held = self._reserved.get(client_order_id)
+        held = self._reserved.get(name)
         if held is None:
             return
         if held.on_exchange_ns is None or ts_event_ns < held.on_exchange_ns:
             held.on_exchange_ns = ts_event_ns
         self._drop(held.asset)
 
-    def release(self, client_order_id: str) -> None:
+    def release(self, name: str) -> None:
         """End the reservation of an order that took nothing."""
-        held = self._reserved.pop(client_order_id, None)
+        held = self._reserved.pop(name, None)
         if held is None:
             return
+        self.tied.discard(name)
+        if held.amended:
+            amendments = self._amendments[held.amended]
+            amendments.discard(name)
+            if not amendments:
+                del self._amendments[held.amended]
         others = self._by_asset[held.asset]
-        del others[client_order_id]
+        del others[name]
         if held.amount.is_finite():
             self._totals[held.asset] = EXACT.subtract(self._totals[held.asset], held.amount)
         else:
@@ -107,11 +143,13 @@ class Funds:
         *,
         whole: bool = False,
         unread: Collection[str] = (),
+        streamed: bool = False,
     ) -> bool:
         """Apply a balance report. Return whether it contradicts a later report; then the balances must be requested
         again.
 
-        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero.
+        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero. `streamed`: it is from
+        the user stream, so it includes what the stream reported before it at the same time.
         """
         doubtful = False
         for asset, (free, locked) in balances.items():
@@ -120,7 +158,7 @@ class Funds:
                 doubtful = doubtful or (held.free, held.locked) != (free, locked)
                 continue
             self._stated[asset] = Stated(free, locked, ts_event_ns)
-            self._drop(asset)
+            self._drop(asset, streamed)
         if whole:
             for asset, held in list(self._stated.items()):
                 if asset in balances or asset in unread:
@@ -129,7 +167,7 @@ class Funds:
                     doubtful = doubtful or bool(held.free or held.locked)
                 else:
                     self._stated[asset] = Stated(ZERO, ZERO, ts_event_ns)
-                    self._drop(asset)
+                    self._drop(asset, streamed)
             self.known, self.as_of_ns = True, ts_event_ns
         return doubtful
 
@@ -156,10 +194,16 @@ class Funds:
         found = {asset: (held.free, held.locked) for asset, held in sorted(self._stated.items())}
         return {asset: pair for asset, pair in found.items() if pair != (ZERO, ZERO)}
 
-    def _drop(self, asset: str) -> None:
+    def _drop(self, asset: str, streamed: bool = False) -> None:
+        """End the reservations that the stated balances include. `streamed`: the user stream stated them just now."""
         stated = self._stated.get(asset)
         if stated is None:
             return
-        for one, held in list(self._by_asset.get(asset, {}).items()):
-            if held.on_exchange_ns is not None and held.on_exchange_ns <= stated.ts_event_ns:
-                self.release(one)
+        for name, held in list(self._by_asset.get(asset, {}).items()):
+            if streamed and held.streamed_ns <= stated.ts_event_ns:
+                held.included_ns = held.streamed_ns
+            included = held.is_in(stated.ts_event_ns)
+            if included:
+                self.release(name)
+            elif included is None:
+                self.tied.add(name)

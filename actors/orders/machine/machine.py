@@ -349,9 +349,10 @@ class OrderMachine:
     def report(self, report: StreamReport, now: Now) -> list[Effect]:
         """Apply one report of the user stream."""
         if isinstance(report, OrderReport):
-            self._reconcile.report(report, now)
+            self._reconcile.streamed(report, now)
         elif isinstance(report, BalanceReport):
-            if self._state.funds.apply(report.balances, report.ts_event_ns, whole=report.whole, unread=report.unread):
+            funds, whole, unread = self._state.funds, report.whole, report.unread
+            if funds.apply(report.balances, report.ts_event_ns, whole=whole, unread=unread, streamed=True):
                 self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
             self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)

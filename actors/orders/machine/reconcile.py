@@ -51,6 +51,7 @@ MARK = "fills:"
 HISTORY_S = 5.0  # pause between two looks at fills whose orders are queried, because the journal does not know them
 GAPS_S = 20.0  # longest pause between rounds for gaps
 GAPS_CALM_S = 60.0  # without a gap; then the next gap is the first again
+TIE_NS = SECOND_NS  # from a tie of a reservation and the balances to a request for the balances
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
@@ -76,6 +77,7 @@ class Reconcile:
         self._gap_due_ns: int | None = None  # a round for gaps will begin then
         self._balances_due_ns: int | None = None
         self._balances_asked = self._balances_again = False  # a request is under way; another one is due after it
+        self._tie_due_ns: int | None = None  # if a reservation is still tied then, request the balances
         self.stream_up = False
         self.started = False
         self.has_orders = self.has_balances = False
@@ -111,7 +113,7 @@ class Reconcile:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
         due += self._fees.due_ns
         doubts = self._state.requests.wake_ns
-        due += [at for at in (doubts, self._balances_due_ns, self._gap_due_ns) if at is not None]
+        due += [at for at in (doubts, self._balances_due_ns, self._gap_due_ns, self._tie_due_ns) if at is not None]
         return min([*due, self._next_ns])
 
     @property
@@ -180,6 +182,16 @@ class Reconcile:
         elif self._balances_due_ns is None:  # one request for the changes of a short time
             self._balances_due_ns = now.mono_ns + in_ns(self._state.settings.balances_s)
 
+    def _end_ties(self, now: Now) -> None:
+        """Request the balances if the stream does not state later ones soon after a tie."""
+        if not self._state.funds.tied:
+            self._tie_due_ns = None
+        elif self._tie_due_ns is None:
+            self._tie_due_ns = now.mono_ns + TIE_NS
+        elif self._tie_due_ns <= now.mono_ns:
+            self._tie_due_ns = now.mono_ns + TIE_NS
+            self._ask_balances(now)
+
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
         self.stream_up = what != "down"
@@ -228,6 +240,7 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
+        self._end_ties(now)
         if self._balances_due_ns is not None and self._balances_due_ns <= now.mono_ns:
             self._balances_due_ns, self._balances_asked = None, True
             self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
@@ -518,17 +531,30 @@ class Reconcile:
             reason = str(result) if isinstance(result, Rejected | DataError) else ""
             state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None, reason)
 
-    # Reports of orders, from any source
+    # Reports of orders
+
+    def streamed(self, report: OrderReport, now: Now) -> None:
+        """Apply a report of the user stream."""
+        self.report(report, now)
+        instrument = self._state.guards.by_symbol.get(report.symbol)
+        held = None if instrument is None else self._order_of(report, instrument.name)
+        if held is not None:
+            self._state.funds.streamed(held.order.client_order_id, report.ts_event_ns)
+
+    def _order_of(self, report: OrderReport, pair: str) -> Held | None:
+        """Return the order that has the report's client id, or else its exchange id."""
+        held = self._state.ledger.get(report.client_order_id)
+        if held is None and report.exchange_order_id:
+            held = self._state.ledger.by_exchange_id(pair, report.exchange_order_id)
+        return held
 
     def report(self, report: OrderReport, now: Now) -> None:
-        """Apply a report to its order; find out whether an unknown order is ours or external."""
+        """Apply a report, from any source, to its order; find out whether an unknown order is ours or external."""
         state = self._state
         instrument = state.guards.by_symbol.get(report.symbol)
         if instrument is None:
             return  # the exchange does not list the pair: we cannot have orders on it
-        held = state.ledger.get(report.client_order_id)
-        if held is None and report.exchange_order_id:
-            held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
+        held = self._order_of(report, instrument.name)
         if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
             state.ledger.apply(held, report, now)
             if report.status is not None:

@@ -187,7 +187,7 @@ class AccountState:
         """Reserve what new terms may take beyond an order's terms. Return whether they may take more."""
         asset, more = self.guards.growth(order, terms)
         if more > 0:
-            self.funds.hold(f"{GROWTH}{request_id}", asset, more)
+            self.funds.hold(f"{GROWTH}{request_id}", asset, more, order.client_order_id)
         return more > 0
 
     def _settled(self, request: PendingRequest, client_order_id: str, part: Part, outcome: str, now: Now) -> None:
