@@ -1,4 +1,7 @@
-"""The mesh on hosts that the cases of a module share; a case that fails gets its successors a new one."""
+"""The mesh on hosts that the cases of a module share; a case that fails gets its successors a new one.
+
+With xdist, groups of cases run at the same time on hosts of their own: `GROUPS`.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,31 @@ from tests.cluster.running import Running, up
 from tests.cluster.world import World
 from tests.fakes.postgres import required_binaries
 
-LOGS = Path("bench-results/cluster-logs")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+LOGS = Path("bench-results/cluster-logs") / WORKER
 RAY_LOGS = ".venuemesh-ray/r/session_2*/logs"
 RESULTS = Path(os.environ.get("VENUEMESH_CLUSTER_RESULTS", "bench-results/cluster.json"))
+PART = RESULTS.with_suffix(f".{WORKER}.part") if WORKER else RESULTS
+GROUPS = ("[power", "[freeze", "[brief_cut", "[long_cut")  # cases with this in their name; the others of a file
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the groups."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            file = item.path.stem
+            group = next((name for name in GROUPS if file == "test_cluster" and name in item.name), "")
+            item.add_marker(pytest.mark.xdist_group(file + group))
+
+
+def pytest_sessionfinish() -> None:
+    """Join the results of the workers."""
+    parts = sorted(RESULTS.parent.glob(f"{RESULTS.stem}.*.part"))
+    if parts and not WORKER:
+        write([row for part in parts for row in json.loads(part.read_text())["cases"]])
+        for part in parts:
+            part.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +109,8 @@ def rows() -> Iterator[list[dict[str, Any]]]:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"cases": rows}, indent=1) + "\n")
+    PART.parent.mkdir(exist_ok=True)
+    PART.write_text(json.dumps({"cases": rows}, indent=1) + "\n")
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from typing import Any
 HOME = Path("/srv")  # the folder of the host, in its own mounts
 RESTART_S = 1.0  # RestartSec= of the units in docs/cluster.md
 LOOK_S = 0.02
+CODE = (Path(__file__).resolve().parents[2], Path(sys.prefix))  # shown also where a host's own folder would hide it
 OWN_FILES = {"hosts": "/etc/hosts", "machine-id": "/etc/machine-id"}
 
 
@@ -33,7 +34,13 @@ def mount(folder: Path) -> None:
         if Path(path).exists():
             subprocess.run(["mount", "--bind", HOME / name, path], check=True)
     for path in ("/dev/shm", "/tmp"):
+        hidden = {code: os.open(code, os.O_PATH) for code in CODE if code.is_relative_to(path)}
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", path], check=True)
+        for code, fd in hidden.items():
+            if not code.exists():
+                code.mkdir(parents=True)
+                subprocess.run(["mount", "-c", "--bind", f"/proc/self/fd/{fd}", code], check=True, pass_fds=[fd])
+            os.close(fd)
     subprocess.run(["hostname", (HOME / "name").read_text()], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 

@@ -1,4 +1,4 @@
-"""The short half of the cluster's tests, with a head, one worker and two books."""
+"""The short half of the cluster's tests, with a head, one worker and two books; part of `make test`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.cluster import faults
 from tests.cluster.running import Running
 from tests.cluster.world import World
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def make_world() -> World:
