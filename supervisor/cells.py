@@ -62,8 +62,8 @@ class Cells(Protocol):
     async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
         """Give a spare its assignment; return the result of the cell's `adopt`. Also raises Fenced."""
 
-    async def stop(self, cell: str, timeout_s: float) -> None:
-        """Stop the role, then the cell. Also raises TimeoutError, Fenced."""
+    async def stop(self, cell: str, timeout_s: float, final: bool) -> None:
+        """Stop the role, then the cell; `final`: see `Context.is_final`. Also raises TimeoutError, Fenced."""
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
         """Return the role's status. Also raises TimeoutError."""

@@ -235,9 +235,9 @@ class SupervisorShell:
                 await self._create(cell, node, trading)
             case m.AdoptCell():
                 await self._adopt(effect)
-            case m.StopCell(cell, timeout_s):
+            case m.StopCell(cell, timeout_s, final):
                 try:
-                    await self.port.stop(cell, timeout_s)
+                    await self.port.stop(cell, timeout_s, final)
                 except Fenced:
                     self._superseded(cell)
                 except UNANSWERED:

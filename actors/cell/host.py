@@ -124,6 +124,7 @@ class Host:
         self.cell = cell
         self.assignment: Assignment | None = None
         self.role: Role | None = None  # while it serves
+        self._context: Context | None = None
         self.ended = False
         self._around, self._hooks, self._make = around, hooks, make
         self._lease_ns = None if lease_s is None else in_ns(lease_s)
@@ -176,7 +177,8 @@ class Host:
         try:
             if prepare is not None:
                 await prepare(assignment)
-            role = self._make(assignment, self._context(assignment))
+            self._context = self._new_context(assignment)
+            role = self._make(assignment, self._context)
             await role.start()
         except Exception as error:
             self.fail(error)
@@ -188,7 +190,7 @@ class Host:
         self._serves = frozenset((*served, *map(book_of, served)))  # a replica stands in for its book
         return {"ok": True}
 
-    def _context(self, assignment: Assignment) -> Context:
+    def _new_context(self, assignment: Assignment) -> Context:
         around = self._around
         return Context(
             mesh=around.mesh,
@@ -206,11 +208,14 @@ class Host:
             host=around.host,
         )
 
-    async def stop(self, timeout_s: float) -> None:
-        """Stop the role; from then on no message is answered. Raises the role's errors, and TimeoutError."""
+    async def stop(self, timeout_s: float, final: bool = True) -> None:
+        """Stop the role; from then on no message is answered. `final`: see `Context.is_final`. Raises the role's errors,
+        and TimeoutError.
+        """
         role, self.role, self._serves = self.role, None, frozenset()
         try:
-            if role is not None:
+            if role is not None and self._context is not None:
+                self._context.is_final = final
                 async with asyncio.timeout(timeout_s):
                     await role.stop()
         finally:

@@ -150,12 +150,13 @@ class LocalCells:
         cell.do(self._beat(cell))
         self._wake()
 
-    async def stop(self, address: str, timeout_s: float = STOP_S) -> None:
-        """Stop a role as in an orderly shutdown. Raises the errors of its `stop`, and TimeoutError."""
+    async def stop(self, address: str, timeout_s: float = STOP_S, final: bool = True) -> None:
+        """Stop a role as in an orderly shutdown, or, unless that is `final`, as before its next incarnation. Raises the
+        errors of its `stop`, and TimeoutError."""
         cell = self._cells.pop(address, None)
         if cell is not None:
             try:
-                await cell.do(cell.host.stop(timeout_s))
+                await cell.do(cell.host.stop(timeout_s, final))
             finally:
                 await self._bury(cell)
 

@@ -97,9 +97,9 @@ class Cell:
         return await self._at_home(self._adopt(Assignment.from_dict(assignment)))
 
     @ray.method(concurrency_group="control")
-    async def stop(self, epoch: int, timeout_s: float) -> None:
-        """Stop the role, then end the process."""
-        await self._at_home(self._stop(epoch, timeout_s))
+    async def stop(self, epoch: int, timeout_s: float, final: bool = True) -> None:
+        """Stop the role, then end the process; `final`: see `Context.is_final`."""
+        await self._at_home(self._stop(epoch, timeout_s, final))
 
     @ray.method(concurrency_group="control")
     async def status(self) -> dict[str, Any]:
@@ -172,11 +172,11 @@ class Cell:
             return await pass_on(self._routes, content)
         return await self._host.answer_call(method, content)
 
-    async def _stop(self, epoch: int, timeout_s: float) -> None:
+    async def _stop(self, epoch: int, timeout_s: float, final: bool) -> None:
         self._host.fence(epoch)
-        logger.log("DEBUG" if self._host.role is None else "INFO", "stopping", limit_s=timeout_s)
+        logger.log("DEBUG" if self._host.role is None else "INFO", "stopping", limit_s=timeout_s, final=final)
         try:
-            await self._host.stop(timeout_s)
+            await self._host.stop(timeout_s, final)
         except Exception as error:
             logger.opt(exception=error).error("failed while stopping")
         self._fall_silent()

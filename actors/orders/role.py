@@ -100,9 +100,9 @@ class OrderManagerRole:
         self._placements.start()
 
     async def stop(self) -> None:
-        """End. With on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
+        """End. If that is final and on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
         self._placements.stopping = True
-        if self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
+        if self._context.is_final and self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
             timeout_s = self._settings.stop_s * CANCEL_SHARE
             with contextlib.suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(timeout_s):

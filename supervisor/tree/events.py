@@ -246,10 +246,14 @@ class AdoptCell:
 
 @dataclass(frozen=True, slots=True)
 class StopCell:
-    """Stop the role, then the cell; a `KillCell` follows if the cell does not end in time."""
+    """Stop the role, then the cell; a `KillCell` follows if the cell does not end in time.
+
+    `final`: the actor ends for good; else another cell has its work, or will have it.
+    """
 
     cell: str
     timeout_s: float
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

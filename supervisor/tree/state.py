@@ -171,10 +171,10 @@ class TreeState:
         if not self._holds:  # if it does, the deadline passes after this supervisor has rejoined
             self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
 
-    def _end(self, cell: Cell, shutdown_s: float, now_ns: int) -> None:
-        """Stop the role of a cell politely; the cell is killed if it does not end in time."""
+    def _end(self, cell: Cell, shutdown_s: float, now_ns: int, final: bool = False) -> None:
+        """Stop the role of a cell politely; the cell is killed if it does not end in time. See `StopCell`."""
         cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + in_ns(shutdown_s + 0.5)
-        self._effects.append(StopCell(cell.name, shutdown_s))
+        self._effects.append(StopCell(cell.name, shutdown_s, final))
 
     def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
         before = child.predecessor

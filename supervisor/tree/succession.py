@@ -67,7 +67,7 @@ class Succession(TreeState):
         self._unroute(child)
         child.state = ChildState.STOPPING
         if cell.state in (CellState.SERVING, CellState.ADOPTING):
-            self._end(cell, child.spec.shutdown_s, now_ns)
+            self._end(cell, child.spec.shutdown_s, now_ns, final=not restart)
 
     def _begin_handover(self, child: Child, node: str, now_ns: int, rescue: bool = False) -> None:
         """Start a successor of a serving child on a node as soon as a process waits there."""
@@ -111,9 +111,10 @@ class Succession(TreeState):
             self._effects.append(HandedOver(address, successor.cell, failure))
             if successor.rescue:
                 self._rescue_failed_ns[address] = now_ns
-        cell = self.cells.get(successor.cell or "")
+        cell, child = self.cells.get(successor.cell or ""), self.children[address]
         if cell is not None and cell.state in (CellState.ADOPTING, CellState.SERVING):
-            self._end(cell, self.settings.leave_s, now_ns)
+            final = self.ending or not child.wanted  # then it may be the only one that can still do its last work
+            self._end(cell, child.spec.shutdown_s if final else self.settings.leave_s, now_ns, final)
         return successor
 
     def _take_over(self, child: Child, now_ns: int) -> None:

@@ -278,8 +278,8 @@ class Mesh:
             self.stream_address, lambda context: UserStreamRole(self.place.settings().stream, context)
         )
 
-    async def stop_manager(self) -> None:
-        await self.cells.stop(self.orders, STOP_S)
+    async def stop_manager(self, final: bool = True) -> None:
+        await self.cells.stop(self.orders, STOP_S, final)
 
     async def stop_stream(self) -> None:
         await self.cells.stop(self.stream_address, STOP_S)

@@ -111,7 +111,7 @@ class FakeCells:
         self.adopted.append(assignment)
         return {"ok": True}
 
-    async def stop(self, cell: str, timeout_s: float) -> None: ...
+    async def stop(self, cell: str, timeout_s: float, final: bool) -> None: ...
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
         self.asked.append((cell, kind, body))

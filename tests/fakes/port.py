@@ -124,7 +124,7 @@ class World:
                     self.kill(cell, 22 * MS)
                 elif spec.address not in self.deaf:
                     self.soon(m.Adopted(cell), 5 * MS)
-            case m.StopCell(cell, _):
+            case m.StopCell(cell):
                 fake = self.cells[cell]
                 if not fake.stopped:
                     self.kill(cell, 20 * MS)

@@ -273,6 +273,14 @@ async def test_a_manager_that_stops_cancels_open_orders_if_configured(trading):
     assert {row["status"] for row in one.case.ledger()["orders"]} == {"CANCELED"}
 
 
+async def test_a_manager_that_a_successor_follows_cancels_nothing(trading):
+    one = await trading(on_shutdown="cancel")
+    await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
+    await one.mesh.stop_manager(final=False)
+    await one.mesh.stop()
+    assert [row["status"] for row in one.case.ledger()["orders"]] == ["NEW"] * 3
+
+
 async def test_without_its_journal_a_manager_refuses_and_continues_when_it_is_back(trading):
     one = await trading()
     path = one.case.place.journal.removeprefix("sqlite:///")

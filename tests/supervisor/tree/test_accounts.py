@@ -112,6 +112,26 @@ def test_a_shutdown_stops_managers_then_streams_then_books_then_what_they_stood_
     assert world.machine.ended
 
 
+@pytest.mark.parametrize(
+    ("event", "final"),
+    [
+        (m.ShutDown(), True),
+        (m.StopChildren((ORDERS,)), True),
+        (m.RestartRequested((ORDERS,)), False),
+        (m.UpgradeRequested(), False),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_manager_learns_whether_its_end_is_final(event, final):
+    world = grown("n1")
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.log.clear()
+    world.tell(event)
+    world.run(30.0)
+    assert [e.final for _, e in world.log if isinstance(e, m.StopCell) and e.cell == cell] == [final]
+
+
 def test_every_tier_has_its_place_in_both_orders():
     assert sorted(tier.ends for tier in Tier) == list(range(len(Tier)))
     assert max(Tier, key=lambda tier: tier.ends) is Tier.ORDERS
