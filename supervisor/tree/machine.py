@@ -385,6 +385,7 @@ class Machine(Succession):
                 self._kill(cell, now_ns)
             elif cell.state is CellState.KILLING:
                 self._kill_failed(KillFailed(cell.name), now_ns)
+                self._kill(cell, now_ns)  # again, until it has ended: Ray or the agent may not have answered
 
     # --- what follows -------------------------------------------------------------------------------------------------
 

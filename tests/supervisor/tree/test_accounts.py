@@ -132,6 +132,23 @@ def test_a_manager_learns_whether_its_end_is_final(event, final):
     assert [e.final for _, e in world.log if isinstance(e, m.StopCell) and e.cell == cell] == [final]
 
 
+def test_a_process_that_could_not_be_ended_is_ended_later():
+    world = grown("n1")
+    cell, agent = world.serving("book/x/a"), world.serving("agent/n1")
+    assert cell is not None
+    assert agent is not None
+    for silent in (cell, agent):
+        world.cells[silent].stopped = True
+    world.tell(m.StopChildren(("book/x/a",)))
+    world.run(30.0)
+    assert world.cells[cell].alive
+    assert world.machine.cells[cell].state is CellState.KILLING
+    world.cells[cell].stopped = False
+    world.run(10.0)
+    assert not world.cells[cell].alive
+    assert cell not in world.machine.cells
+
+
 def test_every_tier_has_its_place_in_both_orders():
     assert sorted(tier.ends for tier in Tier) == list(range(len(Tier)))
     assert max(Tier, key=lambda tier: tier.ends) is Tier.ORDERS
