@@ -109,7 +109,10 @@ class RayCells:
         return answer
 
     async def stop(self, cell: str, timeout_s: float, final: bool) -> None:
-        """Stop the role, then the cell; `final`: see `Context.is_final`. Raises Gone, Unreachable, TimeoutError, Fenced."""
+        """Stop the role, then the cell; `final`: see `Context.is_final`.
+
+        Raises Gone, Unreachable, TimeoutError, Fenced.
+        """
         await self._call(cell, timeout_s + 1.0, "stop", self.epoch, timeout_s, final)
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:

@@ -209,8 +209,9 @@ class Host:
         )
 
     async def stop(self, timeout_s: float, final: bool = True) -> None:
-        """Stop the role; from then on no message is answered. `final`: see `Context.is_final`. Raises the role's errors,
-        and TimeoutError.
+        """Stop the role; from then on no message is answered. `final`: see `Context.is_final`.
+
+        Raises the role's errors, and TimeoutError.
         """
         role, self.role, self._serves = self.role, None, frozenset()
         try:

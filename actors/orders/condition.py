@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .machine.reconcile import GAPS_S
+from .machine.rounds import GAPS_S
 
 
 def condition(

@@ -1,6 +1,6 @@
 """The mesh on hosts that the cases of a module share; a case that fails gets its successors a new one.
 
-With xdist, groups of cases run at the same time on hosts of their own: `GROUPS`.
+With xdist, groups of cases run at the same time, each on separate hosts: `GROUPS`.
 """
 
 from __future__ import annotations

@@ -11,10 +11,6 @@ in doubt or the stream is down, rarely otherwise. A round finds everything that 
                                   list
     an unknown order              `unknown_orders` finds out whose it is
 
-Gaps may come many times a second, and a round costs a part of the rate limit. The first gap begins a round at once.
-Gaps that follow begin one round together, some seconds after the last one, and each time twice as long after it, up to
-`GAPS_S`.
-
 Each question is a slot. A slot is open until an ask that began after the question was raised is answered. A failed ask
 is repeated after a pause. When all slots are closed, the round is complete.
 """
@@ -28,7 +24,6 @@ from ....connectors.order_codec import Draft, Refusal, Reply
 from ....connectors.reading import left_out_text
 from ....connectors.reports import OrderReport
 from ....journal.writes import PutBalances, PutMark
-from ....model.backoff import Backoff
 from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
@@ -41,6 +36,7 @@ from .ledger import Held
 from .pages import page_of
 from .questions import Asked, Slot, in_order
 from .requests import STUCK_S
+from .rounds import BalanceAsks, GapRounds
 from .state import AccountState
 from .unknown_orders import UnknownOrders
 
@@ -49,9 +45,6 @@ ALL = ""
 CHANGED = "changed"  # balances after a change of an order; the question has no slot
 MARK = "fills:"
 HISTORY_S = 5.0  # pause between two looks at fills whose orders are queried, because the journal does not know them
-GAPS_S = 20.0  # longest pause between rounds for gaps
-GAPS_CALM_S = 60.0  # without a gap; then the next gap is the first again
-TIE_NS = SECOND_NS  # from a tie of a reservation and the balances to a request for the balances
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
@@ -70,14 +63,8 @@ class Reconcile:
         self._dirty: set[str] = set()  # pairs whose fills must be walked
         self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
-        soon_s = state.settings.reconcile_s[0]
-        self._gaps_apart = Backoff(soon_s, max(soon_s, GAPS_S), jitter=0.0)
-        self._gap_rounds = 0  # in a row
-        self._gap_round_ns: int | None = None  # when the last of them began
-        self._gap_due_ns: int | None = None  # a round for gaps will begin then
-        self._balances_due_ns: int | None = None
-        self._balances_asked = self._balances_again = False  # a request is under way; another one is due after it
-        self._tie_due_ns: int | None = None  # if a reservation is still tied then, request the balances
+        self._gaps = GapRounds(state.settings.reconcile_s[0])
+        self._balances = BalanceAsks(state.settings.balances_s)
         self.stream_up = False
         self.started = False
         self.has_orders = self.has_balances = False
@@ -94,7 +81,7 @@ class Reconcile:
     @property
     def reconciled(self) -> bool:
         """Whether the round after the last start or gap is complete and no earlier request can still arrive."""
-        is_over = self.round_over_ns is not None and self._gap_due_ns is None
+        is_over = self.round_over_ns is not None and not self.waits_for_gaps
         return self.serving and is_over and self._is_complete and not self._state.requests.earlier
 
     @property
@@ -106,14 +93,14 @@ class Reconcile:
     @property
     def waits_for_gaps(self) -> bool:
         """Whether reports were lost, and the round for them has not begun, because another one began shortly before."""
-        return self._gap_due_ns is not None
+        return self._gaps.due_ns is not None
 
     @property
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
         due += self._fees.due_ns
         doubts = self._state.requests.wake_ns
-        due += [at for at in (doubts, self._balances_due_ns, self._gap_due_ns, self._tie_due_ns) if at is not None]
+        due += [at for at in (doubts, self._balances.wake_ns, self._gaps.due_ns) if at is not None]
         return min([*due, self._next_ns])
 
     @property
@@ -153,7 +140,7 @@ class Reconcile:
         for pair in sorted(self._dirty):
             self.raise_question(Purpose.PAIR_FILLS, pair, now)
         self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
-        self._gap_due_ns = None
+        self._gaps.due_ns = None
 
     def raise_question(self, purpose: Purpose, key: str, now: Now) -> None:
         """Raise a question. Only an ask that begins after this call can answer it."""
@@ -167,30 +154,13 @@ class Reconcile:
         """React to a change of an order: request its missing fills and fees, and the balances if the stream does not
         state them."""
         if self._state.codec.offer.asks_balances and self.started:
-            self._ask_balances(now)
+            self._balances.changed(now.mono_ns)  # no command waits for the answer
         self._fees.changed(held, now)
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
         if held.short and key not in self._slots:
             self._slots[key] = Slot(now.mono_ns)
         elif not held.short and key in self._slots and self._slots[key].ask_id is None:
             del self._slots[key]
-
-    def _ask_balances(self, now: Now) -> None:
-        """Request the balances soon, but not too often. No command waits for the answer."""
-        if self._balances_asked:
-            self._balances_again = True
-        elif self._balances_due_ns is None:  # one request for the changes of a short time
-            self._balances_due_ns = now.mono_ns + in_ns(self._state.settings.balances_s)
-
-    def _end_ties(self, now: Now) -> None:
-        """Request the balances if the stream does not state later ones soon after a tie."""
-        if not self._state.funds.tied:
-            self._tie_due_ns = None
-        elif self._tie_due_ns is None:
-            self._tie_due_ns = now.mono_ns + TIE_NS
-        elif self._tie_due_ns <= now.mono_ns:
-            self._tie_due_ns = now.mono_ns + TIE_NS
-            self._ask_balances(now)
 
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
@@ -203,31 +173,16 @@ class Reconcile:
         elif what == "up":
             self.round(now)
         else:
-            self._gap(now)
-
-    def _gap(self, now: Now) -> None:
-        """Begin a round now, or later if another one began for a gap a short time ago."""
-        before_ns = self._gap_round_ns
-        if before_ns is None or now.mono_ns - before_ns >= in_ns(GAPS_CALM_S):
-            self._gap_rounds = 0
-            before_ns = now.mono_ns
-        due_ns = before_ns + in_ns(self._gaps_apart.delay_s(self._gap_rounds))
-        if due_ns <= now.mono_ns:
-            self._gap_round(now)
-        else:
-            self._gap_due_ns = due_ns
-
-    def _gap_round(self, now: Now) -> None:
-        self._gap_rounds += 1
-        self._gap_round_ns = now.mono_ns
-        self.round(now)
+            self._gaps.lost(now.mono_ns)
+            if self._gaps.take(now.mono_ns):
+                self.round(now)
 
     def tick(self, now: Now) -> None:
         """Send the asks that are due."""
         if not self.started:
             return
-        if self._gap_due_ns is not None and self._gap_due_ns <= now.mono_ns:
-            self._gap_round(now)
+        if self._gaps.take(now.mono_ns):
+            self.round(now)
         if self._next_ns <= now.mono_ns:
             self.round(now)
         if self.in_doubt or not self.stream_up:
@@ -240,9 +195,7 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
-        self._end_ties(now)
-        if self._balances_due_ns is not None and self._balances_due_ns <= now.mono_ns:
-            self._balances_due_ns, self._balances_asked = None, True
+        if self._balances.take(bool(self._state.funds.tied), now.mono_ns):
             self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
         self._fees.tick(now)
         self._state.requests.ask_overdue(now)
@@ -320,10 +273,7 @@ class Reconcile:
         if slot is not None:
             slot.ask_id = None
         if asked.key == CHANGED:
-            self._balances_asked, again = False, self._balances_again or not isinstance(result, Reply)
-            self._balances_again = False
-            if again:
-                self._ask_balances(now)
+            self._balances.answered(isinstance(result, Reply), now.mono_ns)
         if not isinstance(result, Reply):
             if slot is not None:
                 self._unanswered(asked, slot, result, now)
