@@ -96,7 +96,10 @@ class SupervisorShell:
             self.on(m.Drained(tuple(drained["hosts"])))
         await self._find_cells()
         self.on(m.RunChildren(tuple(self.desired.first_specs())))
+        was_running = stored is not None and any(cell.address for cell in self.machine.cells.values())
         for child in self.machine.children.values():
+            if was_running:  # its process was lost with the supervisor: it waits for nothing, and takes any spare
+                child.served_once = True
             if stored is not None and child.spec.tier is Tier.LIMITS and child.cell is None:
                 child.restarts = max(1, child.restarts)  # it is not the first one: its buckets are not full
         specs = {address: child.spec for address, child in self.machine.children.items()}

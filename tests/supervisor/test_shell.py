@@ -57,6 +57,19 @@ async def test_boot_waits_for_a_gcs_that_is_away_and_then_finds_what_lives(monke
     assert mine.ready.is_set()
 
 
+async def test_what_was_lost_with_the_supervisor_waits_for_nothing_and_takes_a_spare_on_any_node() -> None:
+    lost, spare = replace(A, address="echo/b"), living(A) | {"assignment": None, "pid": 78}
+    store = FakeStore()
+    first = made(FakeCells(), store, children=(A, lost))
+    await first.boot()
+    cells = {"cell-1": living(A)} | {f"spare-{n}": spare | {"pid": 100 + n} for n in range(9)}
+    mine = made(FakeCells(cells), store, children=(A, lost))
+    await mine.boot()
+    mine.on(m.NodeSeen("empty"))  # it has the least to do, and no process yet
+    mine.on(m.NodeSeen("n"))
+    assert str(mine.machine.children[lost.address].cell).startswith("spare-")
+
+
 async def test_a_cell_that_cannot_be_queried_does_not_count_as_gone() -> None:
     port, store = FakeCells({"cell-1": living(A)}), FakeStore()
     mine = made(port, store)
