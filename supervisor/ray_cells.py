@@ -113,7 +113,8 @@ class RayCells:
 
         Raises Gone, Unreachable, TimeoutError, Fenced.
         """
-        await self._call(cell, timeout_s + 1.0, "stop", self.epoch, timeout_s, final)
+        more = () if final else (False,)  # a cell of an older version takes two arguments: for it every end is final
+        await self._call(cell, timeout_s + 1.0, "stop", self.epoch, timeout_s, *more)
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
         """Return the role's status. Raises Gone, Unreachable, TimeoutError."""

@@ -102,10 +102,11 @@ class OrderManagerRole:
     async def stop(self) -> None:
         """End. If that is final and on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
         self._placements.stopping = True
-        if self._context.is_final and self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
+        if self._context.is_final and self._settings.on_shutdown == "cancel":
             timeout_s = self._settings.stop_s * CANCEL_SHARE
             with contextlib.suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(timeout_s):
+                    await self._shell.booted.wait()
                     await self._cancel_all({"timeout_s": timeout_s})
         await self._shell.stop()
 

@@ -82,6 +82,7 @@ from .records import Cell, CellState, Child, ChildState
 from .succession import Succession
 
 _CREATING_AT_END_S = 10.0
+_BETWEEN_S = 8.0  # a shutdown waits at most so long for order managers that are restarted
 _VERDICTS = (Hung, KillFailed)  # events that judge a cell which may be alive
 _CALM_NS = 500_000_000  # pause between an adoption and the replacement of its spare, while the node has another spare
 
@@ -341,17 +342,38 @@ class Machine(Succession):
             successor.report(event.is_ready, event.settled, event.paced, now_ns)
 
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
-        if not self.ending:
-            for cell in self.cells.values():
-                if cell.state is CellState.CREATING:  # wait until it exists, then stop it like any other cell
-                    cell.deadline_ns = now_ns + in_ns(_CREATING_AT_END_S)
-        self.ending = True
         self.rolling.clear()
+        if self._ends_by_ns is None:
+            self._ends_by_ns = now_ns + in_ns(_BETWEEN_S)
+
+    def _begin_end(self, now_ns: int) -> None:
+        """End everything, once every order manager has a process that can do its last work, or none will soon."""
+        if self._ends_by_ns is None or self.ending:
+            return
+        is_late = now_ns >= self._ends_by_ns or self._holds
+        if not is_late and any(map(self._is_between, self.children.values())):
+            return
+        for cell in self.cells.values():
+            if cell.state is CellState.CREATING:  # wait until it exists, then stop it like any other cell
+                cell.deadline_ns = now_ns + in_ns(_CREATING_AT_END_S)
+        self.ending = True
         for successor in self.handovers:
             self._drop_successor(successor.address, now_ns)
         for cell in self.cells.values():
             if cell.state is CellState.LEAVING:
                 self._end(cell, self.settings.leave_s, now_ns)
+
+    def _is_between(self, child: Child) -> bool:
+        """Return whether an order manager has no serving process now and will have one soon: it is restarted, or moves,
+        or takes over. Its last work, such as to cancel orders, waits for that process."""
+        if child.spec.tier is not Tier.ORDERS or not child.wanted or not child.served_once:
+            return False
+        if child.state is ChildState.STOPPING:
+            return child.restarting
+        successor = self.handovers.get(child.spec.address)
+        if child.state is ChildState.SERVING:
+            return child.node in self.suspected and successor is not None and not successor.serves
+        return child.state in (ChildState.WAITING, ChildState.STARTING)
 
     def _isolated(self, event: Isolated, now_ns: int) -> None:
         if self.isolated_ns is None:
@@ -431,6 +453,7 @@ class Machine(Succession):
     # --- reconcile ----------------------------------------------------------------------------------------------------
 
     def _reconcile(self, now_ns: int) -> None:
+        self._begin_end(now_ns)
         if self.ending:
             self._wind_down(now_ns)
             return

@@ -57,6 +57,7 @@ class TreeState:
         self._rescue_failed_ns: dict[str, int] = {}  # when a successor of a child on a suspected node failed last
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
+        self._ends_by_ns: int | None = None  # everything must end, from then on at the latest
         self.isolated_ns: int | None = None  # since when this supervisor lacks its majority
         self._epoch = epoch
         self._counter = itertools.count(1)

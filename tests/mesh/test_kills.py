@@ -270,8 +270,8 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
     before = tree.child("echo/b")["restarts"]
     with pytest.raises(OutcomeUnknown):  # one that ends its role is not sent to the successor
         tree.ask("echo/a", "relay", {"address": "echo/b", "kind": "crash", "timeout_s": 10.0}, 20.0)
+    until("its restart is known", lambda: tree.child("echo/b")["restarts"] == before + 1)
     tree.whole(children=3)
-    assert tree.child("echo/b")["restarts"] == before + 1
     stale = tree.cell(a["cell"])
     envelope = Envelope("echo/a", "x", (1, 1), 1, "who", 1.0, None)
     with pytest.raises(Fenced):

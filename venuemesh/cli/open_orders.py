@@ -50,7 +50,9 @@ class OpenOrders:
             found.error = str(error)
             return found
         for row in tree["children"]:
-            if not has_kind(row["address"], ORDERS) or (row["status"] or {}).get("on_shutdown") == "cancel":
+            status = row["status"] or {}
+            will_cancel = status.get("on_shutdown") == "cancel" and status.get("ready")
+            if not has_kind(row["address"], ORDERS) or will_cancel:
                 continue
             place = Address.parse(row["address"])
             account = Account(f"{place.exchange}/{place.name}", running.market(place.exchange, place.name))

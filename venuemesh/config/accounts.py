@@ -206,7 +206,10 @@ class AccountTable(Strict):
         "name = [amount, seconds]. A counter that falls with time falls by amount in seconds.",
     )
     on_shutdown: Literal["keep", "cancel"] = setting(
-        OrderManagerSettings, "on_shutdown", "What an orderly shutdown of the mesh does with open orders."
+        OrderManagerSettings,
+        "on_shutdown",
+        "What an orderly end does with open orders: `venuemesh down`, or a start without the account. A restart, "
+        "a move, a drain and an upgrade keep them.",
     )
     unknown_orders: Literal["adopt", "external"] = setting(
         OrderSettings,

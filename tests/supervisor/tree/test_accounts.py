@@ -132,6 +132,33 @@ def test_a_manager_learns_whether_its_end_is_final(event, final):
     assert [e.final for _, e in world.log if isinstance(e, m.StopCell) and e.cell == cell] == [final]
 
 
+@pytest.mark.parametrize("after_s", [0.0, 0.01, 0.03, 0.2])
+def test_a_shutdown_during_a_restart_still_lets_the_manager_do_its_last_work(after_s):
+    world = grown("n1")
+    world.log.clear()
+    world.tell(m.RestartRequested((ORDERS,)))
+    while not any(isinstance(e, m.StopCell) for _, e in world.log):
+        world.run(0.01)
+    world.run(after_s)
+    world.tell(m.ShutDown())
+    world.run(30.0)
+    ends = {world.cells[e.cell].address: e.final for _, e in world.log if isinstance(e, m.StopCell)}
+    assert ends[ORDERS], "the last process of the manager did not learn that its end is final"
+    assert world.machine.ended
+
+
+def test_a_shutdown_does_not_wait_for_a_manager_that_cannot_start():
+    world = grown("n1")
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.deaf.add(ORDERS)
+    world.kill(cell)
+    world.run(0.1)
+    world.tell(m.ShutDown())
+    world.run(60.0)
+    assert world.machine.ended
+
+
 def test_a_process_that_could_not_be_ended_is_ended_later():
     world = grown("n1")
     cell, agent = world.serving("book/x/a"), world.serving("agent/n1")

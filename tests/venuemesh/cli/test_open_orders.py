@@ -156,3 +156,16 @@ def test_what_becomes_of_open_orders_depends_on_whether_their_exchange_stays(mes
         assert any(f"{name} {is_open}" in line for line in found.lines())
     finally:
         mesh.market("binance").cancel_and_wait(name)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_down_lists_an_account_whose_manager_is_not_ready_to_cancel_its_orders(mesh, monkeypatch, ready):
+    """With on_shutdown = "cancel" a manager that is ready cancels them itself."""
+    tree = mesh.status()
+    (row,) = [row for row in tree["children"] if row["address"] == "orders/binance/main"]
+    row["status"] = row["status"] | {"on_shutdown": "cancel", "ready": ready}
+    monkeypatch.setattr(mesh, "status", lambda: tree)
+    one = rest(mesh)
+    found = open_orders.OpenOrders.find("m", None)
+    assert [account.name for account in found.accounts] == ([] if ready else ["binance/main"])
+    mesh.market("binance").cancel_and_wait(one)
