@@ -61,7 +61,7 @@ $(FUZZER): $(STAMP) requirements/fuzz.lock
 MESHES ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) // 2 or 1)')
 
 cluster-test: build ## a mesh on hosts that are namespaces, killed and cut off; JSON in bench-results/
-	$(BIN)/python -m pytest -v -n $(MESHES) --dist loadgroup tests/cluster --ignore tests/cluster/test_many_pairs.py
+	VENUEMESH_CLUSTER_RESULTS=bench-results/cluster.json $(BIN)/python -m pytest -v -n $(MESHES) --dist loadgroup tests/cluster --ignore tests/cluster/test_many_pairs.py
 	VENUEMESH_CLUSTER_RESULTS=bench-results/cluster-pairs.json $(BIN)/python -m pytest -v tests/cluster/test_many_pairs.py
 
 fuzz: build $(FUZZER) ## fuzz the readers of foreign bytes, for SECONDS in all (120)

@@ -15,7 +15,8 @@ class OrderReport:
 
     `status` is None if the report has no status. `fills` are the fills in the report; a report may have a total in
     `filled` without fills (then the fills must be requested). `stated_id` is the client id that the exchange states,
-    if it is not `client_order_id`, the id of the query.
+    if it is not `client_order_id`, the id of the query. `is_dated`: the exchange states the time; else it is when the
+    request was sent, by our clock.
     """
 
     symbol: str
@@ -37,6 +38,7 @@ class OrderReport:
     code: str | None = None
     reason: str | None = None
     stated_id: str = ""
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class FillReport(Charged):
 
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
-    """Balances at `ts_event_ns`: asset -> (free, locked).
+    """Balances at `ts_event_ns`: asset -> (free, locked). In an answer that states no time, it is 0.
 
     `whole`: assets that are neither in `balances` nor in `unread` are zero. Assets in `unread` have an unreadable row:
     their last known balances stay.

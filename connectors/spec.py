@@ -391,5 +391,6 @@ class Offer:
     min_validity_s: float = 0.001  # shortest validity window of a request
     fills_by_time: bool = False  # trade ids do not rise, so fills are requested by time, each answer complete
     asks_balances: bool = False  # the stream does not state locked balances: request balances after changes of orders
+    streams_in_order: bool = False  # the stream states balances after the report of the order that changed them
     fee_on_top: bool = False  # a buy locks its fee in addition to its value
     sent_id: Callable[[str], str] = str  # converts a client order id to the form that is sent to the exchange

@@ -183,9 +183,9 @@ def redirected(draft: Draft, endpoint: Endpoint, params: Iterable[tuple[str, str
     return replace(draft, rest=(endpoint.method, endpoint.path), params=tuple(params), cost=endpoint.cost)
 
 
-def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int) -> Reply:
-    """Return an answer that only acknowledges an order: its id without a status."""
-    made = OrderReport(symbol, draft.orders[0], exchange_order_id, None, at_ns)
+def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int, is_dated: bool) -> Reply:
+    """Return an answer that only acknowledges an order: its id without a status. `is_dated`: see `OrderReport`."""
+    made = OrderReport(symbol, draft.orders[0], exchange_order_id, None, at_ns, is_dated=is_dated)
     return Reply(orders=(made,), taken=draft.orders)
 
 
@@ -199,8 +199,9 @@ class Outcome(NamedTuple):
     exchange_order_id: str = ""
 
 
-def acknowledged(draft: Draft, outcomes: Iterable[Outcome], at_ns: int) -> Reply:
+def acknowledged(draft: Draft, outcomes: Iterable[Outcome], at_ns: int, is_dated: bool) -> Reply:
     """Return an answer that acknowledges or refuses each order of a request, in their order, without a status.
+    `is_dated`: see `OrderReport`.
 
     Raises:
         ValueError: an outcome is missing or belongs to another new order, or the only order is refused: a refusal of a
@@ -215,7 +216,7 @@ def acknowledged(draft: Draft, outcomes: Iterable[Outcome], at_ns: int) -> Reply
         if draft.kind in (Kind.PLACE, Kind.BATCH_PLACE):
             if not one.exchange_order_id or one.client_order_id != name:
                 raise ValueError("not the ids of the order that was placed")
-            placed.append(OrderReport(one.symbol, name, one.exchange_order_id, None, at_ns))
+            placed.append(OrderReport(one.symbol, name, one.exchange_order_id, None, at_ns, is_dated=is_dated))
     if refused and len(draft.orders) == 1:
         raise ValueError("a refusal in a successful answer")
     return Reply(orders=tuple(placed), taken=tuple(taken), refused=tuple(refused))

@@ -68,6 +68,7 @@ _NOT_TEXT: dict[str, type] = {
     "ts_event_ns": int,
     "is_maker": bool,
     "whole": bool,
+    "is_dated": bool,
 }  # of fields that are passed through unchanged
 
 
@@ -98,7 +99,8 @@ def _plain_fields(record: Any) -> dict[str, Any]:
     cls: Any = type(record)
     for name, value in zip(_field_names(cls), _reader(cls)(record), strict=True):
         if type(value) in _PLAIN:
-            pass
+            if name == "is_dated" and value:
+                continue  # as in reports of the version that has no such field
         elif isinstance(value, Decimal):
             value = f"{value:f}"
         elif isinstance(value, Enum):

@@ -182,7 +182,7 @@ class BybitTrading(Trading):
         number = text(result["orderId"])
         if not number or result["orderLinkId"] != draft.orders[0]:
             raise ValueError("not the ids of the order that was placed")
-        return accepted(draft, dict(draft.params)["symbol"], number, now_ns)
+        return accepted(draft, dict(draft.params)["symbol"], number, now_ns, is_dated=True)
 
     def _acknowledged(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the order's id; the answer to a cancel or an amendment has no state."""
@@ -204,7 +204,7 @@ class BybitTrading(Trading):
             else Outcome(str(outcome["code"]), text(outcome["msg"]))
             for row, outcome in result
         ]
-        return acknowledged(draft, outcomes, now_ns)
+        return acknowledged(draft, outcomes, now_ns, is_dated=True)
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the requested order, under the id in the request; if it is not found, request the history."""

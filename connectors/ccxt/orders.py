@@ -50,7 +50,7 @@ class CcxtTrading(Trading):
             Kind.OPEN_ORDERS: self._listed,
             Kind.ORDERS: self._listed,
             Kind.FILLS: self._fills,
-            Kind.ACCOUNT: lambda draft, read, at_ns: Reply(account=reports.account(mapping(read), at_ns)),
+            Kind.ACCOUNT: lambda draft, read, at_ns: Reply(account=reports.account(mapping(read))),
             Kind.FEES: lambda draft, read, at_ns: Reply(fees=reports.fees(draft.pair or "", mapping(read))),
         }
 

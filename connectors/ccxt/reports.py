@@ -123,9 +123,9 @@ def balances(found: Mapping[str, Any], whole: bool, at_ns: int) -> BalanceReport
     return BalanceReport(read, whole, time_ns(found.get("timestamp"), at_ns), tuple(unread))
 
 
-def account(found: Mapping[str, Any], at_ns: int) -> AccountReport:
+def account(found: Mapping[str, Any]) -> AccountReport:
     """Read the balances. ccxt does not state the key's permissions; orders of a read-only key are refused."""
-    return AccountReport(balances(found, True, at_ns), True, ("SPOT",), None, None)
+    return AccountReport(balances(found, True, 0), True, ("SPOT",), None, None)
 
 
 def fees(pair: str, row: Mapping[str, Any]) -> Fees:

@@ -62,7 +62,7 @@ class CoinbaseTrading(Trading):
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
             Kind.FILLS: self._fills,
-            Kind.ACCOUNT: lambda draft, read, at_ns: Reply(account=reports.account(rows(read[0]), at_ns)),
+            Kind.ACCOUNT: lambda draft, read, at_ns: Reply(account=reports.account(rows(read[0]))),
             Kind.FEES: lambda draft, read, at_ns: Reply(fees=reports.fees(draft.pair or "", read[0])),
         }
 
@@ -151,7 +151,7 @@ class CoinbaseTrading(Trading):
         if report.client_order_id not in ("", draft.orders[0]):
             raise ValueError(f"the order {report.client_order_id!r}, not the one that was placed")
         if row["status"] in reports.PENDING:
-            return accepted(draft, report.symbol, report.exchange_order_id, report.ts_event_ns)
+            return accepted(draft, report.symbol, report.exchange_order_id, report.ts_event_ns, is_dated=True)
         return Reply(orders=(under(draft.orders[0], report),))
 
     @staticmethod

@@ -110,9 +110,9 @@ def quote_of(symbol: str) -> str:
     return symbol.rpartition("-")[2]
 
 
-def account(rows: list[Any], as_of_ns: int) -> AccountReport:
-    """Read the balances of a profile. The answer does not state the key's permissions."""
-    return AccountReport(held(rows, _balance, "currency", as_of_ns, whole=True), True, (), None, None)
+def account(rows: list[Any]) -> AccountReport:
+    """Read the balances of a profile. The answer states neither the key's permissions nor a time."""
+    return AccountReport(held(rows, _balance, "currency", 0, whole=True), True, (), None, None)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:

@@ -163,7 +163,7 @@ class HtxTrading(Trading):
         return answer.get("data"), response.sent_ns
 
     def _placed(self, draft: Draft, data: Any, now_ns: int) -> Reply:
-        return accepted(draft, dict(draft.params)["symbol"], reports.number_of(data), now_ns)
+        return accepted(draft, dict(draft.params)["symbol"], reports.number_of(data), now_ns, is_dated=False)
 
     def _each_placed(self, draft: Draft, data: Any, now_ns: int) -> Reply:
         sent = [one["symbol"] for one in orjson.loads(dict(draft.params)[ORDERS])]
@@ -173,7 +173,7 @@ class HtxTrading(Trading):
             else Outcome(None, "", symbol, text(row[BY_CLIENT]), reports.number_of(row[BY_ID]))
             for symbol, row in zip(sent, rows(data), strict=True)
         ]
-        return acknowledged(draft, outcomes, now_ns)
+        return acknowledged(draft, outcomes, now_ns, is_dated=False)
 
     def _each_cancelled(self, draft: Draft, data: Any, now_ns: int) -> Reply:
         """Read the ids of cancels that were taken, and the refused ones (/v1/order/orders/batchcancel)."""
@@ -187,7 +187,7 @@ class HtxTrading(Trading):
             else:
                 row = refused[number]
                 outcomes.append(Outcome(text(row["err-code"]), text(row.get("err-msg") or "")))
-        return acknowledged(draft, outcomes, now_ns)
+        return acknowledged(draft, outcomes, now_ns, is_dated=False)
 
     def _orders(self, draft: Draft, data: Any, now_ns: int) -> Reply:
         listed = rows(data)
@@ -214,7 +214,7 @@ class HtxTrading(Trading):
         if draft.rest[1] == TRADING["accounts"].path:
             self._named(draft, data, now_ns)
             return Reply(then=self.account())
-        return Reply(account=reports.account(mapping(data), self._account or _id_in(draft), now_ns))
+        return Reply(account=reports.account(mapping(data), self._account or _id_in(draft)))
 
     # The user stream
 

@@ -166,21 +166,22 @@ def account_of(listed: Any) -> tuple[str, bool]:
     return number_of(found["id"]), text(found["state"]) == WORKING
 
 
-def account(data: dict[str, Any], number: str, now_ns: int) -> AccountReport:
-    """Read balances (/v1/account/accounts/{account-id}/balance). The answer does not state the key's permissions."""
+def account(data: dict[str, Any], number: str) -> AccountReport:
+    """Read balances (/v1/account/accounts/{account-id}/balance). The answer states neither the key's permissions nor a
+    time."""
     if number_of(data["id"]) != number or data["type"] != SPOT:
         raise ValueError(f"balances of the account {data['id']!r}")
     may_trade = text(data["state"]) == WORKING
-    return AccountReport(balances(data["list"], now_ns), may_trade, ("SPOT",), None, None, number)
+    return AccountReport(balances(data["list"]), may_trade, ("SPOT",), None, None, number)
 
 
-def balances(listed: Any, now_ns: int) -> BalanceReport:
+def balances(listed: Any) -> BalanceReport:
     """Read the rows of each currency: `trade` is free, `frozen` and `lock` are locked."""
     by_currency: dict[Any, list[Any]] = {}
     for row in rows(listed):
         by_currency.setdefault(_asset(row), []).append(row)
     grouped = [{"currency": name, "rows": found} for name, found in by_currency.items()]
-    return held(grouped, lambda one: (text(one["currency"]), _amounts(one["rows"])), "currency", now_ns, True)
+    return held(grouped, lambda one: (text(one["currency"]), _amounts(one["rows"])), "currency", 0, True)
 
 
 def _asset(row: Any) -> Any:

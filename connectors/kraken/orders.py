@@ -86,7 +86,7 @@ class KrakenTrading(Trading):
             Kind.OPEN_ORDERS: lambda draft, read, sent_ns: self._orders(read["open"]),
             Kind.ORDERS: self._history,
             Kind.FILLS: self._fills,
-            Kind.ACCOUNT: lambda draft, read, sent_ns: Reply(account=reports.account(read, self._asset, sent_ns)),
+            Kind.ACCOUNT: lambda draft, read, sent_ns: Reply(account=reports.account(read, self._asset)),
             Kind.FEES: lambda draft, read, sent_ns: Reply(fees=reports.fees(draft.pair or "", read)),
             Kind.TOKEN: lambda draft, read, sent_ns: Reply(token=text(read["token"])),
         }
@@ -208,7 +208,7 @@ class KrakenTrading(Trading):
 
     def _placed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         (txid,) = read["txid"]
-        return accepted(draft, self._symbol_of(draft), text(txid), sent_ns)
+        return accepted(draft, self._symbol_of(draft), text(txid), sent_ns, is_dated=False)
 
     def _cancelled(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if not integer(read["count"]):
@@ -222,7 +222,7 @@ class KrakenTrading(Trading):
             if "error" in row:
                 refused.append((own, code_of(text(row["error"])), text(row["error"])))
             else:
-                made.append(OrderReport(symbol, own, text(row["txid"]), None, sent_ns))
+                made.append(OrderReport(symbol, own, text(row["txid"]), None, sent_ns, is_dated=False))
         return Reply(orders=tuple(made), taken=tuple(one.client_order_id for one in made), refused=tuple(refused))
 
     def _all_cancelled(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
@@ -246,7 +246,8 @@ class KrakenTrading(Trading):
         asked = dict(draft.params)
         amount, price = (Decimal(asked[name]) if name in asked else None for name in ("order_qty", "limit_price"))
         txid, own = asked.get("txid", ""), draft.orders[0]
-        report = OrderReport(self._symbol_of(draft), own, txid, None, sent_ns, amount=amount, price=price)
+        symbol = self._symbol_of(draft)
+        report = OrderReport(symbol, own, txid, None, sent_ns, amount=amount, price=price, is_dated=False)
         return Reply(orders=(report,))
 
     def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:

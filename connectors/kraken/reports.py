@@ -112,11 +112,11 @@ def fill(trade_id: str, row: dict[str, Any], symbol: Symbol, quote: Callable[[st
     )
 
 
-def account(result: dict[str, Any], asset: Callable[[str], str], as_of_ns: int) -> AccountReport:
+def account(result: dict[str, Any], asset: Callable[[str], str]) -> AccountReport:
     """Read BalanceEx: "available balance = balance + credit - credit_used - hold_trade". The answer does not state the
-    key's permissions."""
+    key's permissions, nor a time."""
     named = [(asset(name), row) for name, row in result.items()]
-    return AccountReport(held(named, _balance, 0, as_of_ns, whole=True), True, (), None, None)
+    return AccountReport(held(named, _balance, 0, 0, whole=True), True, (), None, None)
 
 
 def _balance(named: tuple[str, dict[str, Any]]) -> tuple[str, tuple[Decimal, Decimal]]:

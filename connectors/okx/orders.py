@@ -191,7 +191,7 @@ class OkxTrading(Trading):
             else Outcome(text(row["sCode"]), text(row["sMsg"]))
             for sent, row in zip(rows_of(draft), data, strict=True)
         ]
-        return acknowledged(draft, outcomes, milliseconds_text(data[0]["ts"]))
+        return acknowledged(draft, outcomes, milliseconds_text(data[0]["ts"]), is_dated=True)
 
     def _armed(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """Check that the exchange states when the switch fires, or 0 where it was disarmed."""

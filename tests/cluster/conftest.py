@@ -37,12 +37,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(file + group))
 
 
+def parts() -> list[Path]:
+    return sorted(RESULTS.parent.glob(f"{RESULTS.stem}.*.part"))
+
+
+def pytest_sessionstart() -> None:
+    """Forget what an interrupted session has left."""
+    if not WORKER:
+        for part in parts():
+            part.unlink()
+
+
 def pytest_sessionfinish() -> None:
     """Join the results of the workers."""
-    parts = sorted(RESULTS.parent.glob(f"{RESULTS.stem}.*.part"))
-    if parts and not WORKER:
-        write([row for part in parts for row in json.loads(part.read_text())["cases"]])
-        for part in parts:
+    if not WORKER and (found := parts()):
+        write([row for part in found for row in json.loads(part.read_text())["cases"]])
+        for part in found:
             part.unlink()
 
 
@@ -109,6 +119,9 @@ def rows() -> Iterator[list[dict[str, Any]]]:
 
 
 def write(rows: list[dict[str, Any]]) -> None:
+    """Write the results, unless this is a worker of `make test`, whose results no session joins."""
+    if WORKER and "VENUEMESH_CLUSTER_RESULTS" not in os.environ:
+        return
     PART.parent.mkdir(exist_ok=True)
     PART.write_text(json.dumps({"cases": rows}, indent=1) + "\n")
 

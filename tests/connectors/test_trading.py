@@ -117,8 +117,10 @@ def test_an_order_is_reported_under_the_id_it_was_requested() -> None:
 
 
 def test_an_acknowledgement_has_no_state() -> None:
-    reply = accepted(QUERY, "BTCUSDT", "7", 5)
-    assert reply == Reply(orders=(OrderReport("BTCUSDT", "vm1", "7", None, 5),), taken=("vm1",))
+    for is_dated in (True, False):
+        reply = accepted(QUERY, "BTCUSDT", "7", 5, is_dated)
+        made = OrderReport("BTCUSDT", "vm1", "7", None, 5, is_dated=is_dated)
+        assert reply == Reply(orders=(made,), taken=("vm1",))
 
 
 def test_another_endpoint_is_asked_the_same_question_at_its_own_cost() -> None:

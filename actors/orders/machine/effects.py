@@ -26,6 +26,9 @@ from ....connectors.order_codec import Draft, Signed
 from ....journal.writes import Batch
 from ....model.errors import MeshError
 from ....model.order import Fill, Order
+from ....model.time import SECOND_NS
+
+CLOCK_DOUBT_NS = SECOND_NS // 2  # assumed largest error of `Now.exchange_ns`
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ Theory of operation. The exchange reports (free, locked) per asset as of a time 
 reduces `free` on the exchange, which shows only in a balance report made after the order got there. Until then the
 amount is reserved here: available = free - reservations, never below zero. A reservation ends
 
-    when a balance report of its asset is later than the exchange's first report of the order;
-    when both have the same time, if the user stream had reported the order before it stated the balances: several
-        orders can have one time, and the balances after the first of them do not include the others;
+    when a balance report of its asset is later than the time by which the exchange had the order;
+    when both have the same time, if the user stream had reported the order before it stated the balances, and it
+        states them in the order of events, or nothing else of the asset is reserved: several orders can have one time,
+        and the balances after the first of them do not include the others;
     at once, when the order provably took nothing: refused, absent, or ended without a fill.
 
-While the times are equal and the stream decides nothing, the reservation is `tied`: only later balances end it.
+A reservation whose order the exchange has is *owed* balances that include it. They are requested if none come.
 
 So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
 `available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
@@ -37,17 +38,15 @@ class Reservation:
     asset: str
     amount: Decimal
     amended: str = ""  # the order whose amendment it is for
-    on_exchange_ns: int | None = None  # the exchange had the order by then; None: unknown
+    there_by_ns: int | None = None  # the exchange had the order by then; None: unknown
     streamed_ns: int = 0  # of the last report of the order in the user stream
     included_ns: int = 0  # of the last balances that the stream stated after this report
 
-    def is_in(self, ts_event_ns: int) -> bool | None:
-        """Return whether balances of this time include the order; None if that cannot be known."""
-        if self.on_exchange_ns is None or self.on_exchange_ns > ts_event_ns:
+    def is_in(self, ts_event_ns: int) -> bool:
+        """Return whether balances of this time certainly include the order."""
+        if self.there_by_ns is None:
             return False
-        if self.on_exchange_ns < ts_event_ns or self.on_exchange_ns <= self.included_ns:
-            return True
-        return None
+        return self.there_by_ns < ts_event_ns or self.there_by_ns <= self.included_ns
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class Funds:
         self._by_asset: dict[str, dict[str, Reservation]] = {}
         self._totals: dict[str, Decimal] = {}  # of the reservations of each asset
         self._amendments: dict[str, set[str]] = {}  # the reservations for amendments, by order
-        self.tied: set[str] = set()  # reservations of orders that have the same time as the balances
+        self._owed: dict[str, int] = {}  # since when they are owed balances, monotonic, oldest first
         self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
@@ -109,13 +108,19 @@ class Funds:
             if held is not None:
                 held.streamed_ns = max(held.streamed_ns, ts_event_ns)
 
-    def placed(self, name: str, ts_event_ns: int) -> None:
-        """Record that the exchange had the order by `ts_event_ns`."""
+    @property
+    def owed_since_ns(self) -> int | None:
+        """Since when the oldest reservation is owed balances that include its order; monotonic; None: none is."""
+        return next(iter(self._owed.values()), None)
+
+    def placed(self, name: str, by_ns: int, mono_ns: int) -> None:
+        """Record that the exchange had the order by `by_ns`, of its clock."""
         held = self._reserved.get(name)
         if held is None:
             return
-        if held.on_exchange_ns is None or ts_event_ns < held.on_exchange_ns:
-            held.on_exchange_ns = ts_event_ns
+        if held.there_by_ns is None or by_ns < held.there_by_ns:
+            held.there_by_ns = by_ns
+        self._owed.setdefault(name, mono_ns)
         self._drop(held.asset)
 
     def release(self, name: str) -> None:
@@ -123,7 +128,7 @@ class Funds:
         held = self._reserved.pop(name, None)
         if held is None:
             return
-        self.tied.discard(name)
+        self._owed.pop(name, None)
         if held.amended:
             amendments = self._amendments[held.amended]
             amendments.discard(name)
@@ -143,13 +148,11 @@ class Funds:
         *,
         whole: bool = False,
         unread: Collection[str] = (),
-        streamed: bool = False,
     ) -> bool:
         """Apply a balance report. Return whether it contradicts a later report; then the balances must be requested
         again.
 
-        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero. `streamed`: it is from
-        the user stream, so it includes what the stream reported before it at the same time.
+        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero.
         """
         doubtful = False
         for asset, (free, locked) in balances.items():
@@ -158,7 +161,7 @@ class Funds:
                 doubtful = doubtful or (held.free, held.locked) != (free, locked)
                 continue
             self._stated[asset] = Stated(free, locked, ts_event_ns)
-            self._drop(asset, streamed)
+            self._drop(asset)
         if whole:
             for asset, held in list(self._stated.items()):
                 if asset in balances or asset in unread:
@@ -167,9 +170,28 @@ class Funds:
                     doubtful = doubtful or bool(held.free or held.locked)
                 else:
                     self._stated[asset] = Stated(ZERO, ZERO, ts_event_ns)
-                    self._drop(asset, streamed)
+                    self._drop(asset)
             self.known, self.as_of_ns = True, ts_event_ns
         return doubtful
+
+    def apply_streamed(
+        self,
+        balances: Mapping[str, tuple[Decimal, Decimal]],
+        ts_event_ns: int,
+        in_order: bool,
+        *,
+        whole: bool = False,
+        unread: Collection[str] = (),
+    ) -> bool:
+        """Apply a balance report of the user stream, as `apply` does. `in_order`: the stream states balances after the
+        report of the order that changed them, before the report of any later one."""
+        for asset in balances:
+            others = self._by_asset.get(asset, {})
+            if in_order or len(others) == 1:
+                for held in others.values():
+                    if held.streamed_ns <= ts_event_ns:
+                        held.included_ns = held.streamed_ns
+        return self.apply(balances, ts_event_ns, whole=whole, unread=unread)
 
     def reserved(self, asset: str) -> Decimal:
         """Return the sum of the reservations of an asset."""
@@ -194,16 +216,11 @@ class Funds:
         found = {asset: (held.free, held.locked) for asset, held in sorted(self._stated.items())}
         return {asset: pair for asset, pair in found.items() if pair != (ZERO, ZERO)}
 
-    def _drop(self, asset: str, streamed: bool = False) -> None:
-        """End the reservations that the stated balances include. `streamed`: the user stream stated them just now."""
+    def _drop(self, asset: str) -> None:
+        """End the reservations that the stated balances include."""
         stated = self._stated.get(asset)
         if stated is None:
             return
         for name, held in list(self._by_asset.get(asset, {}).items()):
-            if streamed and held.streamed_ns <= stated.ts_event_ns:
-                held.included_ns = held.streamed_ns
-            included = held.is_in(stated.ts_event_ns)
-            if included:
+            if held.is_in(stated.ts_event_ns):
                 self.release(name)
-            elif included is None:
-                self.tied.add(name)

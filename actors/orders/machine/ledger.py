@@ -41,7 +41,7 @@ from ....model.order import (
 )
 from ....model.slotted import replaced
 from .effect_buffer import EffectBuffer
-from .effects import Now
+from .effects import CLOCK_DOUBT_NS, Now
 
 S = OrderStatus
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
@@ -89,6 +89,8 @@ class Held:
     ending: Ending | None = None
     asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
+    there_by_ns: int | None = None  # the exchange had the order by then, by its clock
+    last_by_ns: int = 0  # the same of the latest report
     stated_ask: int = 0  # number of the last ask that stated it completely: no fill was missing
     open_ask: int = 0  # number of the last ask whose answer listed it as open
     suspects: dict[str, str] = field(default_factory=dict)  # trade ids of fills that cannot be true, and why
@@ -400,6 +402,9 @@ class Ledger:
         held.seen_ns = max(held.seen_ns, report.ts_event_ns)
         if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
             held.on_exchange_ns = report.ts_event_ns
+        by_ns = held.last_by_ns = report.ts_event_ns if report.is_dated else now.exchange_ns + CLOCK_DOUBT_NS
+        if held.there_by_ns is None or by_ns < held.there_by_ns:
+            held.there_by_ns = by_ns
         list_id = order.list_id or report.list_id
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None

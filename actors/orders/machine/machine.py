@@ -352,7 +352,8 @@ class OrderMachine:
             self._reconcile.streamed(report, now)
         elif isinstance(report, BalanceReport):
             funds, whole, unread = self._state.funds, report.whole, report.unread
-            if funds.apply(report.balances, report.ts_event_ns, whole=whole, unread=unread, streamed=True):
+            in_order = self._state.codec.offer.streams_in_order
+            if funds.apply_streamed(report.balances, report.ts_event_ns, in_order, whole=whole, unread=unread):
                 self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
             self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
@@ -449,7 +450,8 @@ class OrderMachine:
         there = order.exchange_order_id is not None
         ended = order.is_done or held.ending is not None
         if held.on_exchange_ns is not None:
-            state.funds.placed(one, held.on_exchange_ns)
+            assert held.there_by_ns is not None
+            state.funds.placed(one, held.there_by_ns, now.mono_ns)
         if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
             state.funds.release(one)  # in an order list other orders may have spent the reservation
         doubt = False

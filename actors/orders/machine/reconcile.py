@@ -26,9 +26,9 @@ from ....connectors.reports import OrderReport
 from ....journal.writes import PutBalances, PutMark
 from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
-from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
+from ....model.time import DAY_NS, MINUTE_NS, in_ns
 from .answers import Answers
-from .effects import Ask, Now, Purpose
+from .effects import CLOCK_DOUBT_NS, Ask, Now, Purpose
 from .external import Externals
 from .fates import CLOCK_ERROR_NS, Fates
 from .late_fees import LateFees
@@ -195,7 +195,7 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
-        if self._balances.take(bool(self._state.funds.tied), now.mono_ns):
+        if self._balances.take(self._state.funds.owed_since_ns, now.mono_ns):
             self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
         self._fees.tick(now)
         self._state.requests.ask_overdue(now)
@@ -273,7 +273,8 @@ class Reconcile:
         if slot is not None:
             slot.ask_id = None
         if asked.key == CHANGED:
-            self._balances.answered(isinstance(result, Reply), now.mono_ns)
+            after_s = result.after_s if isinstance(result, RetryLater) else 0.0
+            self._balances.answered(isinstance(result, Reply), after_s, now.mono_ns)
         if not isinstance(result, Reply):
             if slot is not None:
                 self._unanswered(asked, slot, result, now)
@@ -347,8 +348,8 @@ class Reconcile:
         if reply.account is None:
             return
         stated = reply.account.balances
-        # The answer is not older than the ask, even if it states an earlier time; our clock may be slightly wrong.
-        as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
+        # The answer is not older than the ask, even if it states an earlier time or none
+        as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - CLOCK_DOUBT_NS)
         if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole, unread=stated.unread):
             self._soon(now)
         self._state.effects.write(PutBalances(self._state.funds.snapshot(), now.ns))
@@ -485,11 +486,17 @@ class Reconcile:
 
     def streamed(self, report: OrderReport, now: Now) -> None:
         """Apply a report of the user stream."""
-        self.report(report, now)
         instrument = self._state.guards.by_symbol.get(report.symbol)
-        held = None if instrument is None else self._order_of(report, instrument.name)
-        if held is not None:
+        if instrument is None:
+            return  # as in `report`
+        held = self._order_of(report, instrument.name)
+        is_ours = held is not None and self._is_about(report, held, instrument.name)
+        self.report(report, now)
+        if held is not None and is_ours:
             self._state.funds.streamed(held.order.client_order_id, report.ts_event_ns)
+
+    def _is_about(self, report: OrderReport, held: Held, pair: str) -> bool:
+        return held.order.pair == pair and self._state.ledger.fits(held, report)
 
     def _order_of(self, report: OrderReport, pair: str) -> Held | None:
         """Return the order that has the report's client id, or else its exchange id."""
@@ -505,7 +512,7 @@ class Reconcile:
         if instrument is None:
             return  # the exchange does not list the pair: we cannot have orders on it
         held = self._order_of(report, instrument.name)
-        if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
+        if held is not None and self._is_about(report, held, instrument.name):
             state.ledger.apply(held, report, now)
             if report.status is not None:
                 ended = held.order.is_done or held.ending is not None

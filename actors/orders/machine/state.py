@@ -36,7 +36,7 @@ from ....model.shown import storable
 from ....model.time import in_ns
 from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
-from .effects import Found, Lookup, Now, Send
+from .effects import CLOCK_DOUBT_NS, Found, Lookup, Now, Send
 from .funds import Funds
 from .guards import Guards
 from .kept_instruments import KeptInstruments
@@ -200,7 +200,8 @@ class AccountState:
         if outcome in NOTHING_CHANGED:
             self.funds.release(name)
         else:
-            self.funds.placed(name, now.exchange_ns if held is None else held.seen_ns)
+            by_ns = now.exchange_ns + CLOCK_DOUBT_NS if held is None else held.last_by_ns
+            self.funds.placed(name, by_ns, now.mono_ns)
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
         """Hold an order of the journal.

@@ -42,7 +42,7 @@ def test_a_reservation_ends_with_the_report_that_includes_the_order(
     one = funds()
     one.reserve("a", "USDT", D(60))
     if placed_ns is not None:
-        one.placed("a", placed_ns)
+        one.placed("a", placed_ns, placed_ns)
     one.apply({"USDT": (D(40), D(60))}, told_ns)
     assert one.available("USDT") == D(available)
 
@@ -51,11 +51,11 @@ def test_the_report_may_come_before_the_answer_about_the_order() -> None:
     one = funds()
     one.reserve("a", "USDT", D(60))
     one.streamed("a", 20)
-    one.apply({"USDT": (D(40), D(60))}, 20, streamed=True)
+    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
     assert one.available("USDT") == D(0)
-    one.placed("a", 20)
+    one.placed("a", 20, 20)
     assert one.available("USDT") == D(40)
-    assert not one.tied
+    assert one.owed_since_ns is None
 
 
 @pytest.mark.parametrize("answered_first", [True, False])
@@ -64,17 +64,17 @@ def test_orders_of_one_time_are_not_spent_twice(answered_first: bool) -> None:
     for name in ("a", "b"):
         one.reserve(name, "USDT", D(50))
     if answered_first:  # by the answer to the request, before the stream reports anything
-        one.placed("b", 20)
+        one.placed("b", 20, 20)
     one.streamed("a", 20)
-    one.placed("a", 20)
-    one.apply({"USDT": (D(50), D(50))}, 20, streamed=True)
-    one.placed("b", 20)
+    one.placed("a", 20, 20)
+    one.apply_streamed({"USDT": (D(50), D(50))}, 20, in_order=True)
+    one.placed("b", 20, 20)
     assert one.available("USDT") == 0, "the balances after the first order do not include the second"
-    assert one.tied == {"b"}
+    assert one.owed_since_ns == 20
     one.streamed("b", 20)
-    one.apply({"USDT": (D(0), D(100))}, 20, streamed=True)
+    one.apply_streamed({"USDT": (D(0), D(100))}, 20, in_order=True)
     assert one.available("USDT") == 0
-    assert not one.tied
+    assert one.owed_since_ns is None
     assert one.reserved("USDT") == 0
 
 
@@ -82,24 +82,24 @@ def test_a_snapshot_of_the_same_time_decides_nothing_and_a_later_one_does() -> N
     one = funds()
     one.reserve("a", "USDT", D(60))
     one.streamed("a", 20)
-    one.placed("a", 20)
+    one.placed("a", 20, 20)
     one.apply({"USDT": (D(40), D(60))}, 20, whole=True)
     assert one.available("USDT") == 0
-    assert one.tied == {"a"}
+    assert one.owed_since_ns == 20
     one.apply({"USDT": (D(40), D(60))}, 21, whole=True)
     assert one.available("USDT") == D(40)
-    assert not one.tied
+    assert one.owed_since_ns is None
 
 
 def test_the_reservation_of_an_amendment_ends_like_that_of_an_order() -> None:
     one = funds()
     one.hold("growth:7", "USDT", D(60), "a")
     one.streamed("a", 19)
-    one.placed("growth:7", 20)
-    one.apply({"USDT": (D(40), D(60))}, 20, streamed=True)
-    assert one.tied == {"growth:7"}
+    one.placed("growth:7", 20, 20)
+    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
+    assert one.owed_since_ns == 20
     one.streamed("a", 20)
-    one.apply({"USDT": (D(40), D(60))}, 20, streamed=True)
+    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
     assert one.available("USDT") == D(40)
     one.streamed("a", 21)  # nothing is left that it could be about
 
@@ -140,3 +140,37 @@ def test_an_asset_whose_row_cannot_be_read_keeps_what_was_known_of_it() -> None:
     funds.apply({"BTC": (D(1), D(0)), "USDT": (D(5), D(2))}, 1, whole=True)
     funds.apply({}, 2, whole=True, unread={"USDT"})
     assert (funds.balance("BTC").total, funds.balance("USDT").total) == (0, 7)
+
+
+def test_where_orders_and_balances_come_in_separate_streams_only_one_order_alone_is_certain() -> None:
+    one = funds()
+    for name in ("a", "b"):
+        one.reserve(name, "USDT", D(50))
+        one.streamed(name, 20)
+        one.placed(name, 20, 0)
+    one.apply_streamed({"USDT": (D(50), D(50))}, 20, in_order=False)
+    assert one.available("USDT") == 0
+    one.apply_streamed({"USDT": (D(0), D(100))}, 21, in_order=False)
+    assert one.reserved("USDT") == 0
+    one.reserve("c", "BTC", D(0))
+    one.streamed("c", 30)
+    one.placed("c", 30, 0)
+    one.apply_streamed({"BTC": (D(0), D(0))}, 30, in_order=False)
+    assert one.owed_since_ns is None
+
+
+def test_an_answer_without_a_time_does_not_end_the_reservation_of_another_order() -> None:
+    """The exchange had the order by the time of the answer; when it got it is unknown until a report states it."""
+    one = funds("3000")
+    for name in ("a", "b"):
+        one.reserve(name, "USDT", D(1500))
+        one.placed(name, 500, 0)
+    one.apply_streamed({"USDT": (D(1500), D(1500))}, 100, in_order=False)  # after the first of them
+    assert one.available("USDT") == 0
+    one.streamed("a", 99)
+    one.placed("a", 99, 1)
+    assert one.available("USDT") == 0
+    assert one.reserved("USDT") == D(1500)
+    one.apply_streamed({"USDT": (D(0), D(3000))}, 102, in_order=False)
+    one.placed("b", 101, 2)
+    assert one.reserved("USDT") == 0
