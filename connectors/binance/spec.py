@@ -71,7 +71,9 @@ OFFER = Offer(
     cancel_all=True,  # rest-api.md, Cancel All Open Orders on a Symbol
     dead_man_s=None,  # not in rest-api.md and web-socket-api.md for spot
     stream=True,  # user-data-stream.md
-    streams_in_order=True,  # one stream; measured: executionReport, then outboundAccountPosition of the same event
+    # Assumed: one stream, event by event; user-data-stream.md states no order of the messages of one event. If the
+    # balances of an event came first, reservations would only end later.
+    streams_in_order=True,
     ws_orders=True,  # web-socket-api.md, Trading requests
     # exchange answer to a bad newClientOrderId (-1100, "legal range"); the manual itself states no range
     client_id_pattern="[a-zA-Z0-9_-]{1,36}",
