@@ -27,7 +27,7 @@ from .retirement import judge, keep
 from .retrying_store import AWAY, Durable, Store
 from .stored_promises import StoredPromises
 from .tree import events as m
-from .tree.child import ChildSpec, Tier
+from .tree.child import ChildSpec
 from .tree.desired import Desired
 from .tree.escalations import recall, remember
 from .tree.machine import Machine
@@ -96,12 +96,8 @@ class SupervisorShell:
             self.on(m.Drained(tuple(drained["hosts"])))
         await self._find_cells()
         self.on(m.RunChildren(tuple(self.desired.first_specs())))
-        was_running = stored is not None and any(cell.address for cell in self.machine.cells.values())
-        for child in self.machine.children.values():
-            if was_running:  # its process was lost with the supervisor: it waits for nothing, and takes any spare
-                child.served_once = True
-            if stored is not None and child.spec.tier is Tier.LIMITS and child.cell is None:
-                child.restarts = max(1, child.restarts)  # it is not the first one: its buckets are not full
+        if stored is not None:
+            self.machine.resume()
         specs = {address: child.spec for address, child in self.machine.children.items()}
         if strangers := self.desired.strangers(specs):
             self.on(m.StopChildren(strangers))

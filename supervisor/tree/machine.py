@@ -286,6 +286,14 @@ class Machine(Succession):
             elif child.state is ChildState.SERVING:
                 self._route(child)
 
+    def resume(self) -> None:
+        """Continue for an earlier supervisor, once the living cells were found: children without one were lost."""
+        was_running = any(cell.address for cell in self.cells.values())
+        for child in self.children.values():
+            child.served_once |= was_running  # so it waits for no other child, and takes any spare
+            if child.spec.tier is Tier.LIMITS and child.cell is None:
+                child.restarts = max(1, child.restarts)  # it is not the first one: its buckets are not full
+
     def _amend(self, event: Amend, now_ns: int) -> None:
         child = self.children.get(event.spec.address)
         self.routes.bump()

@@ -22,7 +22,7 @@ balance report is as late as the report of the new terms, or at once if the amen
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -38,15 +38,15 @@ class Reservation:
     asset: str
     amount: Decimal
     amended: str = ""  # the order whose amendment it is for
-    there_by_ns: int | None = None  # the exchange had the order by then; None: unknown
+    on_exchange_ns: int | None = None  # the exchange had the order by then; None: unknown
     streamed_ns: int = 0  # of the last report of the order in the user stream
     included_ns: int = 0  # of the last balances that the stream stated after this report
 
     def is_in(self, ts_event_ns: int) -> bool:
         """Return whether balances of this time certainly include the order."""
-        if self.there_by_ns is None:
+        if self.on_exchange_ns is None:
             return False
-        return self.there_by_ns < ts_event_ns or self.there_by_ns <= self.included_ns
+        return self.on_exchange_ns < ts_event_ns or self.on_exchange_ns <= self.included_ns
 
 
 @dataclass(slots=True)
@@ -108,6 +108,16 @@ class Funds:
             if held is not None:
                 held.streamed_ns = max(held.streamed_ns, ts_event_ns)
 
+    def balances_streamed(self, assets: Iterable[str], ts_event_ns: int, in_order: bool) -> None:
+        """Record that the user stream states balances of these assets; `apply` follows. `in_order`: the stream states
+        them after the report of the order that changed them, and before the report of any later one."""
+        for asset in assets:
+            reserved = self._by_asset.get(asset, {})
+            if in_order or len(reserved) == 1:
+                for held in reserved.values():
+                    if held.streamed_ns <= ts_event_ns:
+                        held.included_ns = held.streamed_ns
+
     @property
     def owed_since_ns(self) -> int | None:
         """Since when the oldest reservation is owed balances that include its order; monotonic; None: none is."""
@@ -118,8 +128,8 @@ class Funds:
         held = self._reserved.get(name)
         if held is None:
             return
-        if held.there_by_ns is None or by_ns < held.there_by_ns:
-            held.there_by_ns = by_ns
+        if held.on_exchange_ns is None or by_ns < held.on_exchange_ns:
+            held.on_exchange_ns = by_ns
         self._owed.setdefault(name, mono_ns)
         self._drop(held.asset)
 
@@ -173,25 +183,6 @@ class Funds:
                     self._drop(asset)
             self.known, self.as_of_ns = True, ts_event_ns
         return doubtful
-
-    def apply_streamed(
-        self,
-        balances: Mapping[str, tuple[Decimal, Decimal]],
-        ts_event_ns: int,
-        in_order: bool,
-        *,
-        whole: bool = False,
-        unread: Collection[str] = (),
-    ) -> bool:
-        """Apply a balance report of the user stream, as `apply` does. `in_order`: the stream states balances after the
-        report of the order that changed them, before the report of any later one."""
-        for asset in balances:
-            others = self._by_asset.get(asset, {})
-            if in_order or len(others) == 1:
-                for held in others.values():
-                    if held.streamed_ns <= ts_event_ns:
-                        held.included_ns = held.streamed_ns
-        return self.apply(balances, ts_event_ns, whole=whole, unread=unread)
 
     def reserved(self, asset: str) -> Decimal:
         """Return the sum of the reservations of an asset."""

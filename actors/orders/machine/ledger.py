@@ -88,15 +88,13 @@ class Held:
     quote_total: Decimal = ZERO
     ending: Ending | None = None
     asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
-    on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
-    there_by_ns: int | None = None  # the exchange had the order by then, by its clock
-    last_by_ns: int = 0  # the same of the latest report
+    on_exchange_ns: int | None = None  # the exchange had the order by then, by its clock: the earliest report
     stated_ask: int = 0  # number of the last ask that stated it completely: no fill was missing
     open_ask: int = 0  # number of the last ask whose answer listed it as open
     suspects: dict[str, str] = field(default_factory=dict)  # trade ids of fills that cannot be true, and why
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
-    seen_ns: int = 0  # time of the latest report or fill, by the exchange's clock
+    seen_ns: int = 0  # everything reported of it had happened by then, by the exchange's clock
     amending: Terms | None = None  # the terms in a request under way
     insist: bool = False  # repeat cancels that had no effect
     stray: bool = False  # the mesh ended it as never placed, but it is open on the exchange: must be cancelled
@@ -399,12 +397,10 @@ class Ledger:
 
     def _seen(self, held: Held, report: OrderReport, now: Now) -> None:
         order = held.order
-        held.seen_ns = max(held.seen_ns, report.ts_event_ns)
-        if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
-            held.on_exchange_ns = report.ts_event_ns
-        by_ns = held.last_by_ns = report.ts_event_ns if report.is_dated else now.exchange_ns + CLOCK_DOUBT_NS
-        if held.there_by_ns is None or by_ns < held.there_by_ns:
-            held.there_by_ns = by_ns
+        by_ns = report.ts_event_ns if report.is_dated else now.exchange_ns + CLOCK_DOUBT_NS
+        held.seen_ns = max(held.seen_ns, by_ns)
+        if held.on_exchange_ns is None or by_ns < held.on_exchange_ns:
+            held.on_exchange_ns = by_ns
         list_id = order.list_id or report.list_id
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None

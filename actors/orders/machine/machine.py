@@ -349,11 +349,11 @@ class OrderMachine:
     def report(self, report: StreamReport, now: Now) -> list[Effect]:
         """Apply one report of the user stream."""
         if isinstance(report, OrderReport):
-            self._reconcile.streamed(report, now)
+            self._reconcile.report(report, now, streamed=True)
         elif isinstance(report, BalanceReport):
-            funds, whole, unread = self._state.funds, report.whole, report.unread
-            in_order = self._state.codec.offer.streams_in_order
-            if funds.apply_streamed(report.balances, report.ts_event_ns, in_order, whole=whole, unread=unread):
+            funds = self._state.funds
+            funds.balances_streamed(report.balances, report.ts_event_ns, self._state.codec.offer.streams_in_order)
+            if funds.apply(report.balances, report.ts_event_ns, whole=report.whole, unread=report.unread):
                 self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
             self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
@@ -450,8 +450,7 @@ class OrderMachine:
         there = order.exchange_order_id is not None
         ended = order.is_done or held.ending is not None
         if held.on_exchange_ns is not None:
-            assert held.there_by_ns is not None
-            state.funds.placed(one, held.there_by_ns, now.mono_ns)
+            state.funds.placed(one, held.on_exchange_ns, now.mono_ns)
         if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
             state.funds.release(one)  # in an order list other orders may have spent the reservation
         doubt = False

@@ -482,37 +482,23 @@ class Reconcile:
             reason = str(result) if isinstance(result, Rejected | DataError) else ""
             state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None, reason)
 
-    # Reports of orders
+    # Reports of orders, from any source
 
-    def streamed(self, report: OrderReport, now: Now) -> None:
-        """Apply a report of the user stream."""
-        instrument = self._state.guards.by_symbol.get(report.symbol)
-        if instrument is None:
-            return  # as in `report`
-        held = self._order_of(report, instrument.name)
-        is_ours = held is not None and self._is_about(report, held, instrument.name)
-        self.report(report, now)
-        if held is not None and is_ours:
-            self._state.funds.streamed(held.order.client_order_id, report.ts_event_ns)
+    def report(self, report: OrderReport, now: Now, streamed: bool = False) -> None:
+        """Apply a report to its order; find out whether an unknown order is ours or external.
 
-    def _is_about(self, report: OrderReport, held: Held, pair: str) -> bool:
-        return held.order.pair == pair and self._state.ledger.fits(held, report)
-
-    def _order_of(self, report: OrderReport, pair: str) -> Held | None:
-        """Return the order that has the report's client id, or else its exchange id."""
-        held = self._state.ledger.get(report.client_order_id)
-        if held is None and report.exchange_order_id:
-            held = self._state.ledger.by_exchange_id(pair, report.exchange_order_id)
-        return held
-
-    def report(self, report: OrderReport, now: Now) -> None:
-        """Apply a report, from any source, to its order; find out whether an unknown order is ours or external."""
+        `streamed`: it is from the user stream.
+        """
         state = self._state
         instrument = state.guards.by_symbol.get(report.symbol)
         if instrument is None:
             return  # the exchange does not list the pair: we cannot have orders on it
-        held = self._order_of(report, instrument.name)
-        if held is not None and self._is_about(report, held, instrument.name):
+        held = state.ledger.get(report.client_order_id)
+        if held is None and report.exchange_order_id:
+            held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
+        if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
+            if streamed:
+                state.funds.streamed(held.order.client_order_id, report.ts_event_ns)
             state.ledger.apply(held, report, now)
             if report.status is not None:
                 ended = held.order.is_done or held.ending is not None

@@ -200,7 +200,7 @@ class AccountState:
         if outcome in NOTHING_CHANGED:
             self.funds.release(name)
         else:
-            by_ns = now.exchange_ns + CLOCK_DOUBT_NS if held is None else held.last_by_ns
+            by_ns = now.exchange_ns + CLOCK_DOUBT_NS if held is None else held.seen_ns
             self.funds.placed(name, by_ns, now.mono_ns)
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:

@@ -18,6 +18,11 @@ def funds(free: str = "100") -> Funds:
     return found
 
 
+def state_in_stream(one: Funds, balances: dict[str, tuple[D, D]], ts_event_ns: int, in_order: bool) -> None:
+    one.balances_streamed(balances, ts_event_ns, in_order)
+    one.apply(balances, ts_event_ns)
+
+
 def test_two_orders_never_spend_one_balance_twice() -> None:
     one = funds()
     one.reserve("a", "USDT", D(60))
@@ -51,7 +56,7 @@ def test_the_report_may_come_before_the_answer_about_the_order() -> None:
     one = funds()
     one.reserve("a", "USDT", D(60))
     one.streamed("a", 20)
-    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
+    state_in_stream(one, {"USDT": (D(40), D(60))}, 20, in_order=True)
     assert one.available("USDT") == D(0)
     one.placed("a", 20, 20)
     assert one.available("USDT") == D(40)
@@ -67,12 +72,12 @@ def test_orders_of_one_time_are_not_spent_twice(answered_first: bool) -> None:
         one.placed("b", 20, 20)
     one.streamed("a", 20)
     one.placed("a", 20, 20)
-    one.apply_streamed({"USDT": (D(50), D(50))}, 20, in_order=True)
+    state_in_stream(one, {"USDT": (D(50), D(50))}, 20, in_order=True)
     one.placed("b", 20, 20)
     assert one.available("USDT") == 0, "the balances after the first order do not include the second"
     assert one.owed_since_ns == 20
     one.streamed("b", 20)
-    one.apply_streamed({"USDT": (D(0), D(100))}, 20, in_order=True)
+    state_in_stream(one, {"USDT": (D(0), D(100))}, 20, in_order=True)
     assert one.available("USDT") == 0
     assert one.owed_since_ns is None
     assert one.reserved("USDT") == 0
@@ -96,10 +101,10 @@ def test_the_reservation_of_an_amendment_ends_like_that_of_an_order() -> None:
     one.hold("growth:7", "USDT", D(60), "a")
     one.streamed("a", 19)
     one.placed("growth:7", 20, 20)
-    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
+    state_in_stream(one, {"USDT": (D(40), D(60))}, 20, in_order=True)
     assert one.owed_since_ns == 20
     one.streamed("a", 20)
-    one.apply_streamed({"USDT": (D(40), D(60))}, 20, in_order=True)
+    state_in_stream(one, {"USDT": (D(40), D(60))}, 20, in_order=True)
     assert one.available("USDT") == D(40)
     one.streamed("a", 21)  # nothing is left that it could be about
 
@@ -148,14 +153,14 @@ def test_where_orders_and_balances_come_in_separate_streams_only_one_order_alone
         one.reserve(name, "USDT", D(50))
         one.streamed(name, 20)
         one.placed(name, 20, 0)
-    one.apply_streamed({"USDT": (D(50), D(50))}, 20, in_order=False)
+    state_in_stream(one, {"USDT": (D(50), D(50))}, 20, in_order=False)
     assert one.available("USDT") == 0
-    one.apply_streamed({"USDT": (D(0), D(100))}, 21, in_order=False)
+    state_in_stream(one, {"USDT": (D(0), D(100))}, 21, in_order=False)
     assert one.reserved("USDT") == 0
     one.reserve("c", "BTC", D(0))
     one.streamed("c", 30)
     one.placed("c", 30, 0)
-    one.apply_streamed({"BTC": (D(0), D(0))}, 30, in_order=False)
+    state_in_stream(one, {"BTC": (D(0), D(0))}, 30, in_order=False)
     assert one.owed_since_ns is None
 
 
@@ -165,12 +170,12 @@ def test_an_answer_without_a_time_does_not_end_the_reservation_of_another_order(
     for name in ("a", "b"):
         one.reserve(name, "USDT", D(1500))
         one.placed(name, 500, 0)
-    one.apply_streamed({"USDT": (D(1500), D(1500))}, 100, in_order=False)  # after the first of them
+    state_in_stream(one, {"USDT": (D(1500), D(1500))}, 100, in_order=False)  # after the first of them
     assert one.available("USDT") == 0
     one.streamed("a", 99)
     one.placed("a", 99, 1)
     assert one.available("USDT") == 0
     assert one.reserved("USDT") == D(1500)
-    one.apply_streamed({"USDT": (D(0), D(3000))}, 102, in_order=False)
+    state_in_stream(one, {"USDT": (D(0), D(3000))}, 102, in_order=False)
     one.placed("b", 101, 2)
     assert one.reserved("USDT") == 0
