@@ -37,7 +37,8 @@ from ...model.time import SECOND_NS
 from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
-from .gateway import TOKEN_AGAIN_S, Gateway, open_gateway
+from .gateway import TOKEN_AGAIN_S, Gateway
+from .opening import open_gateway
 from .pairs import bind_listed
 from .polling import Deliver, Poller
 from .reports import Marker, Outbox, Report, to_plain

@@ -40,7 +40,8 @@ from ...model.failpoint import reach
 from ...model.ids import born
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ..account.gateway import Gateway, open_gateway
+from ..account.gateway import Gateway
+from ..account.opening import open_gateway
 from ..account.polling import affordable_s
 from ..account.reports import Marker
 from ..cell.role import Context

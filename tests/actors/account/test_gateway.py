@@ -12,7 +12,8 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of, grant
 from tests.fakes.trading import PlainAuth, PlainCodec
-from venuemesh.actors.account.gateway import CONNECTIONS, SHARED_S, WRITING_MAX, Gateway
+from venuemesh.actors.account.gateway import SHARED_S, WRITING_MAX, Gateway
+from venuemesh.actors.account.opening import CONNECTIONS
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
 from venuemesh.connectors.reports import FillReport

@@ -355,3 +355,15 @@ def test_sums_are_exact_beyond_the_default_precision() -> None:
         book.ledger.fill(book.held, one, book.now)
     assert str(book.held.order.filled) == "10000000000000000000.00000000000000000001"
     assert str(book.held.order.fees["BTC"]) == "10000000000.0000000000000000000000001"
+
+
+def test_an_answer_without_a_time_says_only_that_the_exchange_had_the_order_by_then() -> None:
+    one = Book()
+    one.tell(report(None, ts_event_ns=50, is_dated=False))  # sent at 50; the answer is here at about 100
+    by_ns = one.held.on_exchange_ns
+    assert by_ns is not None
+    assert by_ns > 100, "balances between the sending and the answer may not include the order"
+    assert one.held.seen_ns == by_ns
+    one.tell(report(OrderStatus.OPEN, ts_event_ns=80))
+    assert one.held.on_exchange_ns == 80, "a report states when"
+    assert one.held.seen_ns == by_ns, "what an older report says changes nothing for a later amendment"
