@@ -412,8 +412,8 @@ class Gateway:
         return fresh
 
     def can_prepare(self, signed: Signed) -> bool:
-        """Return whether `write` may be called with `release`: a REST request whose bytes are final."""
-        return signed.call is None and not self._signs_late
+        """Return whether `write` may be called with `release`: a call, or a REST request whose bytes are final."""
+        return signed.call is not None or not self._signs_late
 
     async def write(
         self,
@@ -422,7 +422,7 @@ class Gateway:
         release: asyncio.Future[None] | None = None,
     ) -> HttpResponse:
         """Write a request once and return the response, of any status. Once it is written, call `written` with the end
-        of the written bytes. With `release` the request waits, ready on an open connection, until that future is done.
+        of the written bytes. With `release` the request waits, ready to be written, until that future is done.
 
         Raises:
             RetryLater: provably not written: no connection, or the signature's validity had ended.
@@ -452,7 +452,7 @@ class Gateway:
                 raise Misconfigured(
                     "orders", "the request is a websocket call, and this account has no websocket for orders"
                 )
-            response = await self.calls.send(signed, self.answer_s, lambda: last_look(self._fresh(signed)))
+            response = await self.calls.send(signed, self.answer_s, lambda: last_look(self._fresh(signed)), release)
         else:
             async with self._turn(signed), self._room(signed):
                 fresh = self._fresh(signed)

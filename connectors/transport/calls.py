@@ -121,12 +121,18 @@ class Calls:
         }
 
     async def send(
-        self, signed: Signed, timeout_s: float, before_write: Callable[[], bytes | None] | None = None
+        self,
+        signed: Signed,
+        timeout_s: float,
+        before_write: Callable[[], bytes | None] | None = None,
+        release: asyncio.Future[None] | None = None,
     ) -> HttpResponse:
         """Write `signed.call` once and return its answer, of any status.
 
         `before_write` is called when the connection is open and nothing is written yet; its errors are raised here. If
-        it returns a frame, that one is written: the same call with the time or the token of now.
+        it returns a frame, that one is written: the same call with the time or the token of now. With `release` the
+        call waits until that future is done; the waits for a connection and for the answer then begin. Cancelling the
+        future cancels this call, and nothing was sent.
 
         Raises:
             RetryLater: no connection within `wait_s`, or too many calls outstanding; nothing was sent.
@@ -137,6 +143,8 @@ class Calls:
         what = f"{signed.draft.call} {signed.request_id}"
         if frame is None or request_id in self._outstanding:
             raise ValueError(f"{what} is not a call, or a call with this id is outstanding")
+        if release is not None:
+            await release
         link = await self._connected(what, min(timeout_s, self._wait_s))
         if request_id in self._outstanding:
             raise ValueError(f"a call with the id {request_id} is outstanding")

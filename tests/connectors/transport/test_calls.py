@@ -112,6 +112,40 @@ async def test_a_call_waits_a_little_for_the_connection():
     assert (await task).status == 200
 
 
+async def test_a_prepared_call_writes_nothing_before_its_release_and_its_time_limits_begin_then():
+    bench = Bench(wait_s=5.0)
+    release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    looked: list[bool] = []
+
+    def look() -> None:
+        looked.append(release.done())
+
+    task = bench.send("1", timeout_s=0.2, before_write=look, release=release)
+    await asyncio.sleep(0.4)  # longer than its time limit
+    assert not task.done()  # it did not wait for a connection either
+    link = bench.open()
+    assert (link.sent, looked, bench.calls.status()["outstanding"]) == ([], [], 0)
+    release.set_result(None)
+    await until(lambda: link.sent)
+    bench.feed.frame(answer("1"))
+    assert ((await task).status, looked) == (200, [True])
+
+
+async def test_a_prepared_call_that_is_cancelled_is_not_written():
+    bench = Bench()
+    link = bench.open()
+    release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = bench.send("1", release=release)
+    await asyncio.sleep(0)
+    release.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (later,) = await bench.sent("1")  # its id is free
+    assert link.sent == [signed("1").call]
+    bench.feed.frame(answer("1"))
+    assert (await later).status == 200
+
+
 async def test_calls_wait_until_the_exchange_has_opened_the_connection():
     bench = Bench(codec=bybit.CONNECTOR.trading(), opening=lambda: b"auth", wait_s=5.0)
     task = bench.send("1")
