@@ -9,7 +9,8 @@ one machine.
     commit       the order, its fill and the event are in the journal, flushed
     wake         the long poll is answered, and the strategy has the event
 
-Runs of a strategy that polls by Ray calls, as if it were on another node, alternate (`by Ray`); after that, the same
+The bare flushes of each round have the pauses of the fills; those of `busy_flush` follow one another within 2 ms. Runs
+of a strategy that polls by Ray calls, as if it were on another node, alternate (`by Ray`); after that, the same
 with a strategy on a second raylet.
 """
 
@@ -27,7 +28,7 @@ from venuemesh.model.order import EventType
 
 from . import connector_without_limits
 from .harness import EXCHANGE, Json, load, median, on_node, one_node, two_nodes
-from .orders_place import AMOUNT, PAIR, SYMBOL, Flushes, TradingPlace, send_by_ray, spread, times, trading_place
+from .orders_place import AMOUNT, PAIR, SYMBOL, Flushes, TradingPlace, flush_figures, send_by_ray, spread, trading_place
 
 ACCOUNT = "main"
 STAGES = ("to_manager", "commit", "wake")
@@ -108,7 +109,7 @@ def _received(frames: list[Json]) -> dict[str, int]:
 def _rows(place: TradingPlace, kinds: dict[str, bool], node: str | None, rounds: int, fills: int) -> list[Json]:
     """Measure strategies (name -> whether it uses Ray calls) in turn; return a row per stage and strategy."""
     found: dict[str, list[Json]] = {name: [] for name in kinds}
-    flushes: list[tuple[float, float]] = []
+    flushes: list[Json] = []
     bare = Flushes(place.folder)
     market = place.market(ACCOUNT).aio
     strategies = {name: on_node(Strategy, node).remote(market, by_ray) for name, by_ray in kinds.items()}
@@ -117,23 +118,21 @@ def _rows(place: TradingPlace, kinds: dict[str, bool], node: str | None, rounds:
     for _ in range(rounds):
         for name, strategy in strategies.items():
             found[name].append(measure(place, strategy, fills))
-        flushes.append(spread(bare.measure(fills)))
+        flushes.append(bare.both(fills, PAUSE_S))
     for strategy in strategies.values():
         ray.kill(strategy)
     bare.close()
-    flush = _medians(flushes)
     rows: list[Json] = []
     for name, taken in found.items():
         for stage in ("total", *STAGES):
             row = {"strategy": name, "stage": stage, **_medians([spread(one[stage]) for one in taken])}
             if stage == "total":
-                totals = [spread(one["total"]) for one in taken]
                 row["stage"] = "frame to strategy awake"
-                row["flushes_p50"] = times([total[0] for total in totals], [bare[0] for bare in flushes])
-                row["p99_of_p50"] = times([total[1] for total in totals], [total[0] for total in totals])
+                row |= flush_figures([spread(one["total"]) for one in taken], flushes)
                 row |= {"samples": sum(len(one["total"]) for one in taken), "load_1m": load()}
             rows.append(row)
-        rows.append({"strategy": name, "stage": "bare flush", **flush})
+        for kind in ("bare_flush", "busy_flush"):
+            rows.append({"strategy": name, "stage": kind, **_medians([one[kind] for one in flushes])})
     return rows
 
 

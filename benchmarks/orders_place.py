@@ -37,6 +37,7 @@ AMOUNT = Decimal("0.001")
 FUNDS = {"USDT": "100000000", "BTC": "1000"}
 RATE = 50  # level changes a second: an active market at little cost
 START_LIMIT_S = 60.0
+BUSY_S = 0.002  # between flushes that keep disk and processor awake
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +163,8 @@ class Flushes:
         os.pwrite(self._file, bytes(4 * 2**20), 0)
         os.fsync(self._file)
 
-    def measure(self, times: int) -> list[int]:
-        """Return the duration of each flush, in ns."""
+    def measure(self, times: int, pause_s: float = BUSY_S) -> list[int]:
+        """Return the duration of each flush, in ns. A disk and a processor that rested for `pause_s` are slower."""
         took = []
         block = os.urandom(self.size)
         for n in range(times):
@@ -171,8 +172,12 @@ class Flushes:
             os.pwrite(self._file, block, n * self.size % (4 * 2**20 - self.size))
             os.fdatasync(self._file)
             took.append(time.perf_counter_ns() - before)
-            time.sleep(0.002)
+            time.sleep(pause_s)
         return took
+
+    def both(self, times: int, pause_s: float) -> Json:
+        """Return (p50, p99) in ms of flushes with the pauses of what is measured, and of flushes almost without."""
+        return {"bare_flush": spread(self.measure(times, pause_s)), "busy_flush": spread(self.measure(times))}
 
     def close(self) -> None:
         os.close(self._file)
@@ -182,6 +187,17 @@ def spread(values: Sequence[int]) -> tuple[float, float]:
     """p50 and p99 in ms."""
     p50, p99 = np.percentile(np.asarray(values), (50, 99))
     return round(float(p50) / 1e6, 3), round(float(p99) / 1e6, 3)
+
+
+def flush_figures(totals: Sequence[tuple[float, float]], flushes: Sequence[Json]) -> Json:
+    """Return, over the rounds, how many flushes of its round the p50 of each total is, and p99 of p50. Both (p50, p99)
+    in ms; `flushes` as from `Flushes.both`."""
+    p50s = [total[0] for total in totals]
+    return {
+        "flushes_p50": times(p50s, [one["bare_flush"][0] for one in flushes]),
+        "busy_flushes_p50": times(p50s, [one["busy_flush"][0] for one in flushes]),
+        "p99_of_p50": times([total[1] for total in totals], p50s),
+    }
 
 
 def times(values: Sequence[float], units: Sequence[float]) -> float | None:
