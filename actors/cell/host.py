@@ -7,6 +7,10 @@ process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
                          |                                     |
                          +----------- a failure ---------------+------------> ENDED
 
+A final stop that comes while the role starts waits for the start, within its limit: then the role does its last work,
+without having served. A role whose start fails, or whose cell ends meanwhile, is not stopped, because it does nothing
+more.
+
 The host answers a message only while it serves the message's address in the incarnation that the message names; any
 other message gets `Fenced`. A message of a supervisor names the supervisor's epoch instead, and is refused below the
 newest epoch that the cell has seen, so late messages of an earlier supervisor change nothing. Each command is executed
@@ -131,6 +135,8 @@ class Host:
         self._long_lease_ns = self._lease_ns if long_lease_s is None else in_ns(long_lease_s)
         self._last_ns = around.monotonic_ns()
         self._serves: frozenset[str] = frozenset()
+        self._stopping = False
+        self._start_over = asyncio.Event()  # the start of the role has succeeded or failed
         self._epoch = 0
         self._lives: list[asyncio.Future[dict[str, Any]]] = []
         self._dedup = Dedup()
@@ -166,13 +172,15 @@ class Host:
     async def adopt(
         self, assignment: Assignment, prepare: Callable[[Assignment], Awaitable[None]] | None = None
     ) -> dict[str, Any]:
-        """Start the role; return {"ok": True} when it serves, or the error that ends this cell.
+        """Start the role; return {"ok": True} when it has started, or the error that ends this cell.
 
-        `prepare` runs before the role is made.
+        The role serves then, unless a stop waits for the start. `prepare` runs before the role is made.
         """
         self.fence(assignment.epoch)
         if self.assignment is not None:
             return {"ok": False, "error": f"{self.cell} was adopted already"}
+        if self._stopping:
+            return {"ok": False, "error": f"{self.cell} was stopped before"}
         self.assignment = assignment
         try:
             if prepare is not None:
@@ -183,11 +191,14 @@ class Host:
         except Exception as error:
             self.fail(error)
             return {"ok": False, "error": error_text(error)}
+        finally:
+            self._start_over.set()
         if self.ended:
             return {"ok": False, "error": "the cell ended while its role started"}
         self.role = role
-        served = (assignment.address, *(address for address, _ in assignment.spec.get("serves", ())))
-        self._serves = frozenset((*served, *map(book_of, served)))  # a replica stands in for its book
+        if not self._stopping:
+            served = (assignment.address, *(address for address, _ in assignment.spec.get("serves", ())))
+            self._serves = frozenset((*served, *map(book_of, served)))  # a replica stands in for its book
         return {"ok": True}
 
     def _new_context(self, assignment: Assignment) -> Context:
@@ -213,11 +224,17 @@ class Host:
 
         Raises the role's errors, and TimeoutError.
         """
+        self._stopping = True
         role, self.role, self._serves = self.role, None, frozenset()
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + timeout_s
         try:
-            if role is not None and self._context is not None:
-                self._context.is_final = final
-                async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(ends_at_s):
+                if role is None and final and self.assignment is not None and not self.ended:
+                    await self._start_over.wait()
+                    role, self.role = self.role, None
+                if role is not None and self._context is not None:
+                    self._context.is_final, self._context.stop_s = final, ends_at_s - loop.time()
                     await role.stop()
         finally:
             self.end()

@@ -138,16 +138,16 @@ class LocalCells:
         cell.host = Host(name, self._around, hooks, lambda _, context: make(context), self._lease_s)
         self._cells[address] = cell
         spec = {"address": address, "serves": [(name, None) for name in serves]}
+        cell.do(self._beat(cell))
         adopting = cell.do(cell.host.adopt(Assignment(1, (1, count), spec, restarts)))
         try:
             await asyncio.wait({adopting})
         except asyncio.CancelledError:
             await self.kill(address)
             raise
-        if adopting.cancelled() or not adopting.result()["ok"]:
+        if adopting.cancelled() or not adopting.result()["ok"] or self._cells.get(address) is not cell:
             raise cell.error or RetryLater(0.1, f"{address} ended while it started")
         cell.serving = True
-        cell.do(self._beat(cell))
         self._wake()
 
     async def stop(self, address: str, timeout_s: float = STOP_S, final: bool = True) -> None:

@@ -52,6 +52,7 @@ class Context:
     cluster: str = ""  # names the cluster that the mesh runs on, on any of its nodes
     host: str = "127.0.0.1"  # the address by which other nodes reach this one
     is_final: bool = True  # when the role stops: its work ends; False: a successor continues it
+    stop_s: float | None = None  # when the role stops: the time that is left for it; None: no limit
 
     def unknown(self, kind: str) -> Rejected:
         """Return the refusal of a message that the role does not know."""

@@ -54,7 +54,7 @@ from .raw_requests import RawRequests
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
-CANCEL_SHARE = 0.8  # share of `stop_s` for cancelling
+CANCEL_SHARE = 0.8  # share of the time for a stop that is for cancelling
 DEATHS = ("keep", "cancel")
 
 
@@ -103,7 +103,8 @@ class OrderManagerRole:
         """End. If that is final and on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
         self._placements.stopping = True
         if self._context.is_final and self._settings.on_shutdown == "cancel":
-            timeout_s = self._settings.stop_s * CANCEL_SHARE
+            limits_s = (self._settings.stop_s, self._context.stop_s)
+            timeout_s = CANCEL_SHARE * min(one for one in limits_s if one is not None)
             with contextlib.suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._shell.booted.wait()

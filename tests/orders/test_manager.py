@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.account_host import Mesh, order, placing
 from tests.fakes.clock import until
 from tests.fakes.manager_host import everything
+from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.actors.orders.settings import Limits
 from venuemesh.model.errors import (
     InsufficientBalance,
@@ -22,6 +23,7 @@ from venuemesh.model.errors import (
     NotOffered,
     Paused,
     Rejected,
+    RetryLater,
     RuleViolation,
     UnknownInstrument,
     UnknownOrder,
@@ -271,6 +273,31 @@ async def test_a_manager_that_stops_cancels_open_orders_if_configured(trading):
     await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
     await one.mesh.stop()
     assert {row["status"] for row in one.case.ledger()["orders"]} == {"CANCELED"}
+
+
+async def test_a_manager_that_still_starts_when_a_shutdown_comes_cancels_open_orders_if_configured(trading):
+    one = await trading(on_shutdown="cancel")
+    await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
+    await one.mesh.stop_manager(final=False)
+    starts, may_start = asyncio.Event(), asyncio.Event()
+
+    class Slow(OrderManagerRole):
+        async def start(self) -> None:
+            starts.set()
+            await may_start.wait()
+            await super().start()
+
+    make = lambda context: Slow(one.case.place.settings().orders, context)  # noqa: E731
+    starting = asyncio.ensure_future(one.mesh.cells.start(one.mesh.orders, make))
+    await starts.wait()
+    stopping = asyncio.ensure_future(one.mesh.stop_manager())
+    await asyncio.sleep(0)
+    may_start.set()
+    with pytest.raises(RetryLater):
+        await starting
+    await stopping
+    await one.mesh.stop()
+    assert [row["status"] for row in one.case.ledger()["orders"]] == ["CANCELED"] * 3
 
 
 async def test_a_manager_that_a_successor_follows_cancels_nothing(trading):

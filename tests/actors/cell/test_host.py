@@ -29,6 +29,7 @@ class Scene:
         self.failed_reads: list[str] = []
         self.toys: list[Toy] = []
         self.broken: str | None = None
+        self.starts_at_once = True
         around = Surroundings("m", "node", Path("/nonexistent"), Nobody(), nowhere, monotonic_ns=lambda: self.now_ns)
         hooks = Hooks(
             self.failures.append, self.leases.append, lambda envelope, _: self.failed_reads.append(envelope.kind)
@@ -40,6 +41,8 @@ class Scene:
         assert context.address == assignment.address
         self.toys.append(Toy(context))
         self.toys[-1].broken = self.broken
+        if not self.starts_at_once:
+            self.toys[-1].may_start.clear()
         return self.toys[-1]
 
     def envelope(self, kind: str, *, address: str = ADDRESS, incarnation: tuple[int, int] = (5, 3)) -> bytes:
@@ -236,3 +239,90 @@ async def test_a_stop_that_fails_is_reported(scene: Scene) -> None:
     with pytest.raises(KeyError):
         await scene.host.stop(1.0)
     assert scene.host.ended
+
+
+async def starting(broken: str | None = None) -> tuple[Scene, asyncio.Task[dict[str, Any]]]:
+    """Return a scene whose role starts until `may_start` is set, and the adoption."""
+    scene = Scene()
+    scene.starts_at_once, scene.broken = False, broken
+    adopting = asyncio.ensure_future(scene.host.adopt(ASSIGNMENT))
+    await asyncio.sleep(0)
+    assert scene.toys
+    return scene, adopting
+
+
+async def test_a_stop_waits_for_a_role_that_starts_and_lets_it_do_its_last_work() -> None:
+    scene, adopting = await starting()
+    stopping = asyncio.ensure_future(scene.host.stop(60.0))
+    await asyncio.sleep(0)
+    scene.now_ns += 10**9  # the wait does not use up the lease
+    scene.host.check_lease()
+    (toy,) = scene.toys
+    assert not toy.ended
+    toy.may_start.set()
+    assert await adopting == {"ok": True}, "the supervisor kills a cell whose role did not start"
+    with pytest.raises(Fenced):
+        await scene.ask("who")
+    await stopping
+    assert toy.ended[0] == ("stop", (5, 3))
+    assert 0 < toy.context.stop_s <= 60.0
+    assert toy.context.is_final
+    assert not scene.failures
+    assert not scene.leases
+    assert toy.handled == 0
+
+
+@pytest.mark.parametrize("broken", ["start", "stop"])
+async def test_a_stop_of_a_role_that_starts_reports_what_fails(broken: str) -> None:
+    scene, adopting = await starting(broken)
+    stopping = asyncio.ensure_future(scene.host.stop(60.0))
+    await asyncio.sleep(0)
+    scene.toys[0].may_start.set()
+    assert (await adopting)["ok"] is (broken == "stop")
+    if broken == "stop":
+        with pytest.raises(KeyError):
+            await stopping
+    else:
+        await stopping
+    assert not scene.toys[0].ended
+    assert scene.host.ended
+
+
+async def test_a_role_that_does_not_start_in_time_does_nothing() -> None:
+    scene, adopting = await starting()
+    with pytest.raises(TimeoutError):
+        await scene.host.stop(0.001)
+    (toy,) = scene.toys
+    with pytest.raises(asyncio.CancelledError):
+        toy.context.alive()
+    toy.may_start.set()
+    assert not (await adopting)["ok"]
+    await scene.host.stop(60.0)
+    assert not toy.ended
+
+
+async def test_a_role_whose_cell_ends_while_a_stop_waits_for_it_does_nothing() -> None:
+    scene, adopting = await starting()
+    stopping = asyncio.ensure_future(scene.host.stop(60.0))
+    await asyncio.sleep(0)
+    scene.toys[0].context.fail(Fenced("orders", (1, 1), (2, 1)))
+    scene.toys[0].may_start.set()
+    assert not (await adopting)["ok"]
+    await stopping
+    assert not scene.toys[0].ended
+
+
+async def test_a_stop_before_a_successor_does_not_wait_for_the_start() -> None:
+    scene, adopting = await starting()
+    await scene.host.stop(60.0, final=False)
+    assert scene.host.ended
+    scene.toys[0].may_start.set()
+    assert not (await adopting)["ok"]
+    assert not scene.toys[0].ended
+
+
+async def test_an_ended_spare_adopts_nothing() -> None:
+    scene = Scene()
+    await scene.host.stop(1.0)
+    assert not (await scene.host.adopt(ASSIGNMENT))["ok"]
+    assert not scene.toys

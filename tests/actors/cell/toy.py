@@ -26,12 +26,15 @@ class Toy:
     def __init__(self, context: Context, ended: list[Any] | None = None) -> None:
         self.context, self.ended, self.beats, self.handled = context, [] if ended is None else ended, 0, 0
         self.broken: str | None = None  # which of start, stop, beat raises
+        self.may_start = asyncio.Event()  # until it is set, the role starts
+        self.may_start.set()
 
     def _maybe(self, method: str) -> None:
         if self.broken == method:
             raise KeyError(method)
 
     async def start(self) -> None:
+        await self.may_start.wait()
         self._maybe("start")
         self._task = asyncio.get_running_loop().create_task(self._work())
 
