@@ -4,8 +4,8 @@
 
 `FOLDER/services.json` is a list of {name, argv, env, cwd, after}. The services start when `FOLDER/online` has the
 number BOOT, which also means that the host has its network; one with `after` (a service, a text) when that service has
-written the text since its start, and it is killed when that service ends (After= and BindsTo= of systemd). A service
-that ends is started again after `RESTART_S`.
+written the text since its start, and it is killed when that service ends (After= and BindsTo= of systemd). What is left
+of a service that ends is killed (KillMode=mixed), and it is started again after `RESTART_S`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HOME = Path("/srv")  # the folder of the host, in its own mounts
 RESTART_S = 1.0  # RestartSec= of the units in docs/cluster.md
 LOOK_S = 0.02
 CODE = (Path(__file__).resolve().parents[2], Path(sys.prefix))  # shown also where a host's own folder would hide it
+MARK = "SERVICE_OF_HOST"  # in the environment of all processes of a service
 OWN_FILES = {"hosts": "/etc/hosts", "machine-id": "/etc/machine-id"}
 
 
@@ -50,7 +51,7 @@ def start(service: dict[str, Any]) -> int:
     with (HOME / "log" / str(service["name"])).open("ab") as log:
         process = subprocess.Popen(
             service["argv"],
-            env=service["env"],
+            env=service["env"] | {MARK: service["name"]},
             cwd=str(service["cwd"]),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -58,6 +59,26 @@ def start(service: dict[str, Any]) -> int:
             start_new_session=True,
         )
     return process.pid
+
+
+def kill_rest(name: str) -> None:
+    """Kill what is left of a service, until none is left that could start another."""
+    mark = f"{MARK}={name}".encode()
+    while True:
+        found = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if _has(path, mark)]
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(LOOK_S)
+
+
+def _has(environ: Path, mark: bytes) -> bool:
+    try:
+        return mark in environ.read_bytes().split(b"\0")  # empty: it has ended, and is not reaped yet
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def log_sizes() -> dict[str, int]:
@@ -98,6 +119,7 @@ def main() -> None:
                 break
             ended = running.pop(pid, None)
             if ended is not None:
+                kill_rest(str(ended["name"]))
                 waiting[str(ended["name"])] = (time.monotonic() + RESTART_S, ended)
                 sizes |= log_sizes()
                 for other, service in running.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,6 +41,23 @@ def test_a_cluster_without_a_raylet_on_this_host_is_refused_at_once(tmp_path):
             assert raylet.stdout.readline()  # its name is that of the program now
             reach(address, "m")
             raylet.communicate(b"\n")
+
+
+def test_a_cluster_that_is_starting_on_this_host_is_waited_for(tmp_path, monkeypatch):
+    program = tmp_path / "raylet"
+    program.symlink_to("/bin/sh")
+    joined = []
+    monkeypatch.setattr("ray.init", lambda **options: joined.append(options["address"]))
+    with socket.create_server(("127.0.0.1", 0)) as gcs, ThreadPoolExecutor(1) as other:
+        address = f"127.0.0.1:{gcs.getsockname()[1]}"
+        joining = other.submit(join_ray, address, mesh="m", wait_s=60.0)
+        gcs.accept()  # it has looked once
+        assert not joined
+        arguments = [str(program), "-c", "read line; exit", f"{GCS_OPTION}{address}"]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE) as raylet:
+            joining.result(60.0)
+            raylet.communicate(b"\n")
+        assert joined == [address]
 
 
 def test_a_cluster_does_not_start_where_others_can_change_its_folders(tmp_path, monkeypatch):

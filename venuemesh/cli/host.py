@@ -44,7 +44,7 @@ def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float | No
         signal.signal(signal.SIGTERM, _interrupt)
         config = own.enter_context(plan.running(say)) if isinstance(plan, LocalVenues) else plan
         say("starting Ray" if address is None else f"joining the Ray cluster at {address}")
-        from ..mesh.cluster import join_ray, local_processes, local_ray, logs_here
+        from ..mesh.cluster import JOIN_S, join_ray, local_processes, local_ray, logs_here
         from ..mesh.mesh import connect
 
         name, pid = config.mesh.name, os.getpid()
@@ -52,7 +52,7 @@ def host(plan: MeshConfig | LocalVenues, address: str | None, wait_s: float | No
             where = own.enter_context(local_ray())
         else:
             where = address
-            join_ray(address, mesh=name)
+            join_ray(address, mesh=name, wait_s=JOIN_S)
         run = RunFile(
             name, where, pid, process_start(pid), config.journal.url, logs_here(), isinstance(plan, LocalVenues)
         )

@@ -47,10 +47,10 @@ def start(
         return _spawn_host(name, plan, wait_s, say)
     assert not isinstance(plan, LocalVenues)
     _check_for(name, plan, say)
-    from ..mesh.cluster import join_ray, logs_here
+    from ..mesh.cluster import JOIN_S, join_ray, logs_here
 
     say(f"joining the Ray cluster at {address}")
-    join_ray(address, mesh=name)
+    join_ray(address, mesh=name, wait_s=JOIN_S)
     started = launch_checked(plan, wait_s, say)
     RunFile(name, address, journal=plan.journal.url, logs=logs_here()).write()
     return {**started, "address": address}

@@ -36,6 +36,8 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # with Ray's default of 15, books yield to every other process of the machine
 }
 CONNECT_S = 5.0
+JOIN_S = 20.0  # how long `up` waits for a Ray whose service is starting on this host
+LOOK_S = 0.1
 RAYLET, GCS_OPTION = "raylet", "--gcs-address="
 LOOPBACK = "127.0.0.1"
 SESSIONS = "r"  # the folder of Ray's sessions, below a private one
@@ -226,17 +228,25 @@ def _end(started: list[tuple[int, int]]) -> None:
         kill_process(*process)
 
 
-def join_ray(address: str, *, mesh: str = "") -> None:
+def join_ray(address: str, *, mesh: str = "", wait_s: float = 0.0) -> None:
     """Connect this process to the Ray cluster at `address`, unless it is connected already.
 
     Raises:
-        MeshNotRunning: there is no cluster at the address, or it refuses this process.
+        MeshNotRunning: within `wait_s` there is no cluster at the address, or it refuses this process.
         Misconfigured: other users of this host can read or change the token.
     """
     if ray.is_initialized():
         return
     _prepare_ray()
-    reach(address, mesh)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            reach(address, mesh)
+            break
+        except MeshNotRunning:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_S)
     check_token()
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does this for "auto", not for an address
     try:
