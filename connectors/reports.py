@@ -15,8 +15,8 @@ class OrderReport:
 
     `status` is None if the report has no status. `fills` are the fills in the report; a report may have a total in
     `filled` without fills (then the fills must be requested). `stated_id` is the client id that the exchange states,
-    if it is not `client_order_id`, the id of the query. `is_dated`: the exchange states the time; else it is when the
-    request was sent, by our clock.
+    if it is not `client_order_id`, the id of the query. `is_dated`: the exchange states the time, and had the order by
+    then; else the time proves nothing: it is when the request was sent, or local, or truncated.
     """
 
     symbol: str
@@ -74,7 +74,8 @@ class FillReport(Charged):
 
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
-    """Balances at `ts_event_ns`: asset -> (free, locked). In an answer that states no time, it is 0.
+    """Balances that include everything up to `ts_event_ns`: asset -> (free, locked). The time is 0 where the exchange
+    states none, or one that may be later than the state, such as that of the answer.
 
     `whole`: assets that are neither in `balances` nor in `unread` are zero. Assets in `unread` have an unreadable row:
     their last known balances stay.

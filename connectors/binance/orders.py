@@ -344,5 +344,5 @@ def _used(limits: Any) -> dict[str, str]:
 def _archived(draft: Draft, error: Rejected, recv_ns: int) -> OrderReport:
     """Report an order that ended without a fill: the exchange states neither its id nor whether it expired."""
     symbol, ended = dict(draft.params)["symbol"], OrderStatus.CANCELED
-    report = OrderReport(symbol, draft.orders[0], "", ended, recv_ns, filled=Decimal(0))
+    report = OrderReport(symbol, draft.orders[0], "", ended, recv_ns, filled=Decimal(0), is_dated=False)
     return replace(report, code=error.code, reason=error.reason)

@@ -79,7 +79,7 @@ class BybitTrading(Trading):
             Kind.ORDERS: self._orders,
             Kind.FILLS: self._fills,
             Kind.DEAD_MAN: lambda draft, result, now_ns: Reply(),
-            Kind.ACCOUNT: lambda draft, result, now_ns: Reply(account=reports.account(result, now_ns)),
+            Kind.ACCOUNT: lambda draft, result, now_ns: Reply(account=reports.account(result)),
             Kind.FEES: lambda draft, result, now_ns: Reply(fees=reports.fees(draft.pair or "", result)),
         }
 

@@ -121,15 +121,19 @@ def execution(row: dict[str, Any]) -> OrderReport:
     return OrderReport(made.symbol, client_id, made.exchange_order_id, None, made.ts_event_ns, side=side, fills=(made,))
 
 
-def balances(row: dict[str, Any], now_ns: int, whole: bool) -> BalanceReport:
+def balances(row: dict[str, Any], at_ns: int, whole: bool) -> BalanceReport:
     """Read the coins of an account; `whole`: the answer names every coin of the account."""
-    return held(rows(row["coin"]), _balance, "coin", now_ns, whole)
+    return held(rows(row["coin"]), _balance, "coin", at_ns, whole)
 
 
-def account(result: dict[str, Any], now_ns: int) -> AccountReport:
-    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused."""
+def account(result: dict[str, Any]) -> AccountReport:
+    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused.
+
+    The balances are undated: `time` of an answer is the "current timestamp", which may be later than the balances
+    (guide.mdx, Common response parameters, read 2026-11-29).
+    """
     (one,) = rows(result["list"])
-    return AccountReport(balances(one, now_ns, whole=True), True, ("SPOT",), None, None)
+    return AccountReport(balances(one, 0, whole=True), True, ("SPOT",), None, None)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:

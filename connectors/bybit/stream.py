@@ -38,11 +38,9 @@ class PrivateReader:
                 return self._answer(text(message["op"]), message)
             topic, data = text(message["topic"]), rows(message["data"])
             if topic == "wallet":
-                now_ns = milliseconds(message["creationTime"])
+                at_ns = milliseconds(message["creationTime"])  # "Data created timestamp"
                 ours = [row for row in data if _is(row, "accountType", "UNIFIED")]
-                return each_report(
-                    ours, lambda row: reports.balances(row, now_ns, whole=False), topic, lambda row: None
-                )
+                return each_report(ours, lambda row: reports.balances(row, at_ns, whole=False), topic, lambda row: None)
             if topic not in TOPICS:
                 return ()
             ours = [row for row in data if _is(row, "category", CATEGORY)]

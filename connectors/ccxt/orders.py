@@ -18,7 +18,7 @@ from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import mapping, reading, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec, Offer
-from ..trading import Trading, each_report, listed_fills, listed_orders, under
+from ..trading import Trading, accepted, each_report, listed_fills, listed_orders, under
 from . import reports
 from .auth import WHERE, CcxtAuth
 from .failures import FAILURES, WITH_NONCES
@@ -134,11 +134,11 @@ class CcxtTrading(Trading):
 
     def _placed(self, draft: Draft, read: Any, at_ns: int) -> Reply:
         row = mapping(read)
-        name, number = draft.orders[0], text(row["id"])
+        number = text(row["id"])
         if row.get("status") is None or row.get("symbol") is None:
             symbol = dict(draft.params)["symbol"]
-            return Reply(orders=(OrderReport(symbol, name, number, None, at_ns),), taken=(name,))
-        return Reply(orders=(reports.order(row, at_ns, name),))
+            return accepted(draft, symbol, number, at_ns, is_dated=False)
+        return Reply(orders=(reports.order(row, at_ns, draft.orders[0]),))
 
     def _cancelled(self, draft: Draft, read: Any, at_ns: int) -> Reply:
         text(mapping(read)["id"])
@@ -179,7 +179,7 @@ class CcxtTrading(Trading):
             if kind == "fills":
                 return each_report(rows(message["content"]), self._traded, kind, lambda row: row["order"])
             if kind == "balance":
-                return (reports.balances(mapping(message["content"]), False, recv_ns),)
+                return (reports.balances(mapping(message["content"]), False),)
             return ()
 
     def _reported(self, row: Mapping[str, Any], recv_ns: int) -> OrderReport:
@@ -200,9 +200,8 @@ class CcxtTrading(Trading):
         fill = reports.fill(row)
         if (name := self._names.get(fill.exchange_order_id)) is None:
             raise ValueError("is a fill of an order that the stream has not reported")
-        return OrderReport(
-            fill.symbol, name, fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side, fills=(fill,)
-        )
+        number, at_ns = fill.exchange_order_id, fill.ts_event_ns
+        return OrderReport(fill.symbol, name, number, None, at_ns, side=fill.side, fills=(fill,), is_dated=False)
 
 
 def _ms(since_ns: int | None) -> int | None:

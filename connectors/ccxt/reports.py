@@ -1,5 +1,8 @@
 """Read orders, fills and balances from ccxt's unified structures. Pure; every number is text (`number = str`).
 
+Orders and balances are undated: a class of ccxt may state the exchange's time, one in whole seconds, or the time at
+which it read the message, and the structure does not state which.
+
 Source: docs.ccxt.com, structures of orders, trades, balances and fees, ccxt 4.5.90, read 2026-11-28.
 """
 
@@ -72,6 +75,7 @@ def order(row: Mapping[str, Any], at_ns: int, client_order_id: str | None = None
         # Not `cost`: for an order by quote amount ccxt states what was to be spent at some exchanges
         code=None if ended is None else stated,
         reason=ended,
+        is_dated=False,
     )
 
 
@@ -105,7 +109,7 @@ def _fees(row: Mapping[str, Any]) -> list[tuple[Decimal | None, str | None]]:
     ]
 
 
-def balances(found: Mapping[str, Any], whole: bool, at_ns: int) -> BalanceReport:
+def balances(found: Mapping[str, Any], whole: bool) -> BalanceReport:
     """Read `free` and `used` of each asset; an asset without both keeps its last balances."""
     read: dict[str, tuple[Decimal, Decimal]] = {}
     unread: list[str] = []
@@ -120,12 +124,12 @@ def balances(found: Mapping[str, Any], whole: bool, at_ns: int) -> BalanceReport
             unread.append(asset)
         else:
             read[asset] = (left, locked or Decimal(0))
-    return BalanceReport(read, whole, time_ns(found.get("timestamp"), at_ns), tuple(unread))
+    return BalanceReport(read, whole, 0, tuple(unread))
 
 
 def account(found: Mapping[str, Any]) -> AccountReport:
     """Read the balances. ccxt does not state the key's permissions; orders of a read-only key are refused."""
-    return AccountReport(balances(found, True, 0), True, ("SPOT",), None, None)
+    return AccountReport(balances(found, True), True, ("SPOT",), None, None)
 
 
 def fees(pair: str, row: Mapping[str, Any]) -> Fees:

@@ -151,7 +151,7 @@ class CoinbaseTrading(Trading):
         if report.client_order_id not in ("", draft.orders[0]):
             raise ValueError(f"the order {report.client_order_id!r}, not the one that was placed")
         if row["status"] in reports.PENDING:
-            return accepted(draft, report.symbol, report.exchange_order_id, report.ts_event_ns, is_dated=True)
+            return accepted(draft, report.symbol, report.exchange_order_id, report.ts_event_ns, report.is_dated)
         return Reply(orders=(under(draft.orders[0], report),))
 
     @staticmethod

@@ -60,6 +60,7 @@ def order(row: dict[str, Any]) -> OrderReport:
         quote_filled=plain_decimal(row["executed_value"]),
         code=None if reason is None else "rejected",
         reason=reason,
+        is_dated=status not in PENDING,
     )
 
 

@@ -271,10 +271,11 @@ def clearing(data: dict[str, Any]) -> OrderReport:
     return OrderReport(made.symbol, client_id, made.exchange_order_id, None, made.ts_event_ns, side=side, fills=(made,))
 
 
-def balance(data: dict[str, Any], recv_ns: int) -> BalanceReport:
-    """Read a change of `accounts.update#2`, which has the balance and its available part."""
+def balance(data: dict[str, Any]) -> BalanceReport:
+    """Read a change of `accounts.update#2`, which has the balance and its available part. The first message of a
+    currency, after the subscription, states no time."""
     total, free = plain_decimal(data["balance"]), plain_decimal(data["available"])
     if free > total:
         raise ValueError("the available amount is above the balance")
-    at_ns = recv_ns if data.get("changeTime") is None else milliseconds(data["changeTime"])
+    at_ns = 0 if data.get("changeTime") is None else milliseconds(data["changeTime"])
     return BalanceReport({text(data["currency"]).upper(): (free, EXACT.subtract(total, free))}, False, at_ns)

@@ -39,10 +39,10 @@ class PrivateReader:
             if action == "ping":
                 return (StreamSay(orjson.dumps({"action": "pong", "data": {"ts": integer(message["data"]["ts"])}})),)
             if action == "push":
-                return self._pushed(text(message["ch"]), message["data"], recv_ns)
+                return self._pushed(text(message["ch"]), message["data"])
             return self._answer(action, text(message.get("ch") or ""), message)
 
-    def _pushed(self, channel: str, data: Any, recv_ns: int) -> Sequence[StreamReport | Missed]:
+    def _pushed(self, channel: str, data: Any) -> Sequence[StreamReport | Missed]:
         topic = channel.partition("#")[0]
         read: Callable[[Any], StreamReport]
         if topic == "orders":
@@ -60,10 +60,7 @@ class PrivateReader:
         elif topic == "accounts.update":
             if not mapping(data):  # the confirmation of the subscription, in some versions
                 return ()
-
-            def read(row: Any) -> StreamReport:
-                return reports.balance(row, recv_ns)
-
+            read = reports.balance
         else:
             return ()
         if not self._is_ours(data):

@@ -184,14 +184,19 @@ class OkxTrading(Trading):
         return data, response.sent_ns
 
     def _acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        """Read a row for each order, accepted or refused. Rows of accepted orders have an id and no state."""
+        """Read a row for each order, accepted or refused. Rows of accepted orders have an id and no state.
+
+        `ts` of a row is when the processing of that order was "finished by our system"
+        (trading-trade-post-place-order.md, read 2026-11-29): by the latest of them the exchange had every order.
+        """
         outcomes = [
             Outcome(None, "", sent[SYMBOL], text(row["clOrdId"]), str(digits(row["ordId"])))
             if row["sCode"] == "0"
             else Outcome(text(row["sCode"]), text(row["sMsg"]))
             for sent, row in zip(rows_of(draft), data, strict=True)
         ]
-        return acknowledged(draft, outcomes, milliseconds_text(data[0]["ts"]), is_dated=True)
+        times = [milliseconds_text(row["ts"]) for row in data if row["sCode"] == "0"]
+        return acknowledged(draft, outcomes, max(times, default=0), is_dated=True)
 
     def _armed(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """Check that the exchange states when the switch fires, or 0 where it was disarmed."""

@@ -106,13 +106,15 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
     )
 
 
-def balances(row: dict[str, Any], whole: bool) -> BalanceReport:
+def balances(row: dict[str, Any], at_ns: int, whole: bool) -> BalanceReport:
     """Read the balances of an account; `whole`: the answer names every currency of the account."""
-    return held(rows(row["details"]), _balance, "ccy", milliseconds_text(row["uTime"]), whole)
+    return held(rows(row["details"]), _balance, "ccy", at_ns, whole)
 
 
 def changed_balances(row: dict[str, Any]) -> BalanceReport:
-    return balances(row, whole=False)
+    """Read balances of the channel `account`, where `uTime` is the time "to get account information"
+    (websocket-account-channel.md, read 2026-11-29)."""
+    return balances(row, milliseconds_text(row["uTime"]), whole=False)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
@@ -120,8 +122,12 @@ def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
 
 
 def account(row: dict[str, Any]) -> AccountReport:
-    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused."""
-    return AccountReport(balances(row, whole=True), True, ("SPOT",), None, None)
+    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused.
+
+    The balances are undated: `uTime` of an answer is hours later than that of each currency in the manual's example
+    (rest-api-get-balance.md, read 2026-11-29), so it may be the time of the answer.
+    """
+    return AccountReport(balances(row, 0, whole=True), True, ("SPOT",), None, None)
 
 
 def fees(pair: str, row: dict[str, Any]) -> Fees:

@@ -350,6 +350,8 @@ class OrderMachine:
         """Apply one report of the user stream."""
         if isinstance(report, OrderReport):
             self._reconcile.report(report, now, streamed=True)
+        elif isinstance(report, BalanceReport) and not report.ts_event_ns:
+            self._reconcile.balances_changed(now)  # they may be older than balances that are known
         elif isinstance(report, BalanceReport):
             funds = self._state.funds
             funds.balances_streamed(report.balances, report.ts_event_ns, self._state.codec.offer.streams_in_order)

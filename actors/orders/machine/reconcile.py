@@ -153,14 +153,19 @@ class Reconcile:
     def changed(self, held: Held, now: Now) -> None:
         """React to a change of an order: request its missing fills and fees, and the balances if the stream does not
         state them."""
-        if self._state.codec.offer.asks_balances and self.started:
-            self._balances.changed(now.mono_ns)  # no command waits for the answer
+        if self._state.codec.offer.asks_balances:
+            self.balances_changed(now)
         self._fees.changed(held, now)
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
         if held.short and key not in self._slots:
             self._slots[key] = Slot(now.mono_ns)
         elif not held.short and key in self._slots and self._slots[key].ask_id is None:
             del self._slots[key]
+
+    def balances_changed(self, now: Now) -> None:
+        """Request the balances soon; no command waits for the answer."""
+        if self.started:
+            self._balances.changed(now.mono_ns)
 
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
@@ -497,7 +502,7 @@ class Reconcile:
         if held is None and report.exchange_order_id:
             held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
         if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
-            if streamed:
+            if streamed and report.is_dated:
                 state.funds.streamed(held.order.client_order_id, report.ts_event_ns)
             state.ledger.apply(held, report, now)
             if report.status is not None:

@@ -609,6 +609,7 @@ def test_an_archived_order_is_there_and_ended():
     answer = reply(codec().query("a", PAIR), error(-2026, "Order was canceled or expired with no executed qty."), 400)
     assert answer.orders[0].status is OrderStatus.CANCELED
     assert answer.orders[0].filled == 0
+    assert not answer.orders[0].is_dated
     assert not answer.absent
 
 

@@ -232,6 +232,7 @@ def test_what_is_locked_is_in_the_wallets_total() -> None:
     account = read(CODEC.account(), {"list": [{"coin": coins}]}).account
     assert account is not None
     assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("ODD",))
+    assert account.balances.ts_event_ns == 0, "the time of the answer may be later than the balances"
 
 
 def test_what_answers_say_of_limits() -> None:

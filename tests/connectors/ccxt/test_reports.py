@@ -63,8 +63,16 @@ def test_fees_of_a_fill() -> None:
 
 def test_balances_without_both_parts_keep_what_was_known() -> None:
     found = reports.balances(
-        {"free": {"BTC": "1", "X": None}, "used": {"BTC": "0.5"}, "total": {"ETH": "3", "USDT": "7"}}, True, 5
+        {"free": {"BTC": "1", "X": None}, "used": {"BTC": "0.5"}, "total": {"ETH": "3", "USDT": "7"}}, True
     )
     assert found.balances == {"BTC": (Decimal(1), Decimal("0.5"))}
     assert set(found.unread) == {"X", "ETH", "USDT"}
-    assert found.ts_event_ns == 5
+
+
+def test_no_time_of_ccxt_is_certain() -> None:
+    stamp = 1_795_000_000_000
+    made = order(lastUpdateTimestamp=stamp)
+    assert (made.ts_event_ns, made.is_dated) == (stamp * 10**6, False)
+    assert not order().is_dated
+    found = reports.account({"free": {"BTC": "1"}, "used": {}, "total": {}, "timestamp": stamp}).balances
+    assert (found.whole, found.ts_event_ns) == (True, 0)

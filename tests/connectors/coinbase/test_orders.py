@@ -143,8 +143,10 @@ def test_the_answer_to_an_order_states_what_it_states() -> None:
         taken = read(draft, ORDER | {"status": status, "filled_size": "0"})
         (report,) = taken.orders
         assert (report.status, report.exchange_order_id, taken.taken) == (None, ID, (OWN,))
+        assert not report.is_dated, "it was created, and not processed yet"
     (report,) = read(draft, ORDER).orders
     assert (report.status, report.filled, report.client_order_id) == (OrderStatus.PARTIALLY_FILLED, D("0.5"), OWN)
+    assert report.is_dated
     (refused,) = read(draft, ORDER | {"status": "rejected", "filled_size": "0", "reject_reason": "post only"}).orders
     assert (refused.status, refused.reason) == (OrderStatus.REJECTED, "post only")
     with pytest.raises(DecodeError):

@@ -173,6 +173,11 @@ def test_a_batch_is_a_list_and_each_row_of_the_answer_is_of_its_order() -> None:
         reply = read(draft, rows, code)
         assert [one.client_order_id for one in reply.orders] == list(reply.taken)
         assert reply.refused == ((("vm2", "51008", "words"),) if code == "2" else ())
+    later = row | {"clOrdId": "vm2", "ts": "1695190491422"}
+    times = {one.ts_event_ns for one in read(draft, [row, later], "0").orders}
+    assert times == {1_695_190_491_422_000_000}, "the exchange had each order by the latest time"
+    (made,) = read(draft, [row, poor | {"ts": ""}], "2").orders
+    assert made.ts_event_ns == 1_695_190_491_421_000_000
     both = read(draft, [row | {"sCode": "51008", "sMsg": "words"}, poor], "1", "Operation failed.")
     assert ([one[0] for one in both.refused], both.taken) == (["vm1", "vm2"], ())
     for rows in ([row], [poor, row], [row, poor, poor]):
@@ -311,6 +316,7 @@ def test_balances_and_fees() -> None:
     assert account is not None
     assert account.balances.balances == {"USDT": (D("4834.317093622894"), D("158.573"))}
     assert (account.balances.whole, account.balances.unread) == (True, ("ODD",))
+    assert account.balances.ts_event_ns == 0, "uTime may be later than the balances"
     group = {"groupId": "1", "maker": "-0.0008", "taker": "-0.001"}
     fees = read(CODEC.fees(BTC), [{"feeGroup": [group], "maker": "", "taker": ""}]).fees
     assert fees is not None

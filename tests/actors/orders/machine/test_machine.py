@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Answer, Ask, Commit, Found, Halt, Lookup, Purpose, Refuse, Send
-from venuemesh.connectors.order_codec import Reply
+from venuemesh.connectors.order_codec import Kind, Reply
 from venuemesh.connectors.reports import BalanceReport, OrderReport
 from venuemesh.journal.writes import PutEvent, PutMark, PutOrder, PutRequest
 from venuemesh.model.errors import (
@@ -801,6 +801,28 @@ def test_balances_by_report_and_by_snapshot(world: World) -> None:
     world.advance(61)
     world.go()
     assert world.machine.balance("BTC").total == D(20)
+
+
+def test_balances_without_a_time_in_the_stream_are_requested(world: World) -> None:
+    free = world.machine.balance("BTC").free
+    for _ in range(3):
+        world.do(world.machine.report(BalanceReport({"BTC": (D(50), D(1))}, False, 0), world.now))
+    world.perform()
+    assert world.machine.balance("BTC").free == free, "they may be older than the known balances"
+    world.advance(0.6)
+    world.perform()
+    assert [one.what.kind for one in world.asks] == [Kind.ACCOUNT]
+
+
+def test_a_report_without_a_time_does_not_put_its_order_into_balances_of_its_time(world: World) -> None:
+    place(world, limit("vm1"))
+    world.exchange.stream.clear()
+    at_ns = world.exchange.now_ns
+    stated = {"USDT": (world.exchange.free["USDT"] + 100, D(0))}  # of before the order
+    undated = OrderReport("BTCUSDT", "vm1", "1000", S.OPEN, at_ns, is_dated=False)
+    world.do(world.machine.report(undated, world.now))
+    world.do(world.machine.report(BalanceReport(stated, False, at_ns), world.now))
+    assert world.machine.balance("USDT").available == world.exchange.free["USDT"]
 
 
 def test_a_reply_without_a_request_is_applied(world: World) -> None:
