@@ -20,7 +20,7 @@ from typing import Any
 
 from ...connectors.market_codec import SubscribesWithAccess
 from ...connectors.transport import Feed, Rest
-from ...model.address import REPLICA, book_address, has_kind, orders_address, replica_of
+from ...model.address import REPLICA, book_address, book_of, has_kind, orders_address, replica_of
 from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater, UnknownInstrument
 from ...model.events import BookState, Side
 from ...model.instrument import Instrument
@@ -210,7 +210,7 @@ class BookRole:
         book, pair = hosted.pair.book, hosted.pair
         bids, asks = book.levels(Side.BUY, levels), book.levels(Side.SELL, levels)
         return {
-            "address": hosted.address,
+            "address": book_of(hosted.address),
             "incarnation": list(self._context.incarnation),
             "state": int(pair.machine.state),
             "error": pair.machine.error,
@@ -229,7 +229,7 @@ class BookRole:
 
     def _orders(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
         version = hosted.writer.published
-        return orders_answer(hosted.pair, hosted.address, self._context.incarnation, version, levels)
+        return orders_answer(hosted.pair, book_of(hosted.address), self._context.incarnation, version, levels)
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         raise self._context.unknown_poll(kind)

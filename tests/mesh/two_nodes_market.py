@@ -31,6 +31,7 @@ class Strategy:
     """Follows one book and its trades by one view, through all restarts."""
 
     def __init__(self, market: AsyncMarket) -> None:
+        self._market: Any = market
         self._view: Any = market.order_book(PAIR)
         self.changes = self.trades = 0
         self.incarnations: list[list[int]] = []
@@ -62,12 +63,17 @@ class Strategy:
             "maps": mapped(),
         }
 
+    async def deep(self) -> dict[str, Any]:
+        """Request the whole book from its actor."""
+        found: dict[str, Any] = await self._market.ask_role(BOOK, "snapshot", {"pair": PAIR}, PATIENCE_S)
+        return found
+
     async def let_go(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        self._view = None
+        self._view = self._market = None
         gc.collect()
 
 

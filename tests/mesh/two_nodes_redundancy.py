@@ -1,7 +1,11 @@
-"""The fourth scenario of `test_mirrors`: both nodes keep a redundant book; readers of either notice no loss."""
+"""The fourth scenario of `test_mirrors`: both nodes keep a redundant book; readers of either notice no loss.
+
+A request to a copy that is silent is answered by the other one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,9 +17,11 @@ from two_nodes_market import PAIR, Strategy
 from two_nodes_reader import BOOK, Reader
 
 from tests.fakes.exchange_process import ExchangeProcess
+from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.mesh import mesh as client
 from venuemesh.mesh.session import leave
 from venuemesh.model.address import replica_of
+from venuemesh.model.events import BookState
 
 REPLICA = replica_of(BOOK)
 
@@ -70,6 +76,23 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
         now = {node: look(node)["why"] for node in on}
         assert now == why, f"readers noticed {number.name} of {address}: {why} {now}"
         assert tree.child(BOOK)["node"] != tree.child(REPLICA)["node"]
+
+    def is_answered(address: str) -> bool:
+        """Stop a copy; return whether a request of its node is answered by the other one before a successor exists."""
+        silent, living = tree.child(address), tree.child(REPLICA if address == BOOK else BOOK)
+        started = process_start(silent["pid"] or 0)
+        if started is None or living["state"] != "SERVING":
+            return False
+        kill(silent["pid"], signal.SIGSTOP)
+        deep = ray.get(following[silent["node"]].deep.remote(), timeout=2 * PATIENCE_S)
+        in_time = is_alive(silent["pid"], started)
+        with contextlib.suppress(ProcessLookupError):
+            kill(silent["pid"], signal.SIGCONT)
+        assert deep["address"] == BOOK
+        return in_time and (deep["state"], deep["incarnation"]) == (BookState.LIVE, living["incarnation"])
+
+    for address in (BOOK, REPLICA):
+        until(f"the other copy answers while {address} hangs", lambda a=address: is_answered(a))
     for actor in (*looking.values(), *following.values()):
         ray.kill(actor)
     leave("redundant")

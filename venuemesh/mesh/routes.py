@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..model.address import Address
+from ..model.address import REPLICA, Address, book_of, has_kind, replica_of
 from ..model.errors import RetryLater
 from ..model.instrument import Instrument
 
@@ -23,6 +23,7 @@ class RouteTable:
         self._tracked: Tracked = {}
         self._accounts: dict[str, list[str]] = {}
         self.elsewhere: set[str] = set()  # addresses that another node serves
+        self._redundant: set[str] = set()  # books that two actors serve
         self._first = threading.Event()
         self._changed = asyncio.Event()
 
@@ -34,11 +35,19 @@ class RouteTable:
             known = self._tracked.get(book.exchange, {}).get(book.name)
             fresh = Instrument.from_dict(plain)
             tracked[book.exchange][book.name] = known if known == fresh else fresh
-        self.elsewhere = {address for address, route in table["routes"].items() if route["node"] != self._node}
+        routes = table["routes"]
+        self.elsewhere = {address for address, route in routes.items() if route["node"] != self._node}
+        replicas = ((book_of(address), route) for address, route in routes.items() if has_kind(address, REPLICA))
+        self._redundant = {book for book, route in replicas if routes.get(book, route)["child"] != route["child"]}
         self._tracked, self._accounts = tracked, table["accounts"]
         self._first.set()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def copies(self, address: str) -> list[str]:
+        """Return the addresses of the actors that serve a book, that of this node first; of another role: its own."""
+        known = [address, replica_of(address)] if address in self._redundant else [address]
+        return sorted(known, key=self.elsewhere.__contains__)
 
     def tracked(self) -> Tracked:
         """The tracked instruments. Raises RetryLater: the supervisor has not answered yet."""

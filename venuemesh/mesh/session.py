@@ -39,6 +39,7 @@ from ..model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..orderbook.segment.directory import segment_directory, segment_root
 from ..orderbook.view import BookReading
+from .copies import BookCopies
 from .event_feed import EVENTS_POLL, EventFeeds
 from .leases import MirrorLeases, OwnerLeases
 from .outbox import Outbox, owner_of
@@ -85,6 +86,7 @@ class Session:
         self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
         self._outbox = Outbox(self._loop)
         self._presence = Presence(self._is_part)
+        self._books = BookCopies(self.ask, self.routes.copies, time.monotonic)
         self._events = EventFeeds(self.ask, self.run, time.monotonic)
         lasting = self._follow(), self._owners.keep(), self._mirrors.keep(), self._presence.keep()
         self._work = [self.run(work) for work in lasting]
@@ -134,14 +136,14 @@ class Session:
         """Send one message to the role that serves the address; return the future of its answer at once.
 
         Orders wait in the outbox of their owner (see `outbox`), and all readers of an account's events share one poll
-        (`event_feed`); all other messages are sent at once.
+        (`event_feed`); all other messages are sent at once. Of a redundant book either copy answers (`copies`).
         """
         if kind == EVENTS_POLL:
             self._usable()
             return self._events.submit(address, body or {}, timeout_s)
         owner = owner_of(kind, body)
         if owner is None:
-            send = self._trade if kind == "amend" else self.ask
+            send = self._trade if kind == "amend" else self._books.ask
             return self.run(send(address, kind, body, timeout_s))
         self._usable()
         return self._outbox.submit(owner, partial(self._trade, address, kind, body, timeout_s, f"orders of {owner}"))

@@ -45,7 +45,13 @@ class Stage:
     """One role and its world."""
 
     def __init__(
-        self, folder: Path, pairs=PAIRS[:1], exchange: str = "binance", levels: int = 20, **options: OptionValue
+        self,
+        folder: Path,
+        pairs=PAIRS[:1],
+        exchange: str = "binance",
+        levels: int = 20,
+        kind: str = "book",
+        **options: OptionValue,
     ) -> None:
         self.clock = Clock()
         self.asked: list[tuple[str, str, Any]] = []
@@ -54,7 +60,7 @@ class Stage:
         self.fenced = False
         folder.chmod(0o700)
         self.context = context_of(
-            "book/binance/group-1",
+            f"{kind}/binance/group-1",
             incarnation=(3, 7),
             segments=folder,
             ask=self._ask,
@@ -362,6 +368,13 @@ async def test_the_status_says_why_a_book_has_no_connection(stages):
     stage.feed.last_error = "Connection refused"
     parts = stage.role.status()["error"].split("; ")
     assert sorted(parts) == sorted([lost, "the last attempt to connect failed: Connection refused"])
+
+
+async def test_readers_see_the_address_of_the_book_in_an_answer_of_its_replica(stages):
+    stage = stages(kind="replica")
+    await stage.live()
+    assert (await stage.role.handle("snapshot", {"pair": PAIRS[0]}))["address"] == f"book/binance/{PAIRS[0]}"
+    assert [path.name for path in stage.context.segments.iterdir()] == [f"replica~binance~{PAIRS[0]}@3.7"]
 
 
 async def test_snapshot_resync_stats_and_the_unknown(stages):

@@ -204,6 +204,21 @@ def test_a_limit_must_be_a_count(link, market, limit):
     assert link.asked == []
 
 
+def test_a_book_that_does_not_answer_leaves_half_of_the_time_to_the_exchange(link, market, writer, monkeypatch):
+    publish(writer)
+    timeouts_s = {}
+
+    def submit(address, kind, body, timeout_s):
+        timeouts_s[kind] = timeout_s
+        raise RetryLater(0.1, "silent")
+
+    monkeypatch.setattr(link, "submit", submit)
+    with pytest.raises(RetryLater):
+        market.get_snapshot("BTC-USDT", timeout_s=600.0)
+    assert timeouts_s["snapshot"] == 300.0
+    assert 300.0 < timeouts_s["get_snapshot"] <= 600.0
+
+
 def test_a_query_without_an_answer_is_repeated(link, market):
     link.answers["check_network"] = OutcomeUnknown("check_network", "no answer")
     with pytest.raises(RetryLater):

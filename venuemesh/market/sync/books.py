@@ -260,21 +260,22 @@ class Books(Room):
     def get_snapshot(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
         """Return the book of any pair that the exchange lists, `limit` levels a side at most.
 
-        The book of a tracked pair comes from its book actor with all proven levels (memory holds only the best levels).
-        The book of any other pair, or a book that is not LIVE, is fetched from the exchange now.
+        The book of a tracked pair comes from its book actor with all proven levels (memory holds only the best levels);
+        of a redundant book, from either of its two actors. The book of any other pair, or a book that is not LIVE, is
+        fetched from the exchange now; also if the actor has not answered in half of the timeout.
 
         Raises:
             ValueError: `limit` is not a whole number of at least 1.
             UnknownInstrument: the exchange does not list the pair.
             RetryLater: the exchange could not be reached now.
         """
-        body = snapshot_body(pair, limit)
+        body, deadline = snapshot_body(pair, limit), time.monotonic() + timeout_s
         if self._live_top(pair) is not None:
             with contextlib.suppress(RetryLater, NotSynced):  # the book actor has just died: ask the exchange
-                plain = self.ask_role(book_address(self.exchange, pair), "snapshot", body, timeout_s)
+                plain = self.ask_role(book_address(self.exchange, pair), "snapshot", body, timeout_s / 2)
                 if plain["state"] == BookState.LIVE:
                     return read_snapshot(plain)
-        return read_snapshot(self._catalog("get_snapshot", body, timeout_s))
+        return read_snapshot(self._catalog("get_snapshot", body, deadline - time.monotonic()))
 
     def check_network(self, timeout_s: float = 5.0) -> None:
         """Return after the exchange has answered a ping through the mesh.
