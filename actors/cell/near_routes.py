@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,18 @@ METHODS = {ASK_METHOD: Method.ASK, POLL_METHOD: Method.POLL, URGENT_METHOD: Meth
 SUPERVISOR_AWAY_S = 0.1  # pause before the next search for an unreachable supervisor
 
 
+def _no_route(address: str) -> None:
+    return None
+
+
 class NearRoutes(ABC):
     """This process's copy of the routes it uses, kept current by one long poll to the supervisor; sends to cells.
 
-    While the supervisor is away, the known routes stay in use.
+    While the supervisor is away, the known routes stay in use. `table` is a route table that the process keeps anyway:
+    it has the routes of addresses that no answer of the supervisor names yet.
     """
+
+    table: Callable[[str], Route | None] = staticmethod(_no_route)
 
     def __init__(self, node: str, segments: Path) -> None:
         self._node = node[:NODE_CHARACTERS]
@@ -56,6 +64,8 @@ class NearRoutes(ABC):
         self.warm()
         while True:
             route = self._known.get(address)
+            if route is None and address not in self._asked:
+                route = self.table(address)
             if route is not None and (newer_than is None or route.incarnation > newer_than):
                 return route
             changed = self._changed

@@ -93,6 +93,23 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
 
     for address in (BOOK, REPLICA):
         until(f"the other copy answers while {address} hangs", lambda a=address: is_answered(a))
+
+    def needs_no_supervisor() -> bool:
+        """Stop the supervisor; return whether the first requests of new processes are answered before it continues."""
+        fresh = [strategy.remote(market.aio) for strategy in strategies.values()]
+        ray.get([one.look.remote() for one in fresh], timeout=PATIENCE_S)
+        pid = tree.status()["pid"]
+        started = process_start(pid) or 0
+        kill(pid, signal.SIGSTOP)
+        ray.get([one.deep.remote() for one in fresh], timeout=2 * PATIENCE_S)
+        in_time = is_alive(pid, started)
+        with contextlib.suppress(ProcessLookupError):
+            kill(pid, signal.SIGCONT)
+        for one in fresh:
+            ray.kill(one)
+        return in_time
+
+    until("a first request is answered while the supervisor hangs", needs_no_supervisor)
     for actor in (*looking.values(), *following.values()):
         ray.kill(actor)
     leave("redundant")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..model.address import REPLICA, Address, book_of, has_kind, replica_of
+from ..model.address import REPLICA, Address, Route, book_of, has_kind, replica_of
 from ..model.errors import RetryLater
 from ..model.instrument import Instrument
 
@@ -24,6 +24,7 @@ class RouteTable:
         self._accounts: dict[str, list[str]] = {}
         self.elsewhere: set[str] = set()  # addresses that another node serves
         self._redundant: set[str] = set()  # books that two actors serve
+        self._routes: dict[str, Any] = {}
         self._first = threading.Event()
         self._changed = asyncio.Event()
 
@@ -35,7 +36,7 @@ class RouteTable:
             known = self._tracked.get(book.exchange, {}).get(book.name)
             fresh = Instrument.from_dict(plain)
             tracked[book.exchange][book.name] = known if known == fresh else fresh
-        routes = table["routes"]
+        routes = self._routes = table["routes"]
         self.elsewhere = {address for address, route in routes.items() if route["node"] != self._node}
         replicas = ((book_of(address), route) for address, route in routes.items() if has_kind(address, REPLICA))
         self._redundant = {book for book, route in replicas if routes.get(book, route)["child"] != route["child"]}
@@ -43,6 +44,10 @@ class RouteTable:
         self._first.set()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def route(self, address: str) -> Route | None:
+        plain = self._routes.get(address)
+        return None if plain is None else Route.from_dict(address, plain)
 
     def copies(self, address: str) -> list[str]:
         """Return the addresses of the actors that serve a book, that of this node first; of another role: its own."""

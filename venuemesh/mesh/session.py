@@ -82,6 +82,7 @@ class Session:
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
         self._thread.start()
         self._cell_routes = self.run(self._open(place)).result(FIRST_S)
+        self._cell_routes.table = self.routes.route
         name = f"client-{uuid.uuid4().hex[:12]}"
         self._asker = Asker(name, self._cell_routes, self._cell_routes.send, time.monotonic)
         self._outbox = Outbox(self._loop)
