@@ -4,7 +4,10 @@ Theory of operation. The exchange reports (free, locked) per asset as of a time 
 reduces `free` on the exchange, which shows only in a balance report made after the order got there. Until then the
 amount is reserved here: available = free - reservations, never below zero. A reservation ends
 
-    when a balance report of its asset is later than the time by which the exchange had the order;
+    when a balance report of its asset is later than the time by which the exchange had the order, if the exchange
+        stated that time, or the time of the balances;
+    when balances were requested some time after the order was known to be on the exchange, by our monotonic clock: no
+        estimate of the exchange's clock decides where neither has a time;
     when both have the same time, if the user stream had reported the order before it stated the balances, and it
         states them in the order of events, or nothing else of the asset is reserved: several orders can have one time,
         and the balances after the first of them do not include the others;
@@ -15,8 +18,11 @@ A reservation whose order the exchange has is *owed* balances that include it. T
 So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
 `available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
 
-An amendment that may take more reserves the difference in the same way, under a separate name (`state`): until a
-balance report is as late as the report of the new terms, or at once if the amendment changed nothing.
+An amendment that may take more reserves the difference in the same way, under a separate name (`state`): until balances
+certainly include the new terms, or at once if the amendment changed nothing. If neither the answer to it nor balances
+have a time, that takes two requests for balances, about 1.6 s. The time of a later report in the stream would save the
+second one only where our estimate of the exchange's clock is less than the report's age behind; a clock in whole
+seconds leaves it 0.1 s and more behind. An earlier second request would cost the rate limit of the key.
 """
 
 from __future__ import annotations
@@ -28,7 +34,10 @@ from decimal import Decimal
 
 from ....model.errors import InsufficientBalance
 from ....model.order import ZERO, Balance
+from ....model.time import SECOND_NS
 from .ledger import EXACT
+
+SHOWN_NS = SECOND_NS  # assumed: balances that are requested so long after an order was known include it
 
 
 @dataclass(slots=True)
@@ -39,14 +48,18 @@ class Reservation:
     amount: Decimal
     amended: str = ""  # the order whose amendment it is for
     on_exchange_ns: int | None = None  # the exchange had the order by then; None: unknown
+    is_dated: bool = False  # the exchange stated that time; else it is estimated
     streamed_ns: int = 0  # of the last report of the order in the user stream
     included_ns: int = 0  # of the last balances that the stream stated after this report
 
-    def is_in(self, ts_event_ns: int) -> bool:
-        """Return whether balances of this time certainly include the order."""
+    def is_in(self, stated: Stated, known_ns: int) -> bool:
+        """Return whether these balances certainly include the order, which is known since `known_ns`, monotonic."""
         if self.on_exchange_ns is None:
             return False
-        return self.on_exchange_ns < ts_event_ns or self.on_exchange_ns <= self.included_ns
+        if stated.asked_ns is not None and known_ns + SHOWN_NS <= stated.asked_ns:
+            return True
+        is_later = self.on_exchange_ns < stated.ts_event_ns and (self.is_dated or stated.asked_ns is None)
+        return is_later or self.on_exchange_ns <= self.included_ns
 
 
 @dataclass(slots=True)
@@ -56,6 +69,7 @@ class Stated:
     free: Decimal
     locked: Decimal
     ts_event_ns: int
+    asked_ns: int | None = None  # when the balances were requested, monotonic; None: the stream stated them
 
 
 class Funds:
@@ -67,7 +81,7 @@ class Funds:
         self._by_asset: dict[str, dict[str, Reservation]] = {}
         self._totals: dict[str, Decimal] = {}  # of the reservations of each asset
         self._amendments: dict[str, set[str]] = {}  # the reservations for amendments, by order
-        self._owed: dict[str, int] = {}  # since when they are owed balances, monotonic, oldest first
+        self._owed: dict[str, int] = {}  # since when the exchange is known to have the order, monotonic, oldest first
         self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
@@ -123,13 +137,14 @@ class Funds:
         """Since when the oldest reservation is owed balances that include its order; monotonic; None: none is."""
         return next(iter(self._owed.values()), None)
 
-    def placed(self, name: str, by_ns: int, mono_ns: int) -> None:
-        """Record that the exchange had the order by `by_ns`, of its clock."""
+    def placed(self, name: str, by_ns: int, mono_ns: int, is_dated: bool = True) -> None:
+        """Record that the exchange had the order by `by_ns`, of its clock. `is_dated`: it stated that time itself."""
         held = self._reserved.get(name)
         if held is None:
             return
-        if held.on_exchange_ns is None or by_ns < held.on_exchange_ns:
-            held.on_exchange_ns = by_ns
+        before_ns = held.on_exchange_ns
+        if before_ns is None or (not is_dated, by_ns) < (not held.is_dated, before_ns):
+            held.on_exchange_ns, held.is_dated = by_ns, is_dated
         self._owed.setdefault(name, mono_ns)
         self._drop(held.asset)
 
@@ -158,11 +173,13 @@ class Funds:
         *,
         whole: bool = False,
         unread: Collection[str] = (),
+        asked_ns: int | None = None,
     ) -> bool:
         """Apply a balance report. Return whether it contradicts a later report; then the balances must be requested
         again.
 
-        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero.
+        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero. `asked_ns`: when they
+        were requested, monotonic; None: the stream stated them.
         """
         doubtful = False
         for asset, (free, locked) in balances.items():
@@ -170,7 +187,7 @@ class Funds:
             if held is not None and held.ts_event_ns > ts_event_ns:
                 doubtful = doubtful or (held.free, held.locked) != (free, locked)
                 continue
-            self._stated[asset] = Stated(free, locked, ts_event_ns)
+            self._stated[asset] = Stated(free, locked, ts_event_ns, asked_ns)
             self._drop(asset)
         if whole:
             for asset, held in list(self._stated.items()):
@@ -179,7 +196,7 @@ class Funds:
                 if held.ts_event_ns > ts_event_ns:
                     doubtful = doubtful or bool(held.free or held.locked)
                 else:
-                    self._stated[asset] = Stated(ZERO, ZERO, ts_event_ns)
+                    self._stated[asset] = Stated(ZERO, ZERO, ts_event_ns, asked_ns)
                     self._drop(asset)
             self.known, self.as_of_ns = True, ts_event_ns
         return doubtful
@@ -213,5 +230,5 @@ class Funds:
         if stated is None:
             return
         for name, held in list(self._by_asset.get(asset, {}).items()):
-            if held.is_in(stated.ts_event_ns):
+            if name in self._owed and held.is_in(stated, self._owed[name]):
                 self.release(name)

@@ -89,6 +89,7 @@ class Held:
     ending: Ending | None = None
     asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
     on_exchange_ns: int | None = None  # the exchange had the order by then, by its clock: the earliest report
+    is_dated: bool = False  # the exchange stated that time; else it is estimated
     stated_ask: int = 0  # number of the last ask that stated it completely: no fill was missing
     open_ask: int = 0  # number of the last ask whose answer listed it as open
     suspects: dict[str, str] = field(default_factory=dict)  # trade ids of fills that cannot be true, and why
@@ -399,8 +400,9 @@ class Ledger:
         order = held.order
         by_ns = report.ts_event_ns if report.is_dated else now.exchange_ns + CLOCK_DOUBT_NS
         held.seen_ns = max(held.seen_ns, by_ns)
-        if held.on_exchange_ns is None or by_ns < held.on_exchange_ns:
-            held.on_exchange_ns = by_ns
+        before_ns = held.on_exchange_ns
+        if before_ns is None or (not report.is_dated, by_ns) < (not held.is_dated, before_ns):
+            held.on_exchange_ns, held.is_dated = by_ns, report.is_dated
         list_id = order.list_id or report.list_id
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None

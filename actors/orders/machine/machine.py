@@ -452,7 +452,7 @@ class OrderMachine:
         there = order.exchange_order_id is not None
         ended = order.is_done or held.ending is not None
         if held.on_exchange_ns is not None:
-            state.funds.placed(one, held.on_exchange_ns, now.mono_ns)
+            state.funds.placed(one, held.on_exchange_ns, now.mono_ns, held.is_dated)
         if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
             state.funds.release(one)  # in an order list other orders may have spent the reservation
         doubt = False

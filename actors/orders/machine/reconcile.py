@@ -355,9 +355,10 @@ class Reconcile:
         stated = reply.account.balances
         # The answer is not older than the ask, even if it states an earlier time or none
         as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - CLOCK_DOUBT_NS)
-        if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole, unread=stated.unread):
+        funds, asked_ns = self._state.funds, begun.mono_ns
+        if funds.apply(stated.balances, as_of_ns, whole=stated.whole, unread=stated.unread, asked_ns=asked_ns):
             self._soon(now)
-        self._state.effects.write(PutBalances(self._state.funds.snapshot(), now.ns))
+        self._state.effects.write(PutBalances(funds.snapshot(), now.ns))
         self.has_balances = True
 
     def _order_fills(self, one: str, reply: Reply, now: Now) -> bool:

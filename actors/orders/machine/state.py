@@ -201,7 +201,7 @@ class AccountState:
             self.funds.release(name)
         else:
             by_ns = now.exchange_ns + CLOCK_DOUBT_NS if held is None else held.seen_ns
-            self.funds.placed(name, by_ns, now.mono_ns)
+            self.funds.placed(name, by_ns, now.mono_ns, is_dated=False)
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
         """Hold an order of the journal.

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from venuemesh.actors.orders.machine.funds import Funds
+from venuemesh.actors.orders.machine.funds import SHOWN_NS, Funds
 from venuemesh.model.errors import InsufficientBalance
 
 D = Decimal
@@ -162,6 +162,30 @@ def test_where_orders_and_balances_come_in_separate_streams_only_one_order_alone
     one.placed("c", 30, 0)
     state_in_stream(one, {"BTC": (D(0), D(0))}, 30, in_order=False)
     assert one.owed_since_ns is None
+
+
+@pytest.mark.parametrize(("asked_ns", "available"), [(-1, "0"), (0, "0"), (SHOWN_NS - 1, "0"), (SHOWN_NS, "40")])
+def test_without_times_only_balances_that_were_requested_after_the_order_was_known_end_its_reservation(
+    asked_ns: int, available: str
+) -> None:
+    """The estimate of the exchange's clock may move meanwhile."""
+    one = funds()
+    one.reserve("a", "USDT", D(60))
+    one.placed("a", 20, 0, is_dated=False)
+    one.apply({"USDT": (D(40), D(60))}, 10**18, whole=True, asked_ns=asked_ns)
+    assert one.available("USDT") == D(available)
+
+
+def test_a_stated_time_counts_before_an_earlier_estimate() -> None:
+    one = funds()
+    one.reserve("a", "USDT", D(60))
+    one.placed("a", 20, 0, is_dated=False)
+    one.placed("a", 40, 1)
+    one.placed("a", 10, 2, is_dated=False)
+    one.apply({"USDT": (D(40), D(60))}, 30, whole=True, asked_ns=0)
+    assert one.available("USDT") == 0
+    one.placed("a", 29, 3)
+    assert one.available("USDT") == D(40)
 
 
 def test_an_answer_without_a_time_does_not_end_the_reservation_of_another_order() -> None:

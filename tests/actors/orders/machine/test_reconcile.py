@@ -13,6 +13,7 @@ from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
 from venuemesh.connectors.kraken.spec import OFFER as KRAKEN
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
+from venuemesh.connectors.reports import BalanceReport
 from venuemesh.model.errors import MeshError, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus
@@ -485,6 +486,40 @@ def test_one_request_for_balances_is_under_way_after_any_changes() -> None:
     world.go()
     world.advance(0.6)
     assert "account" not in asked(world)
+
+
+@pytest.mark.parametrize("off_s", [0.0, 1.2, 5.0])
+def test_balances_of_before_an_order_do_not_end_its_reservation_if_our_clock_is_set(off_s: float) -> None:
+    """Neither the answer to the order nor that with the balances has a time."""
+    world = World(like=replace(KRAKEN, nonces=False))
+    world.go()
+    before = world.exchange.free["USDT"]
+    world.do(world.machine.report(BalanceReport({}, False, 0), world.now))
+    world.do(world.machine.place(world.token(), [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
+    world.perform()
+    world.mono_ns += SECOND_NS
+    ahead = replace(world.now, exchange_ns=world.now.exchange_ns + int(off_s * SECOND_NS))
+    world.do(world.machine.tick(ahead))  # then the estimate of the exchange's clock goes back
+    world.perform()
+    (ask,) = [one for one in world.asks if one.what.kind is Kind.ACCOUNT]
+    (request,) = world.requests
+    world.arrive(ask)
+    world.arrive(request)
+    world.exchange.stream.clear()
+    assert isinstance(request.answer, Reply)
+    request.answer = replace(
+        request.answer, orders=tuple(replace(one, is_dated=False) for one in request.answer.orders)
+    )
+    world.deliver(request)
+    assert isinstance(ask.answer, Reply)
+    assert ask.answer.account is not None
+    undated = replace(ask.answer.account.balances, ts_event_ns=0)
+    ask.answer = replace(ask.answer, account=replace(ask.answer.account, balances=undated))
+    world.deliver(ask)
+    assert world.machine.balance("USDT").free == before
+    assert world.machine.balance("USDT").available == before - 100
+    world.settle()
+    world.check()
 
 
 def place_unanswered(world: World, order: NewOrder) -> None:
