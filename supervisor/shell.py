@@ -353,7 +353,7 @@ class SupervisorShell:
         except Gone:
             return
         except Unreachable as error:
-            logger.warning("cell not discarded", cell=cell, reason=error)
+            self._log.not_discarded(cell, error)
 
     async def ask(
         self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float | None = None
