@@ -50,17 +50,21 @@ class Ending(Succession):
         return child.state in (ChildState.WAITING, ChildState.STARTING)
 
     def _wind_down(self, now_ns: int) -> None:
-        """Stop the latest tier that still runs, then the spares, and last the agents, because they remove files."""
+        """Stop the latest tier that still runs, then the spares, and last the agents, because they remove files.
+
+        A tier runs as long as one of its processes is asked to stop, also one that has no child, such as a successor.
+        """
         for child in [c for c in self.children.values() if c.cell is None]:
             self._drop(child.spec.address)
         running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]
-        if running:
-            latest = max(child.spec.tier.ends for child in running)
+        others = [cell for cell in self.cells.values() if self._child_of(cell) is None]
+        stopping = [cell.tier for cell in others if cell.state is CellState.STOPPING and cell.tier is not None]
+        if running or stopping:
+            latest = max(tier.ends for tier in (*(child.spec.tier for child in running), *stopping))
             for child in [c for c in running if c.spec.tier.ends == latest]:
                 child.wanted = False
                 self._stop(child, now_ns, restart=False)
             return
-        others = [cell for cell in self.cells.values() if self._child_of(cell) is None]
         for cell in others:
             if cell.state is CellState.SPARE:
                 cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + 1_000_000_000

@@ -234,7 +234,7 @@ class Machine(Ending):
         self._identify(cell.node, event.identity)
         if event.spec is None or event.incarnation is None:
             return
-        address = event.spec.address
+        address, cell.tier = event.spec.address, event.spec.tier
         rival = self.children.get(address)
         if rival is not None and rival.cell is not None and rival.incarnation is not None:
             if event.spec.overlaps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .child import ChildSpec
+from .child import ChildSpec, Tier
 from .policy import History
 
 
@@ -39,6 +39,7 @@ class Cell:
     pid: int = 0
     start: int = 0
     address: str | None = None
+    tier: Tier | None = None  # of its role
     incarnation: tuple[int, int] | None = None
     trading: bool = False  # has imported the modules of an order manager
     answers: bool = True  # whether it answered when this supervisor found it

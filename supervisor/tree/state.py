@@ -190,6 +190,7 @@ class TreeState:
         """Let a spare start a new incarnation of a child; return the incarnation."""
         incarnation = (self._epoch, next(self._counter))
         cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
+        cell.tier = child.spec.tier
         cell.deadline_ns = now_ns + in_ns(self.settings.adopt_timeout_s)
         self._adopting_ns[cell.node] = now_ns
         self._effects.append(AdoptCell(cell.name, incarnation, child.spec, restarts, predecessor))

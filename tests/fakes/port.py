@@ -46,6 +46,7 @@ class World:
     unready: set[str] = field(default_factory=set)  # addresses whose roles serve and are not ready
     was_ready: set[str] = field(default_factory=set)  # cells that were ready once; they stay ready
     ready_ns: int = 20 * MS
+    end_ns: dict[str, int] = field(default_factory=dict)  # address -> how long its polite stop takes
     no_creation: bool = False
     reports: bool = True  # whether readiness is reported
     paced: bool = False  # a rate limit delays requests
@@ -54,6 +55,7 @@ class World:
     log: list[tuple[int, object]] = field(default_factory=list)
     machine: Machine = field(init=False)
     _queue: list[tuple[int, int, m.Event]] = field(default_factory=list)
+    _ending: list[tuple[int, str]] = field(default_factory=list)  # cells whose stop takes its time
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -73,6 +75,7 @@ class World:
             self.now_ns, _, event = heapq.heappop(self._queue)
             self.tell(event)
             if isinstance(event, m.Tick):
+                self._end_slow()
                 self.soon(m.Tick(), TICK_NS)
                 if self.reports:
                     self._report_readiness()
@@ -126,7 +129,9 @@ class World:
                     self.soon(m.Adopted(cell), 5 * MS)
             case m.StopCell(cell):
                 fake = self.cells[cell]
-                if not fake.stopped:
+                if not fake.stopped and fake.address in self.end_ns:
+                    self._ending.append((self.now_ns + self.end_ns[fake.address], cell))
+                elif not fake.stopped:
                     self.kill(cell, 20 * MS)
             case m.KillCell(cell, _, pid, _, agent):
                 if agent is None or self.cells[agent].stopped or not self.cells[agent].alive:
@@ -138,6 +143,12 @@ class World:
                     self.kill(cell, 5 * MS)
             case m.Sweep() | m.HandedOver():
                 return
+
+    def _end_slow(self) -> None:
+        for due_ns, cell in self._ending:
+            if due_ns <= self.now_ns:
+                self.kill(cell)
+        self._ending = [one for one in self._ending if one[0] > self.now_ns]
 
     def kill_pid(self, pid: int) -> None:
         for fake in self.cells.values():

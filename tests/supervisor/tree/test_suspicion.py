@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.port import World
+from tests.supervisor.tree.test_handover import until
 from tests.supervisor.tree.test_machine import ALL, BOOKS, CATALOG, LIMITS, MANAGER, grown
 from venuemesh.model.address import agent_address
 from venuemesh.supervisor.tree import events as m
@@ -123,6 +125,37 @@ def test_books_do_not_wait_for_the_catalog_of_a_silent_node_and_accounts_do() ->
     world.deaf.clear()
     world.run(25.0)
     assert world.serving(MANAGER.address)
+
+
+@pytest.mark.parametrize("lost_after_s", [0.0, 0.2, 1.0])
+def test_a_shutdown_in_a_rescue_keeps_what_the_successor_needs_until_its_last_work_is_done(lost_after_s: float) -> None:
+    world = grown("n1", *NODES[1:], specs=(*ALL, MANAGER))
+    apart = next(
+        node for node in NODES if node not in {world.machine.children[one.address].node for one in (LIMITS, CATALOG)}
+    )
+    world.tell(m.MovesRequested({MANAGER.address: apart}))
+    world.run(10.0)
+    assert world.machine.children[MANAGER.address].node == apart
+    world.end_ns[MANAGER.address] = 3_000_000_000  # it cancels its orders, through the limits
+    limits = world.serving(LIMITS.address)
+    freeze(world, apart)
+    world.tell(m.Suspected(frozenset({apart}), frozenset(), frozenset({apart})))
+    until(world, lambda: world.machine.handovers.get(MANAGER.address) is not None)
+    world.tell(m.ShutDown())
+    ends: list[m.StopCell] = []
+
+    def ends_manager() -> bool:
+        ends[:] = [e for _, e in world.log if isinstance(e, m.StopCell) and e.final and e.cell in managers(world)]
+        return any(not world.cells[end.cell].stopped for end in ends)
+
+    until(world, ends_manager)
+    world.run(lost_after_s)
+    world.lose(apart)
+    last = next(end.cell for end in ends if not world.cells[end.cell].stopped)
+    until(world, lambda: not world.cells[last].alive)
+    assert not [e for _, e in world.log if isinstance(e, m.StopCell) and e.cell == limits]
+    world.run(20.0)
+    assert world.machine.ended
 
 
 def test_the_old_manager_of_a_node_that_answers_again_is_killed() -> None:
