@@ -410,14 +410,14 @@ class SupervisorShell:
             return
         running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
         todo = self.desired.books(exchange, running)
-        if todo.end:
-            self.on(m.StopChildren(todo.end))
         for spec in todo.amend:
             before = running[spec.address]
             self.on(m.Amend(spec))
             self.spawn(self._tell_amended(spec, before))
         if todo.run:
             self.on(m.RunChildren(todo.run))
+        if todo.end:  # last: a replica stays until its book serves
+            self.on(m.StopChildren(todo.end))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
         """Tell a running book child what changed, until it answers. Its next incarnation begins with the change."""

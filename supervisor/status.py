@@ -101,7 +101,7 @@ def _row(
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
         "last_error": _stranded(machine, child) or no_host or _no_process(machine, child) or child.last_error,
-        "lacks_host": no_host is not None and has_kind(child.spec.address, REPLICA),
+        "lacks_host": no_host is not None and _is_doubled(machine, child),
         "why": _why(machine, child, status, now_ns) if silent_s is None else _silent(machine, child.node, silent_s),
         "rss": used.get("rss"),
         "pss": used.get("pss"),
@@ -115,7 +115,8 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
     """Return why a child is not as it should be, in words; None: there is nothing to explain."""
     state, before = child.state, f"; it ended before: {child.last_error}" if child.last_error else ""
     if state is ChildState.SERVING:
-        return "it did not answer in time" if status is None else status.get("error")
+        error = "it did not answer in time" if status is None else status.get("error")
+        return error or _pending(machine, child)
     if (stranded := _stranded(machine, child)) is not None:
         return stranded
     if state is ChildState.WAITING:
@@ -129,6 +130,22 @@ def _why(machine: Machine, child: Child, status: Mapping[str, Any] | None, now_n
         again_s = max(0.0, (child.retry_ns - now_ns) / SECOND_NS)
         return f"{child.last_error or 'it ended too often'}; next start in {again_s:.1f} s"
     return child.last_error
+
+
+def _pending(machine: Machine, child: Child) -> str | None:
+    """Return which change of the configuration a serving child still waits for."""
+    if child.spec.address in machine.retiring:
+        return f"it is not wanted any longer, and serves until {child.spec.apart} is LIVE"
+    if child.spec.address in machine.earlier:
+        failed = machine.rolling.failed.get(child.spec.address)
+        return f"it serves with its earlier settings until a successor is ready{f'; {failed}' if failed else ''}"
+    return None
+
+
+def _is_doubled(machine: Machine, child: Child) -> bool:
+    """Return whether a waiting child is one copy of a redundant book whose readers have the other."""
+    other = machine.children.get(child.spec.apart)
+    return has_kind(child.spec.address, REPLICA) or (other is not None and other.state is ChildState.SERVING)
 
 
 def _silent(machine: Machine, node: str | None, silent_s: float) -> str:

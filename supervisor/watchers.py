@@ -270,7 +270,7 @@ class Watchers:
         cell whose books its node's mirror has."""
         machine = self._shell.machine
         for cell in [cell for cell in machine.cells.values() if cell.state is CellState.LEAVING]:
-            child = machine.children.get(cell.address or "")
+            child = machine.heir(cell)
             if child is None or child.node == cell.node or cell.node not in machine.answering_nodes:
                 continue
             books = [address for address, _ in child.spec.serves]
@@ -286,12 +286,11 @@ class Watchers:
         return self.leases.sources(node, machine.routes, {a: child.spec for a, child in machine.children.items()})
 
     async def _readiness(self) -> None:
-        """Report to the machine whether the child that is restarted in turn, and all successors, are ready."""
+        """Report to the machine whether the children whose readiness it awaits, and their successors, are ready."""
         machine = self._shell.machine
         while not machine.ending:
             await asyncio.sleep(READY_S)
-            awaited = (machine.rolling.head, *(one.address for one in machine.handovers))
-            await asyncio.gather(*(self._follow_handover(address) for address in dict.fromkeys(filter(None, awaited))))
+            await asyncio.gather(*(self._follow_handover(address) for address in machine.awaited))
 
     async def _follow_handover(self, address: str) -> None:
         """Report whether a child and its successor are ready."""

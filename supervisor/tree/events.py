@@ -98,7 +98,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class RunChildren:
-    """These children must run. A spec that differs from a running one restarts that child."""
+    """These children must run. A spec that differs from a running one restarts that child; a book serves until its
+    successor is ready."""
 
     specs: tuple[ChildSpec, ...]
 
@@ -112,6 +113,8 @@ class Amend:
 
 @dataclass(frozen=True, slots=True)
 class StopChildren:
+    """These children are not wanted any longer. A replica whose book stays serves until readers can do without it."""
+
     addresses: tuple[str, ...]
 
 

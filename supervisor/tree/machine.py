@@ -9,10 +9,10 @@ effect or a reordered event.
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
            SERVING -> KILLING when it hangs
            SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
-           SERVING -> SERVING in another cell, when a successor takes over (`handover`)
+           SERVING -> SERVING in another cell, when a successor takes over (`handover`), also with changed settings
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
-           SERVING -> LEAVING -> STOPPING after a successor took over
+           SERVING -> LEAVING -> STOPPING after a successor took over, or the book of a replica that is not wanted
 
 An order manager imports the journal's database library, which takes a third of a second and 17 MB; no other role needs
 the library. So a node where accounts may run keeps one more spare, which has already imported it. Any spare can run any
@@ -77,6 +77,7 @@ from .events import (
     UpgradeRequested,
 )
 from .placement import Seats, pick
+from .plan import has_all
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState
 
@@ -265,23 +266,32 @@ class Machine(Ending):
         if self.ending:
             return
         self.routes.bump()
+        leaving = {cell.address: cell for cell in self.cells.values() if cell.state is CellState.LEAVING}
         for spec in event.specs:
             child = self.children.get(spec.address)
             if child is None:
                 child = self._add(Child(spec, next(self._orders)))
-                if (past := self._past.pop(spec.address, None)) is not None:
+                if (cell := leaving.get(spec.address)) is not None and cell.node not in self.nodes_of(spec.apart):
+                    self._return(child, cell, now_ns)
+                elif (past := self._past.pop(spec.address, None)) is not None:
                     past.resume(child)
                 continue
             changed = _runs(child.spec) != _runs(spec)
-            was_wanted, child.wanted = child.wanted, True
-            child.spec = spec
-            if child.state is ChildState.STOPPED or not was_wanted:
+            shares = spec.tier is Tier.REPLICA and child.node in self.nodes_of(spec.apart)
+            stays = child.state is ChildState.SERVING and spec.overlaps and has_all(child.spec, spec) and not shares
+            is_ending = not child.wanted and spec.address not in self.retiring
+            self.retiring.discard(spec.address)
+            child.wanted, child.spec = True, spec
+            if child.state is ChildState.STOPPED or is_ending:
                 child.restarting = child.cell is not None
                 child.state = ChildState.STOPPING if child.cell is not None else ChildState.WAITING
-            elif changed and child.cell is not None:
+            elif (changed or shares) and child.cell is not None and not stays:
                 self._stop(child, now_ns, restart=True)
             elif child.state is ChildState.SERVING:
                 self._route(child)
+                if changed:
+                    self.earlier.add(spec.address)
+                    self._drop_successor(spec.address, now_ns)
 
     def resume(self) -> None:
         """Continue for an earlier supervisor, once the living cells were found: children without one were lost."""
@@ -303,15 +313,11 @@ class Machine(Ending):
 
     def _stop_children(self, event: StopChildren, now_ns: int) -> None:
         self.routes.bump()
-        for address in event.addresses:
-            child = self.children.get(address)
-            if child is None:
-                continue
+        ended = [child for address in event.addresses if (child := self.children.get(address)) is not None]
+        for child in ended:
             child.wanted = False
-            if child.cell is None:
-                self._drop(address)
-            else:
-                self._stop(child, now_ns, restart=False)
+        for child in ended:
+            self._withdraw(child, now_ns)
 
     def _restart_asked(self, event: RestartRequested, now_ns: int) -> None:
         self.rolling.ask(address for address in event.addresses if address in self.children)
@@ -439,7 +445,9 @@ class Machine(Ending):
                 creating[cell.node].append(cell)
         ready = spares if self.settings.spares_per_node else None
         drained = self.drained_nodes
+        self._retire(now_ns)
         self._relocate(drained, spares, now_ns)
+        self._renew(spares, now_ns)
         if (task := self.rolling.step(self.children, ready, self.handovers, now_ns)) is not None:
             self._begin(task, now_ns)
         self._rescue(spares, now_ns)

@@ -275,12 +275,17 @@ def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
         return True
     if not isinstance(before.config, BookSettings) or not isinstance(after.config, BookSettings):
         return bool(before.config != after.config)
-    old = {instrument.name: instrument for instrument in before.config.instruments}
-    new = {instrument.name: instrument for instrument in after.config.instruments}
-    if replace(before.config, instruments=()) != replace(after.config, instruments=()) or not new.keys() <= old.keys():
+    return replace(before.config, instruments=()) != replace(after.config, instruments=()) or not has_all(before, after)
+
+
+def has_all(before: ChildSpec, after: ChildSpec) -> bool:
+    """Return whether a book with the spec `before` has all pairs of `after`, with the same rules: readers of `after`
+    may read it."""
+    if not isinstance(before.config, BookSettings) or not isinstance(after.config, BookSettings):
         return True
-    return any(
-        getattr(old[name], rule) != getattr(after_change, rule)
-        for name, after_change in new.items()
+    old = {instrument.name: instrument for instrument in before.config.instruments}
+    return all(
+        instrument.name in old and getattr(old[instrument.name], rule) == getattr(instrument, rule)
+        for instrument in after.config.instruments
         for rule in _BUILT_ON
     )

@@ -54,6 +54,8 @@ class TreeState:
         self.suspected: frozenset[str] = frozenset()  # living nodes that do not answer
         self._promised: frozenset[str] = frozenset()  # see `Suspected`, for this and the next one
         self.given_up: frozenset[str] = frozenset()
+        self.earlier: set[str] = set()  # books that serve with the settings from before a change
+        self.retiring: set[str] = set()  # replicas that are not wanted, and serve until their book can replace them
         self._rescue_failed_ns: dict[str, int] = {}  # when a successor of a child on a suspected node failed last
         self._balancer = Balancer(in_ns(settings.balance_after_s), in_ns(settings.balance_every_s))
         self.ending = False
@@ -116,6 +118,14 @@ class TreeState:
         return frozenset(filter(None, (runs, successor.node if successor is not None else None)))
 
     @property
+    def awaited(self) -> list[str]:
+        """The children of which the readiness decides something now: the one that is restarted in turn, those with a
+        successor, and both copies of a book whose replica retires."""
+        copies = (one for address in self.retiring for one in (address, self.children[address].spec.apart))
+        found = (self.rolling.head, *(one.address for one in self.handovers), *copies)
+        return list(dict.fromkeys(filter(None, found)))
+
+    @property
     def _holds(self) -> bool:
         """Whether the machine decides nothing now."""
         return self.isolated_ns is not None and not self.ending
@@ -157,6 +167,8 @@ class TreeState:
     def _drop(self, address: str) -> None:
         child = self.children.pop(address, None)
         self._urgency = None
+        self.earlier.discard(address)
+        self.retiring.discard(address)
         if child is not None:
             self._unroute(child)
 
@@ -183,6 +195,7 @@ class TreeState:
         child.incarnation = self._assign(cell, child, child.restarts, predecessor, now_ns)
         child.state, child.cell, child.node = ChildState.STARTING, cell.name, cell.node
         child.ready, child.settled, child.move_to = None, None, None
+        self.earlier.discard(child.spec.address)
 
     def _assign(
         self, cell: Cell, child: Child, restarts: int, predecessor: tuple[int, int] | None, now_ns: int

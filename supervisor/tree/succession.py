@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ...model.address import book_of
 from ...model.time import in_ns
 from .child import Tier
 from .events import Found, HandedOver
@@ -57,6 +58,70 @@ class Succession(TreeState):
             move = self._balancer.next_move(self.children.values(), self.open_nodes, failed_lately, now_ns)
         if move is not None:
             self.rolling.ask([move.address], {move.address: move.target}, independent=True)
+
+    def _renew(self, spares: dict[str, list[Cell]], now_ns: int) -> None:
+        """Let the next book that serves with earlier settings restart with its new ones; one at a time."""
+        if self.rolling.queue or not self.earlier:
+            return
+        seats: Seats | None = None
+        for address in sorted(self.earlier):
+            child = self.children[address]
+            if child.state is not ChildState.SERVING or not child.wanted or child.node not in self.answering_nodes:
+                continue
+            if self.rolling.failed_lately(address, in_ns(self.settings.again_s), now_ns):
+                continue
+            seats = seats or self._seats(spares)
+            node = seats.choose(child.spec, child.node)
+            if node is not None:
+                self.rolling.ask([address], None if node == child.node else {address: node}, independent=True)
+                return
+            if not any(self._may_run(child.spec, one) for one in self.nodes.keys() - self.nodes_of(child.spec.apart)):
+                self._stop(child, now_ns, restart=True)  # it may run nowhere now, not even where it runs
+
+    def _withdraw(self, child: Child, now_ns: int) -> None:
+        """End a child that is no longer wanted. A replica serves until its book can replace it."""
+        book = self.children.get(child.spec.apart)
+        if child.spec.tier is Tier.REPLICA and child.state is ChildState.SERVING and book is not None and book.wanted:
+            self.retiring.add(child.spec.address)
+            for one in (child, book):
+                one.ready, one.settled = None, None  # what counts is reported from now on
+        elif child.cell is None:
+            self._drop(child.spec.address)
+        else:
+            self._stop(child, now_ns, restart=False)
+
+    def _retire(self, now_ns: int) -> None:
+        """Let replicas that are no longer wanted leave, as soon as readers lose nothing by it."""
+        for address in sorted(self.retiring):
+            child = self.children[address]
+            book = self.children.get(child.spec.apart)
+            if child.node in self.suspected:
+                continue
+            if child.state is not ChildState.SERVING or book is None or not book.wanted:
+                self.retiring.discard(address)
+                self._stop(child, now_ns, restart=False)
+            elif self._is_covered(child) and _has_settled(book, child):
+                self._drop_successor(address, now_ns)
+                self._drop(address)
+                self._leave(self.cells[child.cell or ""], book.node, now_ns)
+
+    def _leave(self, cell: Cell, node: str | None, now_ns: int) -> None:
+        """Let a replaced cell serve until callers and mirrors have followed to its successor on a node."""
+        longest_s = self.settings.leave_s if cell.node == node else self.settings.follow_s
+        cell.state, cell.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
+
+    def _return(self, child: Child, cell: Cell, now_ns: int) -> None:
+        """Let a replica that is leaving, and is wanted again, serve until its successor has the settings of today."""
+        cell.state, cell.deadline_ns = CellState.SERVING, None
+        child.cell, child.node, child.incarnation = cell.name, cell.node, cell.incarnation
+        child.state, child.served_once, child.history = ChildState.SERVING, True, child.history.served(now_ns)
+        self._route(child)
+        self.earlier.add(child.spec.address)
+
+    def heir(self, cell: Cell) -> Child | None:
+        """Return the child that readers of a leaving cell follow to: its successor, or the book of its replica."""
+        address = cell.address or ""
+        return self.children.get(address) or self.children.get(book_of(address))
 
     def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
         child.restarting = restart
@@ -125,6 +190,7 @@ class Succession(TreeState):
         child.ready, child.settled = successor.ready, successor.settled
         child.predecessor, child.restarting = None, False
         child.restarts += 1
+        self.earlier.discard(child.spec.address)
         if successor.serves:
             child.state, child.served_once = ChildState.SERVING, True
             child.history = child.history.served(now_ns)
@@ -144,8 +210,7 @@ class Succession(TreeState):
                 if leaving is not None and child.spec.can_be_left:
                     self._kill(leaving, now_ns)
                 elif leaving is not None:
-                    longest_s = self.settings.leave_s if leaving.node == child.node else self.settings.follow_s
-                    leaving.state, leaving.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
+                    self._leave(leaving, child.node, now_ns)
             elif (late := self.handovers.overdue(successor, now_ns)) is not None:
                 self._drop_successor(successor.address, now_ns, late)
             elif successor.cell is None and self._may_start(child, successor):
@@ -185,6 +250,8 @@ class Succession(TreeState):
                 self._kill(one, now_ns)
         if not event.serving:  # an adoption that was never confirmed; the others are as before
             return
+        if event.spec is not None and event.spec.config != child.spec.config:
+            self.earlier.add(child.spec.address)  # the older one has the earlier settings
         if last is cell and event.spec is not None:
             child.spec = event.spec
         child.restarts = event.restarts if first is cell else max(0, event.restarts - 1)
@@ -195,7 +262,15 @@ class Succession(TreeState):
         if hangs:
             self._kill(first, now_ns)
             self.handovers.take(child.spec.address)
+            self.earlier.discard(child.spec.address)
             return
         successor = Successor(child.spec.address, last.node, now_ns, cell=last.name, incarnation=last.incarnation)
         successor.serves = True
         self.handovers.add(successor)
+
+
+def _has_settled(book: Child, replica: Child) -> bool:
+    """Return whether a book is ready, or has settled every pair that its replica has settled."""
+    if book.settled is None:
+        return False
+    return bool(book.ready) or (replica.settled is not None and replica.settled <= book.settled)

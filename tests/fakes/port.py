@@ -82,9 +82,9 @@ class World:
         self.now_ns = end_ns
 
     def _report_readiness(self) -> None:
-        """Report the child that is restarted in turn, and successors, as their watcher does: ready some time after
+        """Report the children whose readiness is awaited, and successors, as their watcher does: ready some time after
         they serve."""
-        for address in [*filter(None, [self.machine.rolling.head]), *(one.address for one in self.machine.handovers)]:
+        for address in self.machine.awaited:
             successor = self.machine.handovers.get(address)
             second = successor.cell if successor is not None and successor.serves else None
             for cell in (self.serving(address), second):

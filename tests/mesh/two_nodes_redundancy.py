@@ -1,6 +1,7 @@
 """The fourth scenario of `test_mirrors`: both nodes keep a redundant book; readers of either notice no loss.
 
 A request to a copy that is silent is answered by the other one.
+They notice no change of `redundancy` either.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     def followed() -> dict[str, dict[str, Any]]:
         return {node: ray.get(one.look.remote(), timeout=PATIENCE_S) for node, one in following.items()}
 
+    def addresses() -> set[str]:
+        return {c["address"] for c in tree.status()["children"]}
+
     def mirrored() -> bool:
         """Return whether the mirror of each node follows the copy of the other node."""
         copies = {tree.child(address)["node"]: [address] for address in (BOOK, REPLICA)}
@@ -76,6 +80,30 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
         now = {node: look(node)["why"] for node in on}
         assert now == why, f"readers noticed {number.name} of {address}: {why} {now}"
         assert tree.child(BOOK)["node"] != tree.child(REPLICA)["node"]
+
+    def reads_on(what: str) -> None:
+        """Wait until changes and trades continue on both nodes; no read of theirs found the book not LIVE."""
+        seen = followed()
+        until(
+            f"{what}: changes and trades continue",
+            lambda: all(
+                now["changes"] > seen[node]["changes"] + 5 and now["trades"] > seen[node]["trades"]
+                for node, now in followed().items()
+            ),
+        )
+        now = {node: look(node)["why"] for node in on}
+        assert now == why, f"readers noticed {what}: {why} {now}"
+
+    before = tree.child(BOOK)
+    tree.replace_supervisor(exchanges={"binance": binance | {"redundancy": 1}})
+    tree.succeeded(BOOK, before)
+    until("the book is alone", lambda: not [c for c in tree.status()["cells"] if c["address"] == REPLICA])
+    reads_on("one copy less")
+    before = tree.child(BOOK)
+    tree.replace_supervisor(exchanges={"binance": binance})
+    tree.succeeded(BOOK, before)
+    until("both copies are read again", lambda: len(addresses() & {BOOK, REPLICA}) == 2 and mirrored())
+    reads_on("one copy more")
 
     def is_answered(address: str) -> bool:
         """Stop a copy; return whether a request of its node is answered by the other one before a successor exists."""
