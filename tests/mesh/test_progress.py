@@ -2,7 +2,7 @@
 
 import pytest
 
-from venuemesh.mesh.progress import STALL_S, Patience, missing_parts, progress_text
+from venuemesh.mesh.progress import STALL_S, Patience, advance_of, missing_parts, progress_text
 
 
 def book(name, child_state, book_state=None):
@@ -46,6 +46,40 @@ def test_progress_at_the_end_names_nothing():
     assert progress_text({"children": children, "unread": []}) == "2 of 2 actors serve, 1 of 1 books LIVE"
     children.append(book("C-B", "SERVING", "HALTED"))
     assert progress_text({"children": children, "unread": []}) == "3 of 3 actors serve, 1 of 2 books LIVE, 1 HALTED"
+
+
+def replica(name, child_state, book_state=None, lacks_host=False):
+    row = book(name, child_state, book_state)
+    address = f"replica/binance/{name}"
+    return row | {"address": address, "serves": [address], "lacks_host": lacks_host}
+
+
+def test_a_start_waits_until_the_replica_of_a_book_is_live_and_names_it():
+    children = [book("A-B", "SERVING", "LIVE"), replica("A-B", "SERVING", "SYNCING")]
+    tree = {"children": children, "unread": []}
+    assert missing_parts(tree) == ["replica/binance/A-B is SYNCING"]
+    assert progress_text(tree) == (
+        "2 of 2 actors serve, 1 of 1 books LIVE, 0 of 1 replicas LIVE; waiting: replica/binance/A-B is SYNCING"
+    )
+    before = advance_of(tree)
+    children[1] = replica("A-B", "SERVING", "LIVE")
+    assert missing_parts(tree) == []
+    assert progress_text(tree) == "2 of 2 actors serve, 1 of 1 books LIVE, 1 of 1 replicas LIVE"
+    assert advance_of(tree) == before + 1
+    children[0], children[1] = book("A-B", "SERVING", "HALTED"), replica("A-B", "SERVING", "HALTED")
+    assert missing_parts(tree) == []
+    assert progress_text(tree) == "2 of 2 actors serve, 0 of 1 books LIVE, 1 HALTED, 0 of 1 replicas LIVE, 1 HALTED"
+
+
+def test_a_start_does_not_wait_for_a_copy_that_no_host_can_take():
+    children = [book("A-B", "SERVING", "LIVE"), replica("A-B", "WAITING", lacks_host=True)]
+    tree = {"children": children, "unread": []}
+    assert missing_parts(tree) == []
+    assert progress_text(tree) == (
+        "1 of 2 actors serve, 1 of 1 books LIVE, 1 redundant on one host only, because no other host fits"
+    )
+    children[0], children[1] = book("A-B", "WAITING") | {"lacks_host": True}, replica("A-B", "SERVING", "SYNCING")
+    assert missing_parts(tree) == ["replica/binance/A-B is SYNCING"]
 
 
 def test_a_missing_part_has_its_cause():

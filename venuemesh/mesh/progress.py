@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from ..model.address import BOOK, ORDERS, Address, catalog_address, has_kind
+from ..model.address import BOOK, ORDERS, REPLICA, Address, catalog_address, has_kind
 from ..model.shown import few
 
 SETTLED = ("LIVE", "HALTED")  # states of a book that is followed; HALTED: the exchange does not trade the pair now
@@ -19,9 +20,13 @@ def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
 
 def book_states(tree: dict[str, Any]) -> dict[str, str]:
     """Return the state of every tracked book by its writer's status: address to state name."""
+    return _states(tree["children"], BOOK)
+
+
+def _states(children: Iterable[dict[str, Any]], kind: str) -> dict[str, str]:
     states: dict[str, str] = {}
-    for child in tree["children"]:
-        if has_kind(child["address"], BOOK) and child["state"] != "REFUSED":
+    for child in children:
+        if has_kind(child["address"], kind) and child["state"] != "REFUSED":
             known = (child.get("status") or {}).get("pairs", {})
             for address in child["serves"]:
                 states[address] = known.get(Address.parse(address).name, {}).get("state", child["state"])
@@ -68,15 +73,19 @@ def progress_text(tree: dict[str, Any]) -> str:
     """Describe in one line how far a starting mesh is, and what it waits for."""
     rows = [row for row in tree["children"] if row["state"] != "REFUSED"]
     serving = sum(row["state"] == "SERVING" for row in rows)
-    states = book_states(tree)
-    live, halted = (sum(state == name for state in states.values()) for name in SETTLED)
-    text = f"{serving} of {len(rows)} actors serve, {live} of {len(states)} books LIVE"
-    text += f", {halted} HALTED" if halted else ""
+    text = f"{serving} of {len(rows)} actors serve, {_counts(book_states(tree), 'books')}"
+    replicas = _states(_placed(rows), REPLICA)
+    text += f", {_counts(replicas, 'replicas')}" if replicas else ""
     single = sum(len(row["serves"]) for row in rows if _lacks_host(row))
     text += f", {single} redundant on one host only, because no other host fits" if single else ""
     missing = missing_parts(tree)
     text += f"; waiting: {few(missing, NAMED)}" if missing else ""
     return text + "".join(f"; {pace}" for pace in paces(tree) if missing)
+
+
+def _counts(states: dict[str, str], what: str) -> str:
+    live, halted = (sum(state == name for state in states.values()) for name in SETTLED)
+    return f"{live} of {len(states)} {what} LIVE" + (f", {halted} HALTED" if halted else "")
 
 
 def paces(tree: dict[str, Any]) -> list[str]:
@@ -98,7 +107,7 @@ def pace_s(tree: dict[str, Any]) -> float:
 def advance_of(tree: dict[str, Any]) -> int:
     """Return how far a start is: a number that rises with every actor that serves and every book that is settled."""
     serving = [row for row in tree["children"] if row["state"] == "SERVING"]
-    return len(serving) + sum(state in SETTLED for state in book_states(tree).values())
+    return len(serving) + sum(state in SETTLED for state in _copies(tree["children"]).values())
 
 
 class Patience:
@@ -127,20 +136,31 @@ class Patience:
 
 
 def _lacks_host(row: dict[str, Any]) -> bool:
-    """Return whether this is the replica of a book, and there is no other host for it."""
+    """Return whether this is one copy of a redundant book, and there is no other host for it."""
     return bool(row.get("lacks_host"))
+
+
+def _placed(children: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows without copies of redundant books for which there is no other host."""
+    return [row for row in children if not _lacks_host(row)]
+
+
+def _copies(children: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the state of every book and of every replica: address to state name."""
+    rows = list(children)
+    return _states(rows, BOOK) | _states(rows, REPLICA)
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:
     """Describe the missing parts of a starting mesh; empty when nothing is missing.
 
-    The replica of a book that serves is no missing part while there is no other host for it.
+    Both copies of a redundant book must be LIVE; a copy for which there is no other host is no missing part.
     """
     settled = ("SERVING", "REFUSED")
     missing = [
         f"{row['address']} is {row['state']}{because(cause_of(row))}"
-        for row in tree["children"]
-        if row["state"] not in settled and not _lacks_host(row)
+        for row in _placed(tree["children"])
+        if row["state"] not in settled
     ]
     catalogs = {row["address"]: cause_of(row) for row in tree["children"]}
     missing += [
@@ -150,7 +170,7 @@ def missing_parts(tree: dict[str, Any]) -> list[str]:
     causes = book_causes(tree)
     missing += [
         f"{address} is {state}{because(causes.get(address))}"
-        for address, state in book_states(tree).items()
+        for address, state in _copies(_placed(tree["children"])).items()
         if state not in SETTLED
     ]
     missing += [f"{address} is {doing}" for address, doing in account_states(tree).items()]

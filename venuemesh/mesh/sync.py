@@ -180,7 +180,7 @@ class Commands:
     def wait_started(
         self, timeout_s: float | None = None, progress: Callable[[str], None] | None = None
     ) -> dict[str, str]:
-        """Wait until every configured book is LIVE on its node, or HALTED because the exchange does not trade it now;
+        """Wait until every configured book, and its replica where a host takes it, is LIVE, or HALTED by the exchange;
         return the refused pairs with the reasons.
 
         Without a timeout, wait as long as the start advances: at most 60 s between two steps, or as long as a rate
