@@ -297,6 +297,7 @@ class Supervisor:
         leave(self._segments)
 
 
+ANYWHERE: list[dict[str, Any]] = [{"label_selector": {}}]  # where no node has the preferred labels
 _OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "concurrency_groups": GROUPS}
 SupervisorActor: Any = ray.remote(**_OPTIONS)(Supervisor)
 
@@ -311,6 +312,8 @@ def create(settings: MeshSettings) -> Any:
     Raises:
         ValueError: the mesh has a supervisor already (Ray's own error for a taken name).
     """
-    options = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
+    options: dict[str, Any] = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
+    if settings.supervisor_nodes:
+        options |= {"label_selector": dict(settings.supervisor_nodes), "fallback_strategy": ANYWHERE}
     plain = to_tagged(replace(settings, birth=uuid.uuid4().hex, children=()))
     return SupervisorActor.options(**options).remote(plain, [child.to_dict() for child in settings.children])

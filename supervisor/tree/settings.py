@@ -75,8 +75,8 @@ class ExchangeSettings:
 class MeshSettings:
     """The settings of a whole mesh. `birth` distinguishes one creation of the mesh from another (see `desired`).
 
-    `journal_node` is the node of an SQLite journal; all accounts run there. `children` run in addition to those of the
-    exchanges.
+    `journal_node` is the node of an SQLite journal; all accounts run there. `supervisor_nodes` are the labels of the
+    nodes that the supervisor prefers. `children` run in addition to those of the exchanges.
     """
 
     mesh: str
@@ -86,6 +86,7 @@ class MeshSettings:
     link: LinkSettings = field(default_factory=LinkSettings)
     mirror_lease_s: float = MIRROR_LEASE_S
     journal_node: str | None = None
+    supervisor_nodes: Mapping[str, str] = field(default_factory=dict)
     children: tuple[ChildSpec, ...] = ()
     birth: str = ""
 

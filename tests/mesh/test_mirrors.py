@@ -49,3 +49,7 @@ def test_a_book_moves_and_leaves_a_drained_node_without_a_gap(output: str) -> No
 
 def test_readers_of_a_redundant_book_notice_the_loss_of_neither_process(output: str) -> None:
     assert "redundancy: all held" in output, output
+
+
+def test_the_supervisor_runs_on_a_node_that_it_prefers_and_elsewhere_without_one(output: str) -> None:
+    assert "preference: all held" in output, output

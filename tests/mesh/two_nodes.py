@@ -21,6 +21,7 @@ from typing import Any
 import ray
 import two_nodes_market
 import two_nodes_moves
+import two_nodes_preference
 import two_nodes_redundancy
 from harness import RAY_ENVIRONMENT, Tree, kill, leftovers, until
 from ray.cluster_utils import Cluster
@@ -138,6 +139,7 @@ def run(roots: dict[str, Path], exchange: ExchangeProcess) -> list[str]:
             "market": two_nodes_market.scenario,
             "moves": two_nodes_moves.scenario,
             "redundancy": two_nodes_redundancy.scenario,
+            "preference": two_nodes_preference.scenario,
         }.items():
             began = time.monotonic()
             try:

@@ -38,6 +38,9 @@ KEYED = "venuemesh_key"  # type of an error whose message already names the key
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII: exchanges list such assets
 
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"  # of Ray's nodes, as Kubernetes spells them
+Label = Annotated[str, Field(pattern=rf"^{_LABEL}$")]
+LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9.-]{{1,253}}/)?{_LABEL}$")]
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 Exchange = Annotated[str, Field(pattern=rf"^(ccxt:)?{_NAME.pattern}$")]  # ccxt:ID: through the ccxt package
 
@@ -65,6 +68,10 @@ class MeshTable(Strict):
         "A cell is killed and replaced when its event loop did not run for so long while it had a processor.",
         ge=0.2,
         le=600,
+    )
+    supervisor_nodes: dict[LabelKey, Label] = Field(
+        default_factory=dict,
+        description="Labels of the Ray nodes that the supervisor prefers at its start; without one it runs elsewhere.",
     )
     rebalance: bool = setting(
         TreeSettings,
@@ -296,6 +303,7 @@ class MeshConfig(Strict):
             mirror=MirrorSettings(mesh.heartbeat_limit_s),
             link=LinkSettings(mesh.link_port),
             journal_node=node if self.journal.is_sqlite else None,
+            supervisor_nodes=mesh.supervisor_nodes,
         )
 
 

@@ -61,6 +61,12 @@ def test_a_good_file(tmp_path):
     assert settings == MeshSettings("m", {"binance": books})
 
 
+def test_the_supervisor_prefers_nodes_by_their_labels(tmp_path):
+    labels = '{region = "west", "example.com/role" = "control"}'
+    settings = load(tmp_path, GOOD.replace('"m"\n', f'"m"\nsupervisor_nodes = {labels}\n')).for_supervisor()
+    assert settings.supervisor_nodes == {"region": "west", "example.com/role": "control"}
+
+
 def test_a_whole_number_is_good_for_seconds_and_a_base_url_has_its_own_scheme(tmp_path):
     urls = 'rest = "https://x.test:65535/a/"\nws = "ws://[::1]:1"\n'
     config = load(tmp_path, GOOD + "refresh_s = 60\n" + urls + "[exchanges.binance.options]\nsnapshot_limit = 500\n")
@@ -80,6 +86,8 @@ def test_the_example_is_good():
     [
         ("[mesh", "", "TOML"),
         ("", "", "no exchange"),
+        ('[mesh]\nsupervisor_nodes = {zone = "!in(a)"}\n', "mesh.supervisor_nodes.zone", "match"),
+        ('[mesh]\nsupervisor_nodes = {"a b" = "c"}\n', "mesh.supervisor_nodes.a b.[key]", "match"),
         (GOOD + "pears = 3\n", "exchanges.binance.pears", "not exist; the keys of this table are accounts, books, "),
         (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
         (GOOD.replace("BTC-USDT", "btc/usdt"), "exchanges.binance.pairs", "did you mean BTC-USDT"),
