@@ -92,7 +92,8 @@ class BookRole:
         self._chance = chance
         self._rest = rest if rest is not None else Rest()
         self._hosted: dict[str, Hosted] = {}  # by name of the pair
-        self._measured_ns = context.monotonic_ns()
+        self._measured_ns = self._beat_ns = context.monotonic_ns()
+        self._paused_ns = 0  # between the last two heartbeats
         self._session = BookSession(
             self._codec,
             Surroundings(
@@ -212,8 +213,7 @@ class BookRole:
         return {
             "address": book_of(hosted.address),
             "incarnation": list(self._context.incarnation),
-            "state": int(pair.machine.state),
-            "error": pair.machine.error,
+            **self._judged(pair),
             "sequence": book.sequence,
             "price_scale": book.price_scale,
             "size_scale": book.size_scale,
@@ -229,7 +229,16 @@ class BookRole:
 
     def _orders(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
         version = hosted.writer.published
-        return orders_answer(hosted.pair, book_of(hosted.address), self._context.incarnation, version, levels)
+        answer = orders_answer(hosted.pair, book_of(hosted.address), self._context.incarnation, version, levels)
+        return answer | self._judged(hosted.pair)
+
+    def _judged(self, pair: Pair) -> dict[str, Any]:
+        """Return the state of a book for an answer: DEAD, as for readers of memory, if this process has just stood
+        still, because frames of that time may wait behind the request. The next heartbeat in time ends that."""
+        paused_ns = max(self._paused_ns, self._context.monotonic_ns() - self._beat_ns)
+        if pair.machine.state is BookState.LIVE and paused_ns > in_ns(self._settings.heartbeat_limit_s):
+            return {"state": int(BookState.DEAD), "error": f"its process stood still for {paused_ns / SECOND_NS:.1f} s"}
+        return {"state": int(pair.machine.state), "error": pair.machine.error}
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         raise self._context.unknown_poll(kind)
@@ -242,6 +251,7 @@ class BookRole:
         for hosted in self._hosted.values():
             hosted.writer.beat()
         now_ns = self._context.monotonic_ns()
+        self._paused_ns, self._beat_ns = now_ns - self._beat_ns, now_ns
         if now_ns - self._measured_ns >= RATE_EVERY_NS:
             for hosted in self._hosted.values():
                 hosted.measure((now_ns - self._measured_ns) / SECOND_NS)

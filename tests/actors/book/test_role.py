@@ -377,6 +377,27 @@ async def test_readers_see_the_address_of_the_book_in_an_answer_of_its_replica(s
     assert [path.name for path in stage.context.segments.iterdir()] == [f"replica~binance~{PAIRS[0]}@3.7"]
 
 
+async def test_a_process_that_stood_still_answers_no_live_book_until_it_has_read_on(stages):
+    stage = stages()
+    await stage.live()
+
+    async def answered() -> tuple[BookState, str | None]:
+        plain = await stage.role.handle("snapshot", {"pair": PAIRS[0]})
+        return BookState(plain["state"]), plain["error"]
+
+    stage.role.beat()
+    stage.role.beat()
+    stage.clock.now_ns += 200_000_000
+    assert await answered() == (BookState.LIVE, None)
+    stage.clock.now_ns += 1_000_000_000
+    assert await answered() == (BookState.DEAD, "its process stood still for 1.2 s")
+    stage.role.beat()  # it may come before the frames that waited
+    assert await answered() == (BookState.DEAD, "its process stood still for 1.2 s")
+    stage.clock.now_ns += 50_000_000
+    stage.role.beat()
+    assert await answered() == (BookState.LIVE, None)
+
+
 async def test_snapshot_resync_stats_and_the_unknown(stages):
     stage = stages()
     await stage.live()
