@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 
 import pytest
 
-from venuemesh.mesh.token import check_token, make_token
+from venuemesh.mesh.token import check_required, check_token, make_token
 from venuemesh.model.errors import Misconfigured
 
 
@@ -99,3 +102,33 @@ def test_a_cluster_without_token_authentication_is_not_started(token, monkeypatc
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(Misconfigured, match=r"RAY_AUTH_MODE=disabled: any user .* unset RAY_AUTH_MODE"):
         make_token()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_a_cluster_that_lets_everyone_in_gets_no_keys(mode, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t" * 64)
+    program = (
+        "import ray; ray.init(address='local', num_cpus=1, include_dashboard=False, _node_ip_address='127.0.0.1',"
+        " object_store_memory=80_000_000, log_to_driver=False, logging_level='error');"
+        " print(ray.get_runtime_context().gcs_address, flush=True); input()"
+    )
+    with tempfile.TemporaryDirectory(prefix="vmt", dir="/tmp") as folder:
+        environment = os.environ | {"RAY_AUTH_MODE": mode, "RAY_TMPDIR": folder}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", program], env=environment, text=True, **pipes) as cluster:
+            address = cluster.stdout.readline().strip()
+            if mode == "token":
+                check_required(address, "binance")
+            else:
+                with pytest.raises(
+                    Misconfigured, match="reads the keys of binance; start Ray with RAY_AUTH_MODE=token"
+                ):
+                    check_required(address, "binance")
+            cluster.communicate("\n")
+
+
+def test_a_cluster_that_does_not_answer_gets_no_keys(monkeypatch):
+    monkeypatch.setattr("venuemesh.mesh.token.PROBE", "import sys; print('no route', file=sys.stderr); sys.exit(1)")
+    with pytest.raises(Misconfigured, match=r"Ray at 192\.0\.2\.1:1: does not show whether it has a token: no route"):
+        check_required("192.0.2.1:1", "binance")

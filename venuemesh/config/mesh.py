@@ -28,6 +28,7 @@ from ..connectors.settings import ConnectorSettings
 from ..journal.settings import JournalSettings
 from ..keystore.settings import KeySettings
 from ..model.errors import ConfigError, MeshError, Misconfigured
+from ..model.hosts import is_loopback
 from ..model.spelling import respelled, suggestion
 from ..supervisor.tree.policy import Policy
 from ..supervisor.tree.settings import ExchangeSettings, MeshSettings, TreeSettings
@@ -278,6 +279,12 @@ class MeshConfig(Strict):
     @property
     def has_accounts(self) -> bool:
         return any(exchange.accounts for exchange in self.exchanges.values())
+
+    @property
+    def with_keys(self) -> list[str]:
+        """The exchanges with accounts, without those on this host, such as the local exchange."""
+        hosts = {name: urlsplit(table.rest or "").hostname or "" for name, table in self.exchanges.items()}
+        return [name for name, table in self.exchanges.items() if table.accounts and not is_loopback(hosts[name])]
 
     def for_supervisor(self, node: str | None = None, state: Path | None = None) -> MeshSettings:
         """Return the settings that the supervisor is created with.

@@ -38,6 +38,7 @@ _ENVIRONMENT = {
 CONNECT_S = 5.0
 JOIN_S = 20.0  # how long `up` waits for a Ray whose service is starting on this host
 LOOK_S = 0.1
+_own: set[str] = set()  # addresses of the clusters that this process started, which have a token
 RAYLET, GCS_OPTION = "raylet", "--gcs-address="
 LOOPBACK = "127.0.0.1"
 SESSIONS = "r"  # the folder of Ray's sessions, below a private one
@@ -108,7 +109,12 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
                     _temp_dir=str(folder / SESSIONS),
                     _node_ip_address=LOOPBACK,
                 )
-            yield str(ray.get_runtime_context().gcs_address)
+            address = str(ray.get_runtime_context().gcs_address)
+            _own.add(address)
+            try:
+                yield address
+            finally:
+                _own.discard(address)
         finally:
             with uninterrupted():
                 started = descendants(os.getpid())
@@ -256,6 +262,11 @@ def join_ray(address: str, *, mesh: str = "", wait_s: float = 0.0) -> None:
         lines = str(error).strip().splitlines()
         reason = lines[0] if lines else type(error).__name__
         raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
+
+
+def is_own_cluster() -> bool:
+    """Return whether `local_ray` of this process started the cluster that this process is connected to."""
+    return str(ray.get_runtime_context().gcs_address) in _own
 
 
 def is_same_cluster(address: str, connected: str) -> bool:

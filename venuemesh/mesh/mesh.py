@@ -103,7 +103,8 @@ def launch(config: MeshConfig) -> Mesh:
 
     Raises:
         Misconfigured: a mesh of that name runs there already, an account cannot start unattended (see
-            `check_accounts`), or the folder of segments is full.
+            `check_accounts`), the cluster of a mesh with keys has no token authentication, or the folder of segments is
+            full.
         MeshNotRunning: this process is not connected to a Ray cluster.
     """
     refuse_fork(config.mesh.name)
@@ -115,6 +116,8 @@ def launch(config: MeshConfig) -> Mesh:
     from ..config.checks import check_accounts
     from ..orderbook.segment.directory import segment_directory
     from ..supervisor.ray_supervisor import create
+    from .cluster import is_own_cluster
+    from .token import check_required
 
     name = config.mesh.name
     if not ray.is_initialized():
@@ -127,6 +130,8 @@ def launch(config: MeshConfig) -> Mesh:
         if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, this_node, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
+            if config.with_keys and not is_own_cluster():
+                check_required(str(ray.get_runtime_context().gcs_address), ", ".join(config.with_keys))
             state = make_state_folder()  # the journal's folder, unless the configuration names another folder
         # Without room for its pulse the supervisor could not start and could tell nobody.
         Pulse(segment_directory(name, this_node) / PULSES, f"launch-{os.getpid()}").close()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +21,17 @@ from ..model.errors import Misconfigured
 MODE, TOKEN, TOKEN_FILE = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 WHAT = "Ray's token"
 BYTES = 32
+PROBE_S = 30.0
+LET_IN, REFUSED = 0, 3  # exit codes of a process that asks the GCS without a token
+PROBE = f"""
+import sys
+from ray._raylet import GcsClient
+from ray.exceptions import AuthenticationError
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_exists(b"token", None, timeout=10)
+except AuthenticationError:
+    sys.exit({REFUSED})
+"""
 
 
 def own_file() -> Path:
@@ -68,6 +81,40 @@ def check_token() -> None:
             f"you; end the clusters that use it and run: rm {path} (the next start of a mesh makes a new one)",
         )
     check_private(seen, path, WHAT)
+
+
+def check_required(address: str, keys: str) -> None:
+    """Check that the Ray cluster at `address` refuses a process without the token. Takes about half a second.
+
+    A process without a token could run code there as the user of the mesh, and read `keys` (named in the error).
+
+    Raises:
+        Misconfigured: the cluster lets everyone in, or it cannot be found out whether it does.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in (TOKEN, TOKEN_FILE)}
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", PROBE, address],
+            env=kept | {MODE: "disabled"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Misconfigured(
+            f"Ray at {address}", f"does not show within {PROBE_S:g} s whether it has a token"
+        ) from error
+    if asked.returncode == REFUSED:
+        return
+    if asked.returncode == LET_IN:
+        raise Misconfigured(
+            f"Ray at {address}",
+            f"has no token authentication: anyone who reaches its ports runs code as you and reads the keys of {keys}; "
+            f"start Ray with {MODE}=token on every host (docs/cluster.md)",
+        )
+    reason = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+    raise Misconfigured(f"Ray at {address}", f"does not show whether it has a token: {reason}")
 
 
 def _write(path: Path) -> None:

@@ -70,6 +70,20 @@ def specs_of(config: MeshConfig, tmp_path: Path, node: str | None = "n1") -> dic
     return {spec.address: spec for spec in Desired(config.for_supervisor(node, tmp_path)).first_specs()}
 
 
+@pytest.mark.parametrize(
+    ("rest", "is_live"),
+    [
+        ("", True),
+        ('rest = "https://api.example.com"\n', True),
+        ('rest = "http://127.0.0.1:7001"\n', False),
+        ('rest = "http://[::1]:7001"\n', False),
+    ],
+)
+def test_keys_of_a_local_exchange_are_worth_nothing(tmp_path, rest, is_live):
+    text = f'[exchanges.binance]\n{rest}{ACCOUNT}keys = "main"\n[exchanges.okx]\npairs = ["BTC-USDT"]\n'
+    assert load(tmp_path, text).with_keys == (["binance"] if is_live else [])
+
+
 def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
     specs = specs_of(load(tmp_path, GOOD), tmp_path)
     orders, stream = specs["orders/binance/main"], specs["stream/binance/main"]
