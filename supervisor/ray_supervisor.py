@@ -16,9 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgpack
@@ -35,14 +33,13 @@ from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
 from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import MeshError, OutcomeUnknown, RetryLater
-from ..model.plain import from_tagged, to_tagged
 from ..model.time import in_ns
 from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
 from .ray_cells import RayCells
 from .ray_store import GcsStore
 from .shell import SupervisorShell
-from .tree.child import ChildSpec
+from .stored_settings import drop_settings, get_settings, put_settings
 from .tree.settings import MeshSettings
 from .watchers import Watchers
 
@@ -75,12 +72,11 @@ BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 class Supervisor:
     """Watches the cells of one mesh, replaces dead roles and keeps the routes."""
 
-    def __init__(self, plain: dict[str, Any], children: list[dict[str, Any]]) -> None:
-        """`plain` are the settings and `children` the children in addition, as plain values: Ray keeps them, and a
-        later version of the code reads them, too."""
-        settings: MeshSettings = replace(from_tagged(plain), children=tuple(map(ChildSpec.from_dict, children)))
+    def __init__(self, mesh: str, birth: str) -> None:
+        """`birth`: the name of the mesh's settings in the store."""
         self._home = asyncio.get_running_loop()
-        mesh = settings.mesh
+        store = GcsStore(mesh)
+        settings = get_settings(store, birth)
         self._title = f"venuemesh: supervisor {mesh}"
         own_title(self._title)
         logs.set_up(SUPERVISOR)
@@ -90,7 +86,7 @@ class Supervisor:
         node, used = ray.get_runtime_context().get_node_id(), settings.connectors
         agent = settings.tree.agent
         port = RayCells(mesh, (agent.hang_limit_s, agent.watcher_hang_limit_s), node, near, used)
-        self._shell = SupervisorShell(settings, port, GcsStore(mesh))
+        self._shell = SupervisorShell(settings, port, store)
         self._watchers = Watchers(self._shell, node)
         cluster = str(ray.get_runtime_context().gcs_address)
         self._commands = Commands(self._shell, self._watchers, cluster, self._clear)
@@ -311,9 +307,15 @@ def create(settings: MeshSettings) -> Any:
 
     Raises:
         ValueError: the mesh has a supervisor already (Ray's own error for a taken name).
+        StoreAway: the GCS does not answer; nothing was started.
     """
     options: dict[str, Any] = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
     if settings.supervisor_nodes:
         options |= {"label_selector": dict(settings.supervisor_nodes), "fallback_strategy": ANYWHERE}
-    plain = to_tagged(replace(settings, birth=uuid.uuid4().hex, children=()))
-    return SupervisorActor.options(**options).remote(plain, [child.to_dict() for child in settings.children])
+    store = GcsStore(settings.mesh)
+    birth = put_settings(store, settings)
+    try:
+        return SupervisorActor.options(**options).remote(settings.mesh, birth)
+    except ValueError:
+        drop_settings(store, birth)
+        raise

@@ -76,11 +76,11 @@ class Tree:
     def replace_supervisor(self, **settings: Any) -> None:
         """End only the supervisor, for good, and create another with this change in the configuration."""
         ray.kill(self.supervisor, no_restart=True)
-        until("its name is free", self._is_free)
+        until("its name is free", self.is_free)
         self._settings |= settings
         self.supervisor = create(mesh_settings(self.mesh, **self._settings))
 
-    def _is_free(self) -> bool:
+    def is_free(self) -> bool:
         try:
             ray.get_actor(SUPERVISOR, namespace=namespace(self.mesh))
         except ValueError:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ import ray
 from harness import Tree, kill, until
 
 from tests.fakes.exchange_process import ExchangeProcess
+from venuemesh.actors.cell.pulse import SUPERVISOR
+from venuemesh.actors.cell.ray_calls import namespace
 from venuemesh.mesh import mesh as client
 from venuemesh.mesh.cluster import descendants
 from venuemesh.mesh.session import leave
@@ -114,6 +119,28 @@ def test_a_supervisor_created_anew_starts_from_its_own_configuration(
     assert tree.child("book/binance/ETH-USDT")["pid"] == eth["pid"]  # taken over as it was
     tree.replace_supervisor(exchanges={})
     until("nothing of the exchange is left", lambda: {c["group"] for c in tree.status()["children"]} == {"agent"})
+
+
+def test_a_large_configuration_survives_the_process_that_started_the_mesh(grow: Callable[..., Tree]) -> None:
+    tree = grow()
+    ray.kill(tree.supervisor, no_restart=True)
+    until("its name is free", tree.is_free)
+    patterns = [f"X{number:05}-*" for number in range(15_000)]
+    port = ray.get_runtime_context().gcs_address.rpartition(":")[2]
+    starter = textwrap.dedent(f"""
+        from tests.fakes.settings import mesh_settings
+        from venuemesh.mesh.cluster import LOOPBACK, join_ray
+        from venuemesh.supervisor.ray_supervisor import create
+        join_ray(LOOPBACK + ":{port}")
+        dead = {{"rest": "http://127.0.0.1:1", "pairs": {patterns!r}}}
+        create(mesh_settings({tree.mesh!r}, exchanges={{"binance": dead}}))
+    """)
+    subprocess.run([sys.executable, "-"], input=starter, text=True, check=True, timeout=60.0)
+    tree.supervisor = ray.get_actor(SUPERVISOR, namespace=namespace(tree.mesh))
+    before = tree.status()
+    kill(before["pid"])
+    until("a later supervisor", lambda: tree.status()["epoch"] > before["epoch"])
+    assert [child for child in tree.status()["children"] if child["address"] == "catalog/binance"]
 
 
 def test_wishes_wait_for_a_gcs_that_is_away(start: Callable[..., Tree]) -> None:
