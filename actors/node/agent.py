@@ -33,6 +33,9 @@ from ..cell.role import Context
 from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
 
+LOOK_SHARE = (
+    0.1  # of the hang limit: the pause between two readings of the pulses, and the most that a hang is found late
+)
 SWEEP_EVERY_BEATS = 20
 ORPHANS_EVERY_BEATS = 100  # an earlier node of this host may have ended a moment ago, when its files count as its own
 SILENT_BEATS = 4  # times the heartbeat limit: by then no reader trusts the segment
@@ -47,7 +50,8 @@ class AgentRole:
     def __init__(self, settings: AgentSettings, context: Context) -> None:
         self._context = context
         self._pulses = context.segments / PULSES
-        step_ns = in_ns(3 * PERIOD_S)
+        self._look_every_beats = max(1, int(LOOK_SHARE * settings.hang_limit_s / PERIOD_S))
+        step_ns = in_ns(3 * PERIOD_S * self._look_every_beats)
         self._silent_ns = in_ns(max(settings.hang_limit_s, SILENT_BEATS * settings.heartbeat_limit_s))
         self._cells = HangDetector(in_ns(settings.hang_limit_s), step_ns)
         self._supervisor = HangDetector(in_ns(settings.watcher_hang_limit_s), step_ns)
@@ -111,6 +115,15 @@ class AgentRole:
         }
 
     def beat(self) -> None:
+        self._beats += 1
+        if self._beats % self._look_every_beats == 0:
+            self._look()
+        if self._beats % SWEEP_EVERY_BEATS == 0:
+            self._spawn(asyncio.to_thread(self._sweep))
+        if self._beats % ORPHANS_EVERY_BEATS == 0:
+            self._spawn(asyncio.to_thread(self._sweep_orphans))
+
+    def _look(self) -> None:
         """Read every pulse of this node."""
         now_ns = self._context.monotonic_ns()
         beats = read_beats(self._pulses)
@@ -134,11 +147,6 @@ class AgentRole:
                 self._killed += 1
             else:
                 (self._pulses / SUPERVISOR).unlink(missing_ok=True)
-        self._beats += 1
-        if self._beats % SWEEP_EVERY_BEATS == 0:
-            self._spawn(asyncio.to_thread(self._sweep))
-        if self._beats % ORPHANS_EVERY_BEATS == 0:
-            self._spawn(asyncio.to_thread(self._sweep_orphans))
 
     def _judge(self, beats: Iterable[Beat]) -> None:
         """Determine once for each process, after its second pulse, whether it is visible on this node."""

@@ -14,8 +14,9 @@ import pytest
 
 from tests.fakes.context import context_of
 from tests.fakes.writing import WritingProcess
-from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start
+from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start, read_beats
 from venuemesh.actors.cell.sweep import FOREIGN_SILENT_NS
+from venuemesh.actors.node import agent
 from venuemesh.actors.node.agent import ORPHANS_EVERY_BEATS, AgentRole
 from venuemesh.actors.node.settings import AgentSettings
 from venuemesh.model.errors import Rejected
@@ -209,3 +210,16 @@ async def test_files_of_an_earlier_node_of_the_host_go_when_they_have_been_silen
     left.beat(time.monotonic_ns() - FOREIGN_SILENT_NS, 0)
     node.run(ORPHANS_EVERY_BEATS * PERIOD_S)
     await until(lambda: not earlier.exists())
+
+
+async def test_pulses_are_read_ten_times_in_the_hang_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path, AgentSettings(hang_limit_s=2.0))
+    node.pulse("cell-1")
+    readings = []
+    monkeypatch.setattr(agent, "read_beats", lambda path: readings.append(node.now_ns) or read_beats(path))
+    node.run(2.0, "cell-1")
+    assert len(readings) == 10
+    node.run(2.0)
+    assert node.stale == []
+    node.run(0.2)
+    assert node.stale == ["cell-1"]
