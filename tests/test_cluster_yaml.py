@@ -78,6 +78,8 @@ def _options(words):
 def test_the_head_keeps_the_state_of_the_gcs():
     _, variables, _ = service("head")
     assert variables["RAY_gcs_storage"] == "rocksdb"
+    first = yaml.safe_load(CLUSTER.read_text())["head_start_ray_commands"][0]
+    assert first.endswith(variables["RAY_gcs_storage_path"].replace("%h", "rm -rf ~")), "ray up begins anew"
     _, cluster = yaml.safe_load_all(KUBERAY.read_text())
     assert cluster["spec"]["gcsFaultToleranceOptions"]["backend"] == "rocksdb"
 
