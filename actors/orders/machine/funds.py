@@ -190,10 +190,11 @@ class Funds:
             self._stated[asset] = Stated(free, locked, ts_event_ns, asked_ns)
             self._drop(asset)
         if whole:
-            for asset, held in list(self._stated.items()):
+            for asset in self._stated.keys() | {one.asset for one in self._reserved.values()}:
                 if asset in balances or asset in unread:
                     continue
-                if held.ts_event_ns > ts_event_ns:
+                held = self._stated.get(asset)
+                if held is not None and held.ts_event_ns > ts_event_ns:
                     doubtful = doubtful or bool(held.free or held.locked)
                 else:
                     self._stated[asset] = Stated(ZERO, ZERO, ts_event_ns, asked_ns)

@@ -131,6 +131,20 @@ def test_a_whole_snapshot_empties_what_it_does_not_name() -> None:
     assert one.snapshot() == {"BTC": (D(1), D(0))}
 
 
+def test_a_whole_snapshot_ends_the_reservation_of_an_asset_that_the_account_has_no_longer() -> None:
+    """The journal has no empty balances, and exchanges need not list them."""
+    one = Funds()
+    one.restore({"USDT": (D(7), D(0))})
+    for name, asset in (("a", "BTC"), ("b", "ETH")):
+        one.hold(name, asset, D(1))
+        one.placed(name, 20, 0)
+    one.apply({"USDT": (D(9), D(0))}, 30, whole=True, unread={"ETH"})
+    assert (one.reserved("BTC"), one.reserved("ETH")) == (0, 1)
+    one.apply({"USDT": (D(9), D(0))}, 31, whole=True)
+    assert one.owed_since_ns is None
+    assert one.balance("BTC").total == 0
+
+
 def test_journaled_balances_are_shown_and_overwritten_by_any_report() -> None:
     one = Funds()
     one.restore({"USDT": (D(7), D(1))})
