@@ -266,12 +266,14 @@ class Machine(Ending):
         if self.ending:
             return
         self.routes.bump()
-        leaving = {cell.address: cell for cell in self.cells.values() if cell.state is CellState.LEAVING}
+        leaving = {
+            cell.address: cell for cell in self.cells.values() if cell.state is CellState.LEAVING and cell.retired
+        }
         for spec in event.specs:
             child = self.children.get(spec.address)
             if child is None:
                 child = self._add(Child(spec, next(self._orders)))
-                if (cell := leaving.get(spec.address)) is not None and cell.node not in self.nodes_of(spec.apart):
+                if (cell := leaving.get(spec.address)) is not None and self._may_return(cell, spec):
                     self._return(child, cell, now_ns)
                 elif (past := self._past.pop(spec.address, None)) is not None:
                     past.resume(child)

@@ -40,6 +40,7 @@ class Cell:
     start: int = 0
     address: str | None = None
     tier: Tier | None = None  # of its role
+    retired: ChildSpec | None = None  # it leaves because this replica is not wanted
     incarnation: tuple[int, int] | None = None
     trading: bool = False  # has imported the modules of an order manager
     answers: bool = True  # whether it answered when this supervisor found it

@@ -10,11 +10,12 @@ from collections import Counter
 
 from ...model.address import book_of
 from ...model.time import in_ns
-from .child import Tier
+from .child import ChildSpec, Tier
 from .events import Found, HandedOver
 from .handover import Successor
 from .moves import evacuation, stranded
 from .placement import Seats, pick
+from .plan import has_all
 from .records import Cell, CellState, Child, ChildState
 from .rolling import Task
 from .state import TreeState
@@ -103,16 +104,24 @@ class Succession(TreeState):
             elif self._is_covered(child) and _has_settled(book, child):
                 self._drop_successor(address, now_ns)
                 self._drop(address)
-                self._leave(self.cells[child.cell or ""], book.node, now_ns)
+                cell = self.cells[child.cell or ""]
+                cell.retired = child.spec
+                self._leave(cell, book.node, now_ns)
 
     def _leave(self, cell: Cell, node: str | None, now_ns: int) -> None:
         """Let a replaced cell serve until callers and mirrors have followed to its successor on a node."""
         longest_s = self.settings.leave_s if cell.node == node else self.settings.follow_s
         cell.state, cell.deadline_ns = CellState.LEAVING, now_ns + in_ns(longest_s)
 
+    def _may_return(self, cell: Cell, spec: ChildSpec) -> bool:
+        """Return whether a leaving cell can serve `spec` until a successor can. One that was replaced cannot: readers
+        have seen its successor."""
+        has = cell.retired is not None and has_all(cell.retired, spec)
+        return has and cell.node not in self.nodes_of(spec.apart)
+
     def _return(self, child: Child, cell: Cell, now_ns: int) -> None:
         """Let a replica that is leaving, and is wanted again, serve until its successor has the settings of today."""
-        cell.state, cell.deadline_ns = CellState.SERVING, None
+        cell.state, cell.deadline_ns, cell.retired = CellState.SERVING, None, None
         child.cell, child.node, child.incarnation = cell.name, cell.node, cell.incarnation
         child.state, child.served_once, child.history = ChildState.SERVING, True, child.history.served(now_ns)
         self._route(child)

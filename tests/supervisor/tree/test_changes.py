@@ -31,6 +31,8 @@ DOUBLE = replace(SINGLE, redundancy=2)
 DEEPER = replace(SINGLE, book=replace(SINGLE.book, levels=300))
 LISTED = [Instrument("x", name, name, *name.split("-"), 2, 5).to_dict() for name in PAIRS]
 
+RESCALED = [Instrument("x", name, name, *name.split("-"), 4, 5).to_dict() for name in PAIRS]
+
 
 def configure(world: World, exchange: ExchangeSettings, listed: list[dict[str, Any]] = LISTED) -> None:
     """Apply a configuration in the order of the shell."""
@@ -198,6 +200,38 @@ def test_a_replica_is_wanted_again_while_it_leaves() -> None:
     assert not world.machine.earlier
 
 
+def test_a_replica_that_leaves_with_another_price_scale_is_not_wanted_again() -> None:
+    world = grown(DOUBLE, "n1", "n2")
+    kept = world.serving(COPY) or ""
+    configure(world, SINGLE)
+    until(world, lambda: world.machine.cells[kept].state is CellState.LEAVING)
+    configure(world, DOUBLE, RESCALED)
+    assert world.machine.routes.get(A) is None, "no book has the new scale yet"
+    assert world.serving(COPY) is None
+    world.run(20.0)
+    started = {e.cell: e.spec for _, e in world.log if isinstance(e, m.AdoptCell)}
+    for address in (A, COPY):
+        spec = started[world.serving(address) or ""]
+        assert [instrument.price_scale for instrument in spec.config.instruments] == [4]
+
+
+def test_a_process_that_was_replaced_does_not_serve_again_when_its_pair_is_tracked_again() -> None:
+    """Readers have seen the later incarnation, and its settings and pairs may differ."""
+    world = grown(SINGLE, "n1")
+    first = world.serving(A) or ""
+    world.tell(m.RestartRequested((A,)))
+    until(world, lambda: world.machine.cells[first].state is CellState.LEAVING)
+    second = world.machine.children[A].incarnation
+    configure(world, replace(SINGLE, pairs=PAIRS[1:]))
+    world.run(0.1)
+    assert A not in world.machine.children
+    assert world.machine.cells[first].state is CellState.LEAVING
+    configure(world, SINGLE)
+    until(world, lambda: world.serving(A) is not None)
+    assert second is not None
+    assert (world.machine.children[A].incarnation or (0, 0)) > second
+
+
 def test_a_replica_that_is_wanted_again_leaves_the_node_that_its_book_has_taken() -> None:
     world = grown(DOUBLE, "n1", "n2")
     lost = world.machine.children[A].node or ""
@@ -266,8 +300,7 @@ def test_a_book_moves_without_a_gap_to_where_it_may_run_now_and_ends_if_that_is_
 
 def test_a_book_whose_pair_has_another_price_scale_restarts_at_once() -> None:
     world = grown(SINGLE, "n1")
-    rescaled = [Instrument("x", name, name, *name.split("-"), 4, 5).to_dict() for name in PAIRS]
-    configure(world, SINGLE, rescaled)
+    configure(world, SINGLE, RESCALED)
     assert world.machine.routes.get(A) is None
     world.run(5.0)
     assert all(world.serving(address) for address in BOOKS)
