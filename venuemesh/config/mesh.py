@@ -235,6 +235,12 @@ class ExchangeTable(Strict):
         )
 
 
+def _is_local(table: ExchangeTable) -> bool:
+    """Return whether an exchange runs on this host, and not only a proxy of its REST interface."""
+    urls = (table.rest or "", table.ws or "", table.ws_api or table.rest or "")
+    return all(is_loopback(urlsplit(url).hostname or "") for url in urls)
+
+
 class MeshConfig(Strict):
     """A whole configuration file."""
 
@@ -282,9 +288,8 @@ class MeshConfig(Strict):
 
     @property
     def with_keys(self) -> list[str]:
-        """The exchanges with accounts, without those on this host, such as the local exchange."""
-        hosts = {name: urlsplit(table.rest or "").hostname or "" for name, table in self.exchanges.items()}
-        return [name for name, table in self.exchanges.items() if table.accounts and not is_loopback(hosts[name])]
+        """The exchanges with accounts, without those of which all URLs are on this host, such as the local exchange."""
+        return [name for name, table in self.exchanges.items() if table.accounts and not _is_local(table)]
 
     def for_supervisor(self, node: str | None = None, state: Path | None = None) -> MeshSettings:
         """Return the settings that the supervisor is created with.

@@ -75,8 +75,11 @@ def specs_of(config: MeshConfig, tmp_path: Path, node: str | None = "n1") -> dic
     [
         ("", True),
         ('rest = "https://api.example.com"\n', True),
-        ('rest = "http://127.0.0.1:7001"\n', False),
-        ('rest = "http://[::1]:7001"\n', False),
+        ('rest = "http://127.0.0.1:7001"\n', True),  # a proxy of the exchange: its streams are elsewhere
+        ('rest = "http://127.0.0.1:7001"\nws = "wss://stream.example.com"\n', True),
+        ('rest = "http://127.0.0.1:7001"\nws = "ws://[::1]:7001"\nws_api = "wss://ws.example.com"\n', True),
+        ('rest = "http://127.0.0.1:7001"\nws = "ws://127.0.0.1:7001"\n', False),
+        ('rest = "http://[::1]:7001"\nws = "ws://[::1]:7001"\nws_api = "ws://localhost:7002"\n', False),
     ],
 )
 def test_keys_of_a_local_exchange_are_worth_nothing(tmp_path, rest, is_live):
