@@ -64,6 +64,7 @@ def test_the_services_of_cluster_yaml_are_those_of_the_page(kind):
     properties, variables, arguments = service(kind)
     assert (properties, variables) == (wanted, environment)
     assert wanted["Restart"] == "always"
+    assert wanted["StartLimitIntervalSec"] == "0"  # else systemd gives up after five starts in 10 s
     assert wanted["KillMode"] == "mixed"  # without it Ray came back a minute after the kill of a GCS
     (start,) = [value for key, value in lines if key == "ExecStart"]
     of_host = {"--node-ip-address", "--labels", "--address", "--autoscaling-config"}
@@ -93,6 +94,9 @@ def test_the_pods_are_like_the_hosts(tmp_path):
     (group,) = spec["workerGroupSpecs"]
     for pods in (spec["headGroupSpec"], group):
         pod = pods["template"]["spec"]
+        (rule,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert rule["topologyKey"] == "kubernetes.io/hostname", "both copies of a book could be on one host"
+        assert rule["labelSelector"]["matchLabels"] == {"ray.io/cluster": cluster["metadata"]["name"]}
         assert pod["restartPolicy"] == "Always"
         (container,) = pod["containers"]
         given = {one["name"]: one["value"] for one in container["env"]}
