@@ -220,7 +220,7 @@ class ManagerShell:
             self.halt(error)
 
     async def stop(self) -> None:
-        """End everything. On return, submitted commits are durable.
+        """End everything. On return, submitted commits are durable. An intent that was not durable in time is not sent.
 
         Waits a moment for answers under way, so that a successor need not query those orders.
         """
@@ -230,6 +230,8 @@ class ManagerShell:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_ANSWERS_S):
                     await self._performer.idle()
+        if self.booted.is_set():
+            self._performer.stop()  # else an intent that becomes durable from now on is sent, and its answer is lost
         if self._alarm is not None:
             self._alarm[1].cancel()
         for task in list(self._tasks):
@@ -238,8 +240,6 @@ class ManagerShell:
         await self.markets.stop()
         if self._dead_man is not None and self.booted.is_set() and self.state not in ("FENCED", "FAILED"):
             await self._dead_man.disarm()
-        if self.booted.is_set():
-            self._performer.stop()
         if self.committer is not None:
             if self._journal is not None and not self._journal_down and self.state not in ("FENCED", "FAILED"):
                 with contextlib.suppress(MeshError, TimeoutError):

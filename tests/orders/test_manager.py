@@ -308,6 +308,45 @@ async def test_a_manager_that_a_successor_follows_cancels_nothing(trading):
     assert [row["status"] for row in one.case.ledger()["orders"]] == ["NEW"] * 3
 
 
+@pytest.mark.parametrize("is_prepared", [True, False])
+async def test_an_intent_that_becomes_durable_while_its_manager_ends_is_not_sent(trading, is_prepared):
+    one = await trading()
+    await one.place(0, price=one.low)
+    shell = one.mesh.manager._shell
+    submit, stop, held = shell.committer.submit, shell.markets.stop, asyncio.Event()
+    durable = asyncio.Event()
+
+    def slow(writes, batch_id=None, flushing=None):
+        """Commit as the journal does, but tell so only later: a disk that stalls."""
+
+        async def late():
+            numbers = await done
+            if is_prepared and flushing is not None:
+                flushing()
+            held.set()
+            await durable.wait()
+            return numbers
+
+        done = submit(writes, batch_id)
+        return asyncio.ensure_future(late())
+
+    async def stop_markets():
+        durable.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await stop()
+
+    shell._performer._commit_batch, shell.markets.stop = slow, stop_markets
+    placing_it = asyncio.ensure_future(one.place(1, price=one.low))
+    await held.wait()
+    await one.mesh.stop_manager(final=False)
+    placing_it.cancel()
+    await asyncio.wait({placing_it})
+    assert not one.mesh.failures
+    assert shell.state != "FAILED"
+    assert [row["received"] for row in one.case.receipts()] == [1], "only the first order was sent"
+
+
 async def test_without_its_journal_a_manager_refuses_and_continues_when_it_is_back(trading):
     one = await trading()
     path = one.case.place.journal.removeprefix("sqlite:///")
