@@ -178,11 +178,15 @@ class BybitTrading(Trading):
         return result, milliseconds(answer["time"])
 
     def _placed(self, draft: Draft, result: Any, now_ns: int) -> Reply:
-        """Read the order's id; the answer has no state."""
+        """Read the order's id; the answer has no state.
+
+        It is undated: its `time` is when "the request is successfully accepted", and the order may reach the book, and
+        the balances, later (order/create-order.mdx, read 2026-11-29).
+        """
         number = text(result["orderId"])
         if not number or result["orderLinkId"] != draft.orders[0]:
             raise ValueError("not the ids of the order that was placed")
-        return accepted(draft, dict(draft.params)["symbol"], number, now_ns, is_dated=True)
+        return accepted(draft, dict(draft.params)["symbol"], number, now_ns, is_dated=False)
 
     def _acknowledged(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the order's id; the answer to a cancel or an amendment has no state."""
@@ -204,7 +208,7 @@ class BybitTrading(Trading):
             else Outcome(str(outcome["code"]), text(outcome["msg"]))
             for row, outcome in result
         ]
-        return acknowledged(draft, outcomes, now_ns, is_dated=True)
+        return acknowledged(draft, outcomes, now_ns, is_dated=False)
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the requested order, under the id in the request; if it is not found, request the history."""

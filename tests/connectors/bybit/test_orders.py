@@ -92,6 +92,7 @@ def test_orders_are_drafted_as_in_the_manual() -> None:
 def test_an_acknowledgement_states_nothing_but_the_id() -> None:
     reply = read(CODEC.place(LIMIT, BTC), {"orderId": "7", "orderLinkId": "vm1"})
     assert (reply.taken, reply.orders[0].exchange_order_id, reply.orders[0].status) == (("vm1",), "7", None)
+    assert not reply.orders[0].is_dated, "an accepted order may reach the book later"
     for wrong in ({"orderId": "", "orderLinkId": "vm1"}, {"orderId": "7", "orderLinkId": "other"}, {}):
         with pytest.raises(DecodeError):
             read(CODEC.place(LIMIT, BTC), wrong)
@@ -141,6 +142,7 @@ def test_each_order_of_a_batch_has_an_outcome() -> None:
     outcomes = [{"code": 0, "msg": "OK"}, {"code": 170213, "msg": "Order does not exist."}]
     reply = read(placing, {"list": rows}, more={"list": outcomes})
     assert [(one.client_order_id, one.exchange_order_id, one.status) for one in reply.orders] == [("vm1", "7", None)]
+    assert not reply.orders[0].is_dated
     assert (reply.taken, reply.refused) == (("vm1",), (("vm2", "170213", "Order does not exist."),))
     reply = read(cancelling, {"list": rows}, more={"list": outcomes})
     assert (reply.orders, reply.taken, len(reply.refused)) == ((), ("vm1",), 1)
