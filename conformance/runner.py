@@ -64,7 +64,10 @@ def _run(suite: type) -> Iterator[Result]:
         began = time.perf_counter()
         outcome, reason = Outcome.PASSED, ""
         try:
-            getattr(suite(), name)()
+            check = getattr(suite(), name)
+            if inspect.iscoroutinefunction(check):
+                raise TypeError(f"{name} is a coroutine, which no loop runs: decorate it as the suite's own checks")
+            check()
         except unittest.SkipTest as skipped:
             outcome, reason = Outcome.SKIPPED, str(skipped)
         except Exception as error:  # any error of a connector is a result here

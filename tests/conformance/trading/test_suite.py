@@ -464,3 +464,13 @@ def test_a_run_with_a_key_needs_no_admin_interface(local):
     assert any(line.startswith("ok      missed events are recovered") for line in lines)
     assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", lines[-1])
     assert not [row for row in local.ledger.admin.orders(ACCOUNT)["orders"] if row["status"] == "NEW"]
+
+
+def test_a_check_that_no_loop_runs_has_failed() -> None:
+    class Suite:
+        async def test_later(self) -> None:
+            """Never awaited."""
+
+    (result,) = run_checks(Suite)
+    assert result.outcome is Outcome.FAILED
+    assert "test_later is a coroutine" in result.reason

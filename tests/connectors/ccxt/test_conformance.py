@@ -5,6 +5,7 @@ Checks that it cannot pass are replaced here, each with its reason.
 
 import contextlib
 import dataclasses
+import unittest
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,8 +82,9 @@ def trades_by(exchange_id: str) -> type[TradingConformance]:
                 # without the native connector's limits
                 yield dataclasses.replace(found, account=account, limits={}, ledger=record)
 
-        async def test_signatures_are_valid_exactly_as_long_as_declared(self) -> None:
+        def test_signatures_are_valid_exactly_as_long_as_declared(self) -> None:
             """ccxt signs when it sends, so no bytes exist that could be sent late; `Offer.processing_s` is a guess."""
+            raise unittest.SkipTest("ccxt signs when it sends")
 
     return Trades
 
