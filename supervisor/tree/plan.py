@@ -41,6 +41,7 @@ from .settings import ExchangeSettings
 Rule = tuple[bool, str]  # (track, pattern)
 # The fields on which a book depends; a change of another field only changes the instrument in the route.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "price_increment", "size_increment")
+_MARKET = ("connector", "environment", "rest", "ws", "ws_l3")  # where its prices come from
 PINNED = (
     "its journal is an SQLite file on that host, so it waits until Ray runs there again; with PostgreSQL, which every "
     "node can reach, it would move"
@@ -279,10 +280,12 @@ def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
 
 
 def has_all(before: ChildSpec, after: ChildSpec) -> bool:
-    """Return whether a book with the spec `before` has all pairs of `after`, with the same rules: readers of `after`
-    may read it."""
+    """Return whether a book with the spec `before` has all pairs of `after`, of the same market and with the same
+    rules: readers of `after` may read it."""
     if not isinstance(before.config, BookSettings) or not isinstance(after.config, BookSettings):
         return True
+    if any(getattr(before.config.connector, one) != getattr(after.config.connector, one) for one in _MARKET):
+        return False
     old = {instrument.name: instrument for instrument in before.config.instruments}
     return all(
         instrument.name in old and getattr(old[instrument.name], rule) == getattr(instrument, rule)

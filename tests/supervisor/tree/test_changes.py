@@ -306,6 +306,21 @@ def test_a_book_whose_pair_has_another_price_scale_restarts_at_once() -> None:
     assert all(world.serving(address) for address in BOOKS)
 
 
+@pytest.mark.parametrize(
+    "place", [{"environment": "testnet"}, {"ws": "wss://other.example.com"}, {"rest": "https://x.example.com"}]
+)
+@pytest.mark.parametrize("before", [SINGLE, DOUBLE])
+def test_no_book_of_another_market_serves_any_longer(before: ExchangeSettings, place: dict[str, str]) -> None:
+    """The prices of a test environment are not those of the exchange where orders are placed from now on."""
+    world = grown(before, "n1", "n2")
+    book = before.book
+    configure(world, replace(before, book=replace(book, connector=replace(book.connector, **place))))
+    assert not [route.address for route in world.machine.routes if route.address.startswith(("book/", "replica/"))]
+    world.run(10.0)
+    assert all(world.serving(address) for address in copies(world))
+    assert len(copies(world)) == 3 * before.redundancy
+
+
 CONFIGURATIONS = {"single": SINGLE, "double": DOUBLE, "deeper": DEEPER, "both": replace(DEEPER, redundancy=2)}
 DEEDS = st.lists(
     st.tuples(
