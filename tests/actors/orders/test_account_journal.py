@@ -36,13 +36,13 @@ def file(tmp_path):
 class Manager:
     """An account's journal as one manager of a mesh uses it, with its own clock."""
 
-    def __init__(self, file, mesh="one", node="n1", *, remember=True, now_ns=1):
+    def __init__(self, file, mesh="one", node="n1", *, remember=True, now_ns=1, wait_s=0.05):
         self.now_ns, self.mono_ns = now_ns, 0
         self.waits, self.waits_once = [], asyncio.Event()
         context = Context.alone(mesh, "orders/acme/main", ask=None, fail=None, segments=Path(), node=node)
         context.time_ns = lambda: self.now_ns
         context.monotonic_ns = lambda: self.mono_ns
-        settings = JournalSettings(f"sqlite:///{file}", wait_s=0.05, remember=remember)
+        settings = JournalSettings(f"sqlite:///{file}", wait_s=wait_s, remember=remember)
         self.journal = AccountJournal(settings, *OF, context, self._wait)
 
     def _wait(self, error):
@@ -228,7 +228,7 @@ async def test_holding_tells_that_the_file_is_gone_and_that_another_took_the_acc
 
 async def test_a_mark_that_cannot_follow_is_shown_and_ends_no_trading(file):
     """A full disk of the state folder, as one example: the journal may be elsewhere and have room."""
-    manager = await Manager(file).start()
+    manager = await Manager(file, wait_s=60.0).start()
     written = asyncio.Event()
 
     async def write(writes):
