@@ -116,6 +116,7 @@ class World:
         self.paused: list[Paused] = []
         self.journal_fault: str | None = None  # "before" or "after" a commit took effect
         self.stream_up = True
+        self.has_tops = True  # a manager sees books when it boots
         self.halted: MeshError | None = None
         self.external = False
         self._ids = 0
@@ -159,11 +160,15 @@ class World:
         self.epoch = self.journal.take()
         self.last_nonce = int(self.journal.marks.get(NONCE_MARK, "0"))  # a clock that went back gives no better one
         self.machine = self._manager()
-        tops = {one: Top(Decimal(99), Decimal(100), self.mono_ns) for one in PAIRS}
-        self.machine.tops(tops)
+        if self.has_tops:
+            self.give_tops()
         self.do(self.machine.boot(self.journal.load(), self.now))
         if self.stream_up:
             self.do(self.machine.stream("up", self.now))
+
+    def give_tops(self) -> None:
+        """Let the manager see the books."""
+        self.machine.tops({one: Top(Decimal(99), Decimal(100), self.mono_ns) for one in PAIRS})
 
     def crash(self) -> None:
         """Kill the manager with its unperformed effects; requests on the wire continue."""

@@ -43,21 +43,21 @@ class Changing:
                 return
             self._resting(held)
             state.guards.amended(order, amount, price, now)
-            self._afford(order, (amount, price))
+            self._afford(order, (amount, price), now)
             new = (amount if amount != order.amount else None, price if price != order.price else None)
             draft = state.codec.amend(order, instrument, *new)
             state.amend(held, draft, (amount, price), token, now)
         except MeshError as error:
             state.effects.do(Refuse(token, error))
 
-    def _afford(self, order: Order, terms: Terms) -> None:
+    def _afford(self, order: Order, terms: Terms, now: Now) -> None:
         """Check that the account can pay for what the new terms take beyond the old terms.
 
         Raises:
             InsufficientBalance
         """
         asset, more = self._state.guards.growth(order, terms, at_most=False)
-        available = self._state.funds.available(asset)
+        available = self._state.available(asset, now)
         if more > max(available, ZERO):
             raise InsufficientBalance(asset, f"{more:f}", f"{available:f}")
 
@@ -90,7 +90,7 @@ class Changing:
             self._resting(held)
             draft = state.codec.replace(old, state.guards.instrument(old.pair), new)
             asset, amount = state.guards.need(new, now)
-            available = state.funds.available(asset)
+            available = state.available(asset, now)
             if new.side is old.side:
                 freed = old.remaining or Decimal(0)
                 if old.price is not None and old.side is Side.BUY:

@@ -164,7 +164,7 @@ class Funds:
         if held.amount.is_finite():
             self._totals[held.asset] = EXACT.subtract(self._totals[held.asset], held.amount)
         else:
-            self._totals[held.asset] = functools.reduce(EXACT.add, (one.amount for one in others.values()), ZERO)
+            self._totals[held.asset] = self._sum(held.asset)
 
     def apply(
         self,
@@ -201,6 +201,21 @@ class Funds:
                     self._drop(asset)
             self.known, self.as_of_ns = True, ts_event_ns
         return doubtful
+
+    def unsized(self, asset: str) -> list[str]:
+        """Return the reservations of everything of an asset: the amount is unknown."""
+        if self.reserved(asset).is_finite():
+            return []
+        return [name for name, held in self._by_asset[asset].items() if not held.amount.is_finite()]
+
+    def size(self, name: str, amount: Decimal) -> None:
+        """Give a reservation of everything its amount."""
+        held = self._reserved[name]
+        held.amount = amount
+        self._totals[held.asset] = self._sum(held.asset)
+
+    def _sum(self, asset: str) -> Decimal:
+        return functools.reduce(EXACT.add, (one.amount for one in self._by_asset[asset].values()), ZERO)
 
     def reserved(self, asset: str) -> Decimal:
         """Return the sum of the reservations of an asset."""

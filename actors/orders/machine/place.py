@@ -199,8 +199,9 @@ class Placing:
         """Reserve the funds of an order. Raises InsufficientBalance."""
         state = self._state
         asset, amount = state.guards.need(order, now)
+        available = state.available(asset, now)
         if amount is None:
-            amount = state.funds.available(asset)
+            amount = available
             if amount <= 0:
                 raise InsufficientBalance(asset, "some", "0")
         state.funds.reserve(order.client_order_id, asset, amount)

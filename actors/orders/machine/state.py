@@ -215,6 +215,19 @@ class AccountState:
         asset, amount = self.guards.need(as_new(order), now)
         self.funds.hold(order.client_order_id, asset, EVERYTHING if amount is None else amount)
 
+    def available(self, asset: str, now: Now) -> Decimal:
+        """Return the amount of an asset that may be spent now.
+
+        A restored order whose cost was unknown, because no book was there yet, reserves everything until its cost is
+        known here.
+        """
+        for name in self.funds.unsized(asset):
+            held = self.ledger.get(name)
+            amount = None if held is None else self.guards.need(as_new(held.order), now)[1]
+            if amount is not None:
+                self.funds.size(name, amount)
+        return self.funds.available(asset)
+
     def restore_request(self, request: JournaledRequest, marks: Mapping[str, str], now: Now) -> None:
         """Hold an open request of an earlier epoch: it may still reach the exchange."""
         request_id, kind, order_ids = request.request_id, request.kind, request.client_order_ids

@@ -209,6 +209,25 @@ def test_an_id_whose_maker_s_clock_is_ahead_is_looked_up() -> None:
     assert len(made.exchange.orders) == 1
 
 
+def test_a_restored_market_buy_reserves_everything_only_until_its_cost_is_known() -> None:
+    made = world()
+    rest(made)
+    free = made.machine.balance("USDT").available
+    place(made, market("vm1", amount="1.0"))
+    made.go(requests=False)  # its request is on the way
+    made.has_tops = False
+    made.crash()
+    made.go(requests=False)
+    assert made.machine.balance("USDT").available == 0
+    made.give_tops()
+    placed = place(made, limit("vm2", amount="1.0"))
+    made.go(requests=False)
+    assert not [one for one in made.answers.get(placed, ()) if isinstance(one, Exception)]
+    assert made.machine.order("vm2") is not None
+    left = made.machine.balance("USDT").available
+    assert 0 < left < free - 200  # two orders of about 100 are reserved
+
+
 def test_an_order_on_a_pair_that_is_not_listed_is_not_restored() -> None:
     made = world()
     order: Order = replace(as_order(limit("vm9"), "acme", "main", made.now.ns), pair="FOO-BAR")
