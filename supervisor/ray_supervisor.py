@@ -15,6 +15,7 @@ processes of the supervisor's node call the same methods over its socket (`actor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
 from .ray_cells import RayCells
 from .ray_store import GcsStore
+from .retrying_store import StoreAway
 from .shell import SupervisorShell
 from .stored_settings import drop_settings, get_settings, put_settings
 from .tree.settings import MeshSettings
@@ -75,11 +77,11 @@ class Supervisor:
     def __init__(self, mesh: str, birth: str) -> None:
         """`birth`: the name of the mesh's settings in the store."""
         self._home = asyncio.get_running_loop()
-        store = GcsStore(mesh)
-        settings = get_settings(store, birth)
         self._title = f"venuemesh: supervisor {mesh}"
         own_title(self._title)
         logs.set_up(SUPERVISOR)
+        store = GcsStore(mesh)
+        settings = get_settings(store, birth)
         self._segments = segment_directory(mesh, ray.get_runtime_context().get_node_id())
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
         near = NearCalls(near_directory(self._segments))
@@ -317,5 +319,6 @@ def create(settings: MeshSettings) -> Any:
     try:
         return SupervisorActor.options(**options).remote(settings.mesh, birth)
     except ValueError:
-        drop_settings(store, birth)
+        with contextlib.suppress(StoreAway):  # the next supervisor deletes them
+            drop_settings(store, birth)
         raise

@@ -11,13 +11,14 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from loguru import logger
+
 from ..model.plain import from_tagged, to_tagged
-from .retrying_store import Store, StoreAway
+from .retrying_store import AWAY, Store, StoreAway
 from .tree.child import ChildSpec
 from .tree.settings import MeshSettings
 
 _PREFIX = "settings/"
-AGAIN_S = 0.1
 
 
 def put_settings(store: Store, settings: MeshSettings) -> str:
@@ -38,6 +39,7 @@ def get_settings(store: Store, birth: str) -> MeshSettings:
     Raises:
         LookupError: the mesh was shut down.
     """
+    tries = 0
     while True:
         try:
             stored: dict[str, Any] | None = store.get(_PREFIX + birth)
@@ -45,8 +47,11 @@ def get_settings(store: Store, birth: str) -> MeshSettings:
                 if name != _PREFIX + birth:
                     store.delete(name)
             break
-        except StoreAway:  # a constructor that fails is not called again
-            time.sleep(AGAIN_S)
+        except StoreAway as error:  # a constructor that fails is not called again
+            tries += 1
+            if tries == 1:
+                logger.warning("the store is away: the supervisor waits for its settings", error=str(error))
+            time.sleep(AWAY.delay_s(tries))
     if stored is None:
         raise LookupError(f"there are no settings {birth}: the mesh was shut down")
     settings: MeshSettings = from_tagged(stored["settings"])
