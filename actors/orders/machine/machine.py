@@ -23,9 +23,9 @@ broken assumption leads to Halt: nothing is performed after Halt.
 
 Parts: state.py (shared state), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
 guards.py (refusals), owners.py (leases), known_ids.py (ids that cannot be in the journal), commands.py, place.py,
-cancel.py, change.py (commands), answers.py (outcomes), reconcile.py (questions), unknown_orders.py and origins.py
-(whose an order is that is not in memory), external.py (orders of others), effect_buffer.py (writes and effects of one
-input, and the backlog while the journal is down).
+cancel.py, change.py (commands), answers.py (outcomes), reconcile.py (questions), fill_walk.py (the fills of a pair),
+unknown_orders.py and origins.py (whose an order is that is not in memory), external.py (orders of others),
+effect_buffer.py (writes and effects of one input, and the backlog while the journal is down).
 """
 
 from __future__ import annotations

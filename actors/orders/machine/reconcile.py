@@ -1,9 +1,9 @@
 """Decides which questions to ask the exchange, when, and what the answers mean. Pure.
 
 Theory of operation. A round requests all open orders, the balances, and, per pair on which we had open orders since the
-last walk, all fills above the last reconciled trade id (a mark in the journal; the walk continues until a page is not
-full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while an order is
-in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
+last walk, all fills above the last reconciled one (`fill_walk`). A round runs at the start, when the stream comes up or
+reports a gap, and periodically: often while an order is in doubt or the stream is down, rarely otherwise. A round finds
+everything that was missed:
 
     our order, listed             its report is applied; if its total exceeds our fills, they are requested
     our order, not listed         queried by its id, if it was placed before the ask. Its absence from the list proves
@@ -23,18 +23,18 @@ from typing import Any
 from ....connectors.order_codec import Draft, Refusal, Reply
 from ....connectors.reading import left_out_text
 from ....connectors.reports import OrderReport
-from ....journal.writes import PutBalances, PutMark
+from ....journal.writes import PutBalances
 from ....model.errors import DataError, MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus
-from ....model.time import DAY_NS, MINUTE_NS, in_ns
+from ....model.time import in_ns
 from .answers import Answers
 from .effects import CLOCK_DOUBT_NS, Ask, Now, Purpose
 from .external import Externals
-from .fates import CLOCK_ERROR_NS, Fates
+from .fates import Fates
+from .fill_walk import FillWalks
 from .late_fees import LateFees
 from .ledger import Held
-from .pages import page_of
-from .questions import Asked, Slot, in_order
+from .questions import Asked, Slot
 from .requests import STUCK_S
 from .rounds import BalanceAsks, GapRounds
 from .state import AccountState
@@ -43,9 +43,6 @@ from .unknown_orders import UnknownOrders
 S = OrderStatus
 ALL = ""
 CHANGED = "changed"  # balances after a change of an order; the question has no slot
-MARK = "fills:"
-HISTORY_S = 5.0  # pause between two looks at fills whose orders are queried, because the journal does not know them
-FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
 class Reconcile:
@@ -57,11 +54,9 @@ class Reconcile:
         self._fees = LateFees(state, self._search)
         relist = partial(self.raise_question, Purpose.OPEN_ORDERS, ALL)
         self.unknown = UnknownOrders(state, externals, relist, self._walk)
+        self._walks = FillWalks(state, externals, self.unknown)
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
-        self._marks: dict[str, str] = {}
-        self._dirty: set[str] = set()  # pairs whose fills must be walked
-        self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
         self._gaps = GapRounds(state.settings.reconcile_s[0])
         self._balances = BalanceAsks(state.settings.balances_s)
@@ -117,16 +112,13 @@ class Reconcile:
     # Asks
 
     def start(self, marks: dict[str, str], now: Now) -> None:
-        self._marks = {name[len(MARK) :]: text for name, text in marks.items() if name.startswith(MARK)}
-        for held in self._state.ledger.open():
-            self.traded(held.order.pair, held.order.created_ns)
+        self._walks.start(marks)
         self.started = True
         self.round(now)
 
     def traded(self, pair: str, since_ns: int) -> None:
         """Record that we have or had orders on this pair: its fills must be requested."""
-        self._dirty.add(pair)
-        self._since_ns[pair] = min(since_ns, self._since_ns.get(pair, since_ns))
+        self._walks.traded(pair, since_ns)
 
     def _walk(self, pair: str, since_ns: int, now: Now) -> None:
         """Request the fills of a pair, from this time on if the pair has no mark."""
@@ -137,7 +129,7 @@ class Reconcile:
         """Begin a round: raise all questions."""
         self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
         self.raise_question(Purpose.ACCOUNT, ALL, now)
-        for pair in sorted(self._dirty):
+        for pair in self._walks.pairs:
             self.raise_question(Purpose.PAIR_FILLS, pair, now)
         self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
         self._gaps.due_ns = None
@@ -241,13 +233,7 @@ class Reconcile:
         if purpose is Purpose.ACCOUNT:
             return codec.account()
         if purpose is Purpose.PAIR_FILLS:
-            instrument = self._state.guards.instruments.get(key)
-            if instrument is None:
-                return None
-            mark = self._marks.get(key)
-            if mark is not None:
-                return codec.fills_after(instrument, mark)
-            return codec.fills(instrument, max(0, self._since_ns.get(key, 0) - CLOCK_ERROR_NS))
+            return self._walks.draft(key)
         held = self._state.ledger.get(key)
         if held is None or not held.short or held.order.exchange_order_id is None:
             return None
@@ -312,8 +298,7 @@ class Reconcile:
             pause_s = max(pause_s, error.after_s)
         if asked.purpose is Purpose.PAIR_FILLS and self._state.knows_no_pair(error):
             del self._slots[key]
-            if not self._state.ledger.open_on(asked.key):
-                self._dirty.discard(asked.key)
+            self._walks.unlisted(asked.key)
             self._note_end(now)
             return
         if asked.purpose is Purpose.ORDER_FILLS and isinstance(error, Rejected | DataError):
@@ -388,63 +373,12 @@ class Reconcile:
         return True
 
     def _walked(self, pair: str, reply: Reply, begun: Now, now: Now, slot: Slot | None) -> bool:
-        """Apply a page of a pair's fills, or all its fills (`Offer.fills_by_time`). Return whether the walk is
-        complete.
-
-        A walk by time has no mark: the next one begins a minute before this one.
-        """
-        state, by_time = self._state, self._state.codec.offer.fills_by_time
-        full = reply.rows >= state.codec.offer.fills_page and not by_time
-        last = by_time or (pair in self._marks and not full)
-        known: str | None = None  # all fills up to this trade id are applied
-        newest: str | None = None  # two own orders may share this trade id
-        complete = True
-        for fill in in_order(reply.fills, by_time):
-            if complete and page_of(fill) != newest:
-                known, newest = newest, page_of(fill)
-            held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
-            if held is not None:
-                state.ledger.fill(held, fill, now, is_listed=True)
-            elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in state.ledger.open()):
-                # The fill may belong to an order in doubt: wait until that order is settled
-                if slot is not None:
-                    slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
-                self._mark(pair, known)
-                return False
-            elif not self._externals.has_fill(pair, fill):
-                complete = self.unknown.fill(pair, fill, now) and complete
-        if complete and (not full or known is None):  # the next page may begin with another fill of this trade
-            known = newest
-        self._mark(pair, known)
-        if not complete:  # an order is looked up in the journal, or queried: walk again afterwards
-            if slot is not None:
-                slot.in_background = slot.in_background or self._externals.expected > 0
-                pause_s = HISTORY_S if self._externals.expected else state.settings.retry_s
-                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
-            return False
-        if by_time:
-            self._since_ns[pair] = max(begun.ns - CLOCK_ERROR_NS, self._since_ns.get(pair, 0))
-        elif not reply.fills and pair not in self._marks:
-            since_ns = self._since_ns.get(pair, now.ns)
-            last = since_ns + FILLS_SPAN_NS > now.ns
-            if not last:
-                self._since_ns[pair] = since_ns + FILLS_SPAN_NS
-        if not last:
-            if slot is not None:  # otherwise a page with only unreadable rows would be requested again at once
-                pause_s = state.settings.retry_s if reply.left_out and not reply.fills else 0.0
-                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
-            return False
-        if not state.ledger.open_on(pair):
-            self._dirty.discard(pair)
-            if not by_time:  # without a start, a question raised now would walk from the oldest fill
-                self._since_ns.pop(pair, None)
-        return True
-
-    def _mark(self, pair: str, trade_id: str | None) -> None:
-        by_time = self._state.codec.offer.fills_by_time
-        if trade_id is not None and self._marks.get(pair) != trade_id and not by_time:
-            self._marks[pair] = trade_id
-            self._state.effects.write(PutMark(MARK + pair, trade_id))
+        """Apply a page of a pair's fills. Return whether the walk is complete."""
+        pause = self._walks.page(pair, reply, begun, now)
+        if pause is not None and slot is not None:
+            slot.in_background = slot.in_background or pause.in_background
+            slot.due_mono_ns = now.mono_ns + in_ns(pause.seconds)
+        return pause is None
 
     def _queried(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
         state, one = self._state, asked.key
