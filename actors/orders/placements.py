@@ -138,7 +138,7 @@ class Placements:
         finally:
             self._turns.end(turn)
             caller.decided.set()
-            shell.prepaid.difference_update(ids)
+            shell.sending.prepaid.difference_update(ids)
             self._begin_turns()
 
     def _begin_turns(self) -> None:
@@ -216,7 +216,7 @@ class Placements:
                 await shell.allowance.take(cost, order_count, wait_s)
             except (InboxFull, OutcomeUnknown) as error:  # from the limits role, which granted nothing
                 raise RetryLater(1.0, str(error)) from error
-            shell.prepaid.add(order.client_order_id)
+            shell.sending.prepaid.add(order.client_order_id)
 
     async def _decide(self, turn: Turn, feed: Feed) -> list[Order]:
         """Give the machine the command now; return its answer."""
@@ -232,7 +232,7 @@ class Placements:
 
     def _refusal(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater | Rejected) -> Feed:
         """End orders that cannot be sent as FAILED and raise the reason; the answer has orders that are known."""
-        self._shell.prepaid.difference_update(order.client_order_id for order in orders)
+        self._shell.sending.prepaid.difference_update(order.client_order_id for order in orders)
         return lambda token, now: self._shell.machine.refuse(token, orders, expires_ns, error, now)
 
     def _needs_depth(self, order: NewOrder) -> bool:

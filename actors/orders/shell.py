@@ -15,27 +15,16 @@ import itertools
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from loguru import logger
 
-from ...connectors.order_codec import CANCELS, Auth, Draft, Ends, Reply, Signed, TradingCodec
+from ...connectors.order_codec import Auth, Draft, Ends, Reply, Signed, TradingCodec
 from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
 from ...journal.writes import Write
-from ...model.errors import (
-    DecodeError,
-    Fenced,
-    InboxFull,
-    JournalRewound,
-    JournalUnavailable,
-    MeshError,
-    OutcomeUnknown,
-    Rejected,
-    RetryLater,
-)
+from ...model.errors import Fenced, InboxFull, JournalRewound, JournalUnavailable, MeshError, RetryLater
 from ...model.failpoint import reach
 from ...model.ids import born
 from ...model.instrument import Instrument
@@ -59,9 +48,10 @@ from .machine.state import NONCE_MARK
 from .markets import Markets
 from .performer import Performer
 from .queries import AccountView
+from .sending import Sending
 from .settings import OrderManagerSettings, OrderSettings
 from .spent import count_spent
-from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
+from .timings import JUDGED, SIGNED, Timings
 
 T = TypeVar("T")
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
@@ -71,7 +61,6 @@ MAX_WAITING = 1_000  # commands that wait for the load
 WAKE_S = 60.0  # longest time between two looks at the machine's clock
 SWITCH_S = 0.0005  # longest wait of the journal's thread for the interpreter lock, which it takes ten times a commit
 TICK_S = 0.001  # shortest time between two ticks
-PREPARED_MAX = 8  # requests that wait for their commit on an open connection
 
 
 class ManagerShell:
@@ -99,16 +88,14 @@ class ManagerShell:
         self.gateway: Gateway
         self.markets: Markets
         self.allowance: Allowance
+        self.sending: Sending
         self.committer: Committer | None = None
         self.machine: OrderMachine
         self.view: AccountView
-        self.prepaid: set[str] = set()  # orders whose rate budget was taken before they were signed
         self.booted = asyncio.Event()
         self._performer: Performer
         self._dead_man: DeadMan | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
-        self._prepared: dict[str, tuple[asyncio.Future[None], asyncio.Task[None]]] = {}  # by request id; see `prepare`
         self._alarm: tuple[float, asyncio.Handle] | None = None  # of the next tick; by the loop's clock
         self._numbers = itertools.count(1)
         self._waiting = 0
@@ -136,6 +123,7 @@ class ManagerShell:
         self.allowance = Allowance(
             self.context, gateway.spec, gateway.budget, gateway.counters.granted(settings.account_limits)
         )
+        self.sending = Sending(gateway, self.allowance, self.timings, self._spawn, self._written, self._answered)
         self.markets = Markets(settings, self.context, gateway, self._rules)
         gateway.start()
         self.markets.start()
@@ -224,8 +212,8 @@ class ManagerShell:
 
         Waits a moment for answers under way, so that a successor need not query those orders.
         """
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=LAST_ANSWERS_S)
+        if self.sending.under_way:
+            await asyncio.wait(self.sending.under_way, timeout=LAST_ANSWERS_S)
         if self.booted.is_set() and not self._journal_down:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_ANSWERS_S):
@@ -354,73 +342,19 @@ class ManagerShell:
         self.view.committed(writes, numbers)
 
     def can_prepare(self, effect: Send) -> bool:
-        signed = effect.request
-        return not self.prepaid.isdisjoint(signed.draft.orders) and self.gateway.can_prepare(signed)
+        return self.sending.can_prepare(effect.request)
 
     def prepare(self, effect: Send) -> None:
-        """Prepare a request on an open connection while its intent is flushed; `send` releases it."""
-        signed = effect.request
-        if len(self._prepared) < PREPARED_MAX:
-            release: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._prepared[signed.request_id] = release, self._spawn(self._send(signed, release))
+        self.sending.prepare(effect.request)
 
     def send(self, effect: Send) -> None:
-        signed = effect.request
-        self.timings.reached(COMMITTED, signed.draft.orders)
-        prepared = self._prepared.pop(signed.request_id, None)
-        if prepared is None:
-            sending = self._spawn(self._send(signed))
-        else:
-            release, sending = prepared
-            release.set_result(None)
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
+        self.sending.send(effect.request)
 
-    def _drop_prepared(self, request_id: str) -> None:
-        """End a request that is prepared and must not be sent."""
-        prepared = self._prepared.pop(request_id, None)
-        if prepared is not None:
-            prepared[0].cancel()
+    def _written(self, request_id: str, ends: Ends) -> None:
+        self.machine.written(request_id, ends)
 
-    async def _send(self, signed: Signed, release: asyncio.Future[None] | None = None) -> None:
-        """Send a request and give the machine its result; with `release`, only once that future is done."""
-        result = await self._result(signed, release)
-        if release is not None:
-            await release  # it is not done if the request failed while it was prepared
-        reach("request.result")
-        self._do(self.machine.answered(signed.request_id, result, self.now()))
-
-    async def _result(self, signed: Signed, release: asyncio.Future[None] | None) -> Reply | MeshError:
-        try:
-            if self.prepaid.isdisjoint(signed.draft.orders):
-                try:
-                    await self.gateway.count(signed.draft)
-                    await self.allowance.take(
-                        signed.draft.cost,
-                        signed.draft.order_count,
-                        self.gateway.validity_ms / 1000,
-                        is_cancel=signed.draft.kind in CANCELS,
-                    )
-                except (InboxFull, OutcomeUnknown) as error:  # from the limits role: nothing was sent
-                    raise RetryLater(1.0, str(error)) from error
-            self.prepaid.difference_update(signed.draft.orders)
-            response = await self.gateway.write(signed, partial(self._written, signed), release)
-            self.timings.reached(ANSWERED, signed.draft.orders)
-            self.allowance.answered(response, signed.draft.cost)
-            return self.gateway.codec.reply(signed, response)
-        except DecodeError as error:
-            return OutcomeUnknown(signed.draft.kind.value, str(error))
-        except Rejected as error:
-            self.gateway.refused(error)
-            return error
-        except MeshError as error:
-            return error
-        finally:
-            self.gateway.give_up(signed)
-
-    def _written(self, signed: Signed, ends: Ends) -> None:
-        self.timings.reached(WRITTEN, signed.draft.orders)
-        self.machine.written(signed.request_id, ends)
+    def _answered(self, request_id: str, result: Reply | MeshError) -> None:
+        self._do(self.machine.answered(request_id, result, self.now()))
 
     def ask(self, effect: Ask) -> None:
         self._spawn(self._ask(effect))
@@ -462,8 +396,7 @@ class ManagerShell:
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
         for effect in effects:
             if isinstance(effect, Send):
-                self._drop_prepared(effect.request.request_id)
-                self.gateway.give_up(effect.request)
+                self.sending.drop(effect.request)
         self._do(self.machine.journal_failed(effects, error, self.now()))
         if not self._journal_down:
             self._journal_down = True
