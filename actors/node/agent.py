@@ -33,9 +33,7 @@ from ..cell.role import Context
 from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
 
-LOOK_SHARE = (
-    0.1  # of the hang limit: the pause between two readings of the pulses, and the most that a hang is found late
-)
+LOOK_SHARE = 0.1  # of the hang limit: the pause between two readings of the pulses; a hang is found that late at most
 SWEEP_EVERY_BEATS = 20
 ORPHANS_EVERY_BEATS = 100  # an earlier node of this host may have ended a moment ago, when its files count as its own
 SILENT_BEATS = 4  # times the heartbeat limit: by then no reader trusts the segment
@@ -50,7 +48,7 @@ class AgentRole:
     def __init__(self, settings: AgentSettings, context: Context) -> None:
         self._context = context
         self._pulses = context.segments / PULSES
-        self._look_every_beats = max(1, int(LOOK_SHARE * settings.hang_limit_s / PERIOD_S))
+        self._look_every_beats = max(1, round(LOOK_SHARE * settings.hang_limit_s / PERIOD_S))
         step_ns = in_ns(3 * PERIOD_S * self._look_every_beats)
         self._silent_ns = in_ns(max(settings.hang_limit_s, SILENT_BEATS * settings.heartbeat_limit_s))
         self._cells = HangDetector(in_ns(settings.hang_limit_s), step_ns)
